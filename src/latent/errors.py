@@ -23,11 +23,13 @@ Each says what happened, where, and what to do next::
 
 from __future__ import annotations
 
+import pickle
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 class LatentError(Exception):
@@ -64,6 +66,138 @@ class CacheError(LatentError):
 
 class TrackingError(LatentError):
     """A run folder, the spool or the MLflow store cannot be used."""
+
+
+class OutputMismatchError(CatalogError, ValueError):
+    """What a flow or task returned does not fit the datasets it declares as `output`."""
+
+
+class ParameterNotFoundError(ConfigError, KeyError, AttributeError):
+    """`params` was asked for a name that the running flow does not have."""
+
+    def __str__(self) -> str:
+        # KeyError would show the repr of the message.
+        return str(self.args[0])
+
+
+class FlowNotFoundError(RegistryError, KeyError):
+    """The workspace has no flow of this name."""
+
+    def __init__(self, name: str, known: tuple[str, ...], place: str) -> None:
+        super().__init__(name, known, place)
+        self.name, self.known, self.place = name, known, place
+
+    def __str__(self) -> str:
+        hint = did_you_mean(self.name, self.known, "`latent ls` shows the flows that exist.")
+        return f"There is no flow {self.name!r} in {self.place}: {hint}"
+
+
+class FlowImportError(RegistryError, ImportError):
+    """Python cannot load a flow file; the message names the file, the line and the reason."""
+
+    def __init__(self, file: str, line: int | None, reason: str) -> None:
+        super().__init__(file, line, reason)
+        self.file, self.line, self.reason = file, line, reason
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where} cannot be loaded: {self.reason}"
+
+
+class PortableError(LatentError):
+    """Stands for an exception that cannot be pickled when an error crosses a process border."""
+
+
+class TaskExecutionError(LatentError):
+    """
+    A task failed; the original error is chained and kept at `.original_error`.
+
+    Made by `TaskExecutionError.of`, whose instances also belong to the original error's class, so that
+    `except ValueError` still catches them, and carry its attributes (`errno`, `response`, ...). Where that class
+    cannot be subclassed (pydantic's `ValidationError`, for one), only the chain leads to it.
+
+    Attributes:
+        task_name: The task that failed.
+        original_error: What the task's function raised.
+        context: `input` (dataset names), `row_index` (None outside of a map), `arguments` (shortened and masked),
+            `attempts` and `span`.
+    """
+
+    task_name: str
+    original_error: BaseException
+    context: Mapping[str, Any]
+    original_text: str
+
+    @classmethod
+    def of(
+        cls, task_name: str, original: BaseException, context: Mapping[str, Any], text: str | None = None
+    ) -> TaskExecutionError:
+        """
+        An error about `original`, which is also an instance of its class.
+
+        Args:
+            text: The original's text when it must be masked; its own text otherwise.
+        """
+        kind = _failure_class(_root_class(original))
+        error = _instance(kind, original)
+        error.__dict__.update({k: v for k, v in original.__dict__.items() if not k.startswith("__")})
+        error.task_name, error.original_error, error.context = task_name, original, context
+        error.original_text = str(original) if text is None else text
+        return error
+
+    def __str__(self) -> str:
+        return (
+            f"Task {self.task_name!r} failed.\n"
+            f"Original error: {type(self.original_error).__name__}: {self.original_text}\n"
+            f"Context: {dict(self.context)}"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        original = _portable(self.original_error)
+        return _rebuild_task_error, (self.task_name, original, dict(self.context), self.original_text)
+
+
+def _rebuild_task_error(
+    task_name: str, original: BaseException, context: Mapping[str, Any], text: str
+) -> TaskExecutionError:
+    error = TaskExecutionError.of(task_name, original, context, text)
+    error.__cause__ = original
+    return error
+
+
+def _root_class(error: BaseException) -> type[BaseException]:
+    """The class a user wrote: of a nested task's error, the class of what failed innermost."""
+    while isinstance(error, TaskExecutionError):
+        error = error.original_error
+    return type(error)
+
+
+@lru_cache(maxsize=256)
+def _failure_class(original: type[BaseException]) -> type[TaskExecutionError]:
+    try:
+        return type("TaskExecutionError", (TaskExecutionError, original), {"__module__": __name__})
+    except TypeError:  # a final class, or one whose memory layout cannot be combined
+        return TaskExecutionError
+
+
+def _instance(kind: type[TaskExecutionError], original: BaseException) -> TaskExecutionError:
+    """An instance of `kind` whose built-in part (`args`, `errno`, `start`, ...) repeats the original's."""
+    try:
+        error = kind.__new__(kind, *original.args)
+        builtin = next(base for base in type(original).__mro__ if base.__module__ == "builtins")
+        builtin.__init__(error, *original.args)
+    except TypeError:  # a class that wants other arguments than it keeps in `args`
+        error = BaseException.__new__(kind, *original.args)
+    return error
+
+
+def _portable(error: BaseException) -> BaseException:
+    try:
+        # Only whether it survives the border is asked; nothing foreign is read here.
+        pickle.loads(pickle.dumps(error))  # noqa: S301
+    except Exception:
+        return PortableError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
