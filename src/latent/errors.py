@@ -8,6 +8,7 @@ Each says what happened, where, and what to do next::
     │   ├── WorkspaceError          no workspace, or one that cannot be used
     │   └── NotInRunError           something that exists only inside a run was asked for outside
     ├── ConfigError (ValueError)    settings, parameters, YAML and TOML files
+    │   ├── SettingsError           settings that are unknown or cannot be used
     │   └── ConfigValidationError   parameters that their schema refuses
     ├── CatalogError                datasets that cannot be loaded or saved
     │   ├── DatasetNotFoundError (KeyError)
@@ -50,6 +51,29 @@ class NotInRunError(UsageError, RuntimeError):
 
 class ConfigError(LatentError, ValueError):
     """A settings, parameter or catalog file says something that cannot be used."""
+
+
+class SettingsError(ConfigError):
+    """Settings are unknown or cannot be used."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__(problems)  # all in args: errors cross process borders by pickle
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n  ".join(("The settings cannot be used:", *self.problems))
+
+
+class ConfigValidationError(ConfigError):
+    """Parameters that the `config_schema` of their flow refuses, one line for each."""
+
+    def __init__(self, flow_name: str, problems: tuple[str, ...]) -> None:
+        super().__init__(flow_name, problems)
+        self.flow_name, self.problems = flow_name, problems
+
+    def __str__(self) -> str:
+        head = f"Configuration validation failed for flow {self.flow_name!r}:"
+        return "\n  ".join((head, *self.problems))
 
 
 class CatalogError(LatentError):

@@ -1,0 +1,129 @@
+"""
+The settings of a workspace, as models: one class per section, one field per setting.
+
+A new section is one class and one field of `Settings`; reading, messages and the commented `latent.toml`
+follow from the model. Descriptions are what users read in that file.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """Base of every section: closed, so that a misspelled setting is an error, and read-only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_upper)]
+
+
+class CacheSettings(Section):
+    """The memory: remembered results of tasks, rows and checkpoints."""
+
+    on_code_change: Literal["recompute", "warn", "reuse"] = Field(
+        default="recompute",
+        description="What to do with a remembered result once the code that made it has changed: "
+        "compute it again, use it and say so, or use it.",
+    )
+    allow_pickle: bool = Field(
+        default=False,
+        description="Also remember values that only pickle can store. Reading a pickle runs code that stands "
+        "in it, so allow it only where nobody else can write to .latent/cache/.",
+    )
+    expiration_days: float = Field(
+        default=7.0,
+        gt=0,
+        description="Days that a task's result is remembered, unless the task says `cache_expiration=`.",
+    )
+    large_value_bytes: int = Field(
+        default=262_144,
+        ge=1_024,
+        description="Larger values are kept as files beside the database, in bytes.",
+    )
+
+
+class TaskSettings(Section):
+    """What every task does unless its decorator says otherwise."""
+
+    retries: int = Field(default=3, ge=0, description="Further attempts after a task's first one failed.")
+    retry_delay_seconds: float = Field(
+        default=1.0, ge=0, description="Pause before the first further attempt; it doubles with each one."
+    )
+    retry_max_delay_seconds: float = Field(default=60.0, ge=0, description="No pause is longer than this.")
+    retry_jitter: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of each pause that is random, so that rows that failed together do not return "
+        "together: 0 is none, 1 all of it.",
+    )
+
+
+class CatalogSettings(Section):
+    """Datasets."""
+
+    allow_outside_paths: bool = Field(
+        default=False,
+        description="Let datasets lie outside the workspace, through `..`, absolute paths or links.",
+    )
+
+
+class TrackingSettings(Section):
+    """MLflow runs, traces and the run folders under .latent/runs/."""
+
+    enabled: bool = Field(
+        default=True, description="Record runs in MLflow. Run folders are written in any case."
+    )
+    idle_minutes: float = Field(
+        default=10.0, gt=0, description="The writer process ends after this long without anything to write."
+    )
+    flush_seconds: float = Field(
+        default=5.0, ge=0, description="Longest wait at the end of a run until its records are on disk."
+    )
+    preview_chars: int = Field(
+        default=1_000,
+        ge=0,
+        description="Inputs and outputs of tasks are shortened to this length in traces and errors.",
+    )
+    artifact_max_bytes: int = Field(
+        default=50_000_000,
+        ge=0,
+        description="Larger outputs are recorded as a reference to their file, not as a copy.",
+    )
+
+
+class LoggingSettings(Section):
+    """Log lines in the terminal and under .latent/logs/."""
+
+    level: LogLevel = Field(default="INFO", description="Lines below this level are left out.")
+    files: bool = Field(
+        default=True, description="Also write each run's lines to a file under .latent/logs/."
+    )
+
+
+class Settings(Section):
+    """Everything that `latent.toml` and `LATENT_*` variables can say; `workspace.settings` reads it."""
+
+    environment: Literal["production", "dev", "development"] = Field(
+        default="production",
+        description='"dev" (or "development") keeps checkpoints, so that an interrupted task resumes inside; '
+        'in "production" they do nothing.',
+    )
+    cache: CacheSettings = Field(default_factory=CacheSettings)
+    tasks: TaskSettings = Field(default_factory=TaskSettings)
+    catalog: CatalogSettings = Field(default_factory=CatalogSettings)
+    tracking: TrackingSettings = Field(default_factory=TrackingSettings)
+    logging: LoggingSettings = Field(default_factory=LoggingSettings)
+
+    @property
+    def is_dev(self) -> bool:
+        """Whether checkpoints are kept."""
+        return self.environment != "production"

@@ -1,0 +1,214 @@
+"""The workspace: which folder a project lives in, and where things lie inside it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from latent.errors import ConfigError, WorkspaceError
+
+if TYPE_CHECKING:
+    from latent.config.settings import Settings
+
+SETTINGS_FILES = ("config/latent.toml", "latent.toml", ".latent.toml")
+STATE_FOLDER = ".latent"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A project folder; every path is derived from its root, and nothing is created by asking."""
+
+    root: Path
+    found: bool = True
+    """False: neither a settings file nor a `flows/` folder was found; the current folder stands in."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """
+        Environment variables over the settings file over defaults, read when first asked for.
+
+        Raises:
+            ConfigError: A setting is unknown or cannot be used; it names the file or the variable.
+        """
+        from latent.config.sources import read_settings  # pydantic is loaded only when settings are read
+
+        return read_settings(self)
+
+    @property
+    def settings_file(self) -> Path | None:
+        """
+        The file that settings are read from; None when there is none.
+
+        Raises:
+            ConfigError: There are several, so that one of them would be silently ignored.
+        """
+        files = settings_files(self.root)
+        if len(files) > 1:
+            names = " and ".join(self.label(file) for file in files)
+            raise ConfigError(f"Settings stand in {names} of {self.root}: move them into one file.")
+        return files[0] if files else None
+
+    @property
+    def config_dir(self) -> Path:
+        return self.root / "config"
+
+    @property
+    def global_parameters_file(self) -> Path:
+        return self.config_dir / "global.yaml"
+
+    @property
+    def credentials_file(self) -> Path:
+        return self.config_dir / "credentials.yaml"
+
+    @property
+    def flows_dir(self) -> Path:
+        return self.root / "flows"
+
+    @property
+    def data_dir(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def state_dir(self) -> Path:
+        """What latent writes for itself; git-ignored, private to the user, safe to delete."""
+        return self.root / STATE_FOLDER
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.state_dir / "cache"
+
+    @property
+    def runs_dir(self) -> Path:
+        return self.state_dir / "runs"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.state_dir / "logs"
+
+    @property
+    def mlflow_db(self) -> Path:
+        return self.state_dir / "mlflow.db"
+
+    def flow_folders(self) -> dict[str, Path]:
+        """Every `flows/<name>/` that holds a `flow.py`, by name, in alphabetical order."""
+        return {
+            flow_file.parent.name: flow_file.parent for flow_file in sorted(self.flows_dir.glob("*/flow.py"))
+        }
+
+    def flow_folder(self, name: str) -> Path | None:
+        """
+        The folder `flows/<name>/`; None when there is none.
+
+        A folder without a `flow.py` counts: a flow defined elsewhere may keep its parameters there.
+        """
+        # A name that is a path must not lead out of flows/.
+        if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
+            return None
+        folder = self.flows_dir / name
+        return folder if folder.is_dir() else None
+
+    def label(self, path: Path) -> str:
+        """How messages name a file: relative to the root, with forward slashes; whole when outside."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+
+def find_workspace(start: Path | None = None) -> Workspace:
+    """
+    The workspace that `start` (default: the current folder) lies in.
+
+    The root is LATENT_WORKSPACE when that is set, else the nearest folder upwards with a settings file or
+    a `flows/` folder, else `start` itself with `found=False`. The same object is returned until the
+    settings file or a LATENT_* variable changes, so that asking often costs tens of microseconds.
+
+    Raises:
+        WorkspaceError: LATENT_WORKSPACE names no folder, or the current folder was deleted.
+    """
+    root, found = _locate(start)
+    signature = (found, _fingerprint(root), _environment())
+    with _known_lock:
+        known = _known.get(root)
+        if known is None or known[0] != signature:
+            known = _known[root] = (signature, Workspace(root, found))
+        return known[1]
+
+
+_known: dict[Path, tuple[object, Workspace]] = {}
+_known_lock = Lock()
+
+
+def settings_files(root: Path) -> list[Path]:
+    """The settings files that `root` has as the root of a workspace; more than one is a mistake."""
+    names: tuple[str, ...] = SETTINGS_FILES
+    if root.name == "config" and not (root / "flows").is_dir():
+        # my_project/config/latent.toml makes my_project the root, also when one stands in config/.
+        names = ("config/latent.toml", ".latent.toml")
+    return [root / name for name in names if (root / name).is_file()]
+
+
+def ensure_private_dir(path: Path) -> Path:
+    """
+    The folder `path`, created for the user alone where it does not exist.
+
+    A `.latent` folder on the way gets a `.gitignore` of its own, so that results and logs are never
+    committed by accident.
+
+    Raises:
+        WorkspaceError: The folder cannot be created (read-only disk, a file in its place).
+    """
+    missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
+    try:
+        for folder in reversed(missing):
+            # The mode is ignored on Windows, where a user's own folders are private already.
+            folder.mkdir(mode=0o700, exist_ok=True)
+            if folder.name == STATE_FOLDER:
+                _ignore_in_git(folder)
+    except OSError as error:
+        raise WorkspaceError(
+            f"The folder {path} cannot be created: {error.strerror or error}. latent keeps results, runs and "
+            "logs there; make the workspace writable or point LATENT_WORKSPACE to one that is."
+        ) from error
+    return path
+
+
+def _ignore_in_git(folder: Path) -> None:
+    with suppress(FileExistsError), (folder / ".gitignore").open("x", encoding="utf-8") as file:
+        file.write("*\n")
+
+
+def _locate(start: Path | None) -> tuple[Path, bool]:
+    if named := os.environ.get("LATENT_WORKSPACE"):
+        root = Path(named).expanduser().resolve()
+        if not root.is_dir():
+            raise WorkspaceError(
+                f"LATENT_WORKSPACE is {named!r}, which is no folder: set it to the root of a workspace, or "
+                "unset it to use the nearest workspace upwards from the current folder."
+            )
+        return root, True
+    try:
+        here = (start or Path.cwd()).resolve()
+    except FileNotFoundError as error:
+        raise WorkspaceError("The current folder no longer exists: change to one that does.") from error
+    if here.is_file():
+        here = here.parent
+    for folder in (here, *here.parents):
+        if (folder / "flows").is_dir() or settings_files(folder):
+            return folder, True
+    return here, False
+
+
+def _fingerprint(root: Path) -> object:
+    found = []
+    for file in settings_files(root):
+        with suppress(OSError):
+            stat = file.stat()
+            found.append((file, stat.st_mtime_ns, stat.st_size, stat.st_ino))
+    return tuple(found)
+
+
+def _environment() -> object:
+    return tuple(sorted(item for item in os.environ.items() if item[0].startswith("LATENT_")))
