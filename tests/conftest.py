@@ -1,0 +1,3 @@
+"""What every room's tests share: the fixtures that users get, too."""
+
+pytest_plugins = ["latent.testing.plugin"]
