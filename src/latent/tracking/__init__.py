@@ -1,0 +1,37 @@
+"""Run folders, the spool, the writer process, and MLflow runs and traces: what a run leaves behind."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from latent.tracking.launch import ensure_writer as ensure_writer
+    from latent.tracking.launch import stop_writer as stop_writer
+    from latent.tracking.preview import shorten as shorten
+    from latent.tracking.recorder import RunRecorder as RunRecorder
+    from latent.tracking.recorder import current_recorder as current_recorder
+    from latent.tracking.records import RunInfo as RunInfo
+    from latent.tracking.records import SpanRecord as SpanRecord
+    from latent.tracking.records import TaskRecord as TaskRecord
+    from latent.tracking.records import describe_error as describe_error
+
+_HOME = {
+    "RunInfo": "records",
+    "RunRecorder": "recorder",
+    "SpanRecord": "records",
+    "TaskRecord": "records",
+    "current_recorder": "recorder",
+    "describe_error": "records",
+    "ensure_writer": "launch",
+    "shorten": "preview",
+    "stop_writer": "launch",
+}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> object:
+    if (module := _HOME.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -1,0 +1,183 @@
+"""Where a run's files lie, and how small state files are replaced whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+if TYPE_CHECKING:
+    from latent.config import Workspace
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`.latent/runs/<id>/`: everything that is kept of one run."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.path.name
+
+    @property
+    def run_file(self) -> Path:
+        """What the run is and how it ended; replaced whole at its start and end."""
+        return self.path / "run.json"
+
+    @property
+    def tasks_file(self) -> Path:
+        """The table of tasks: one JSON object a line, only ever appended to."""
+        return self.path / "tasks.jsonl"
+
+    @property
+    def events_file(self) -> Path:
+        """Everything else that is told to MLflow: datasets, metrics, spans, the end."""
+        return self.path / "events.jsonl"
+
+    @property
+    def tracking_file(self) -> Path:
+        """What the writer has brought to MLflow so far."""
+        return self.path / "tracking.json"
+
+    @property
+    def mlflow_file(self) -> Path:
+        """The MLflow run that stands for this run, agreed under `mlflow_lock`."""
+        return self.path / "mlflow.json"
+
+    @property
+    def mlflow_lock(self) -> Path:
+        return self.path / "mlflow.lock"
+
+
+@dataclass(frozen=True)
+class Destination:
+    """
+    The MLflow store that a process writes to, and the meeting place with the writer that serves it.
+
+    Processes with different MLflow addresses or users have writers of their own, since an address can hold
+    a password, which is never written down: only the writer's environment knows it.
+    """
+
+    uri: str
+    """With credentials; never to be written to a file."""
+    folder: Path
+    is_default: bool
+    """Whether it is the workspace's own database."""
+
+    @property
+    def shown_uri(self) -> str:
+        return without_credentials(self.uri)
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the writer for as long as it lives."""
+        return self.folder / "writer.lock"
+
+    @property
+    def state_file(self) -> Path:
+        """What the writer says about itself: process id, start, last trouble."""
+        return self.folder / "writer.json"
+
+    @property
+    def stop_file(self) -> Path:
+        """Its appearance asks the writer to end."""
+        return self.folder / "stop"
+
+    @property
+    def pending_dir(self) -> Path:
+        """One empty file for each run that MLflow does not know completely."""
+        return self.folder / "pending"
+
+
+def tracking_dir(workspace: Workspace) -> Path:
+    """Where writers and the processes that hold runs meet."""
+    return workspace.state_dir / "tracking"
+
+
+def run_folder(workspace: Workspace, run_id: str) -> RunFolder:
+    """
+    The folder of the run `run_id`, whether or not it exists.
+
+    Raises:
+        ValueError: The id is no plain name, so that it would lead out of the runs folder.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", run_id):
+        raise ValueError(f"A run id is made of letters, digits, '-', '_' and '.', not {run_id!r}.")
+    return RunFolder(workspace.runs_dir / run_id)
+
+
+def destination(workspace: Workspace) -> Destination:
+    """Where this process's runs go: MLFLOW_TRACKING_URI when that is set, else the workspace's database."""
+    named = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    default = default_tracking_uri(workspace)
+    if not named or named == default:
+        return Destination(default, tracking_dir(workspace) / "local", True)
+    user = os.environ.get("MLFLOW_TRACKING_USERNAME", "")
+    # The password and token are left out: a changed one reaches the same store, and waiting runs with it.
+    digest = hashlib.sha256(f"{without_credentials(named)}\n{user}".encode()).hexdigest()[:12]
+    return Destination(named, tracking_dir(workspace) / digest, False)
+
+
+def default_tracking_uri(workspace: Workspace) -> str:
+    """The address of the workspace's own database, as SQLAlchemy writes it on this system."""
+    return f"sqlite:///{workspace.mlflow_db.as_posix()}"
+
+
+def artifact_location(workspace: Workspace) -> str:
+    """Where runs in the workspace's own database keep their artifacts, as a file URI."""
+    return (workspace.state_dir / "mlartifacts").as_uri()
+
+
+def without_credentials(uri: str) -> str:
+    """`uri` without user name and password, for files and messages."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return "<an address that cannot be read>"
+    if "@" not in parts.netloc:
+        return uri
+    return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]))
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The JSON object in `path`; None when the file is missing, unreadable or holds something else."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """
+    Put `content` in the place of `path` in one step: a reader sees the old file or the new one.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written; the old file is untouched.
+    """
+    new = path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.replace(new, path)  # noqa: PTH105 - the same call, said with the name that promises atomicity
+    except BaseException:
+        with suppress(OSError):
+            new.unlink()
+        raise
+
+
+def replace_json(path: Path, content: dict[str, Any]) -> None:
+    """Put the JSON object `content` in the place of `path` in one step."""
+    import orjson
+
+    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+    replace_file(path, orjson.dumps(content, default=str, option=options) + b"\n")

@@ -1,0 +1,246 @@
+"""
+One run's folder, as the spool's thread writes it: numbered and masked lines, and run.json around them.
+
+Everything here runs on that thread. Trouble with the disk is said once and tried again; it never reaches
+the run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from latent.config import Masker, ensure_private_dir, masker_for
+from latent.errors import WorkspaceError
+from latent.tracking import launch
+from latent.tracking.append import LineFile
+from latent.tracking.folders import Destination, RunFolder, replace_json
+from latent.tracking.jsonable import json_line, plain, read_lines
+from latent.tracking.provenance import look_up
+from latent.tracking.records import SpanRecord, TaskRecord
+from latent.tracking.summary import RunSummary, summarize
+
+if TYPE_CHECKING:
+    from latent.config import Workspace
+    from latent.tracking.records import RunInfo
+
+logger = logging.getLogger("latent.tracking")
+
+MAX_SPANS = 1_000
+"""Task spans in one trace; further ones are kept only for failures, a tenth as many."""
+MAX_STEPS = 500
+"""Values of one task's metrics that are sent one by one; further ones only count in the sums."""
+_MAX_LISTED_DATASETS = 500
+_MAX_WAITING_BYTES = 64_000_000
+
+
+class Journal:
+    """The writing side of one `RunRecorder`; a sink of the spool."""
+
+    def __init__(
+        self, workspace: Workspace, info: RunInfo, folder: RunFolder, target: Destination, *, tracked: bool
+    ) -> None:
+        self.workspace = workspace
+        self.info = info
+        self.folder = folder
+        self.target = target
+        self.tracked = tracked
+        self.dropped = 0
+        self._tasks = LineFile(folder.tasks_file)
+        self._events = LineFile(folder.events_file)
+        self._task_lines = bytearray()
+        self._event_lines = bytearray()
+        self._summary = RunSummary()
+        self._failed_spans = 0
+        self._run: dict[str, Any] = {}
+        self._run_changed = False
+        self._ended = False
+        self._warned = False
+
+    @cached_property
+    def masker(self) -> Masker:
+        """Knows the workspace's secrets as they were when the run started."""
+        return masker_for(self.workspace)
+
+    @property
+    def has_unsaved(self) -> bool:
+        """Whether something was told that is not on disk yet."""
+        return bool(self._run_changed or self._task_lines or self._event_lines)
+
+    # The spool's side
+
+    def write(self, items: Sequence[Any]) -> None:
+        """Number and mask `items`, and append them to the run's files."""
+        for item in items:
+            if isinstance(item, TaskRecord):
+                self._add_task(item)
+            elif isinstance(item, SpanRecord):
+                self._add_event("span", _fields(item))
+            else:
+                kind, content = item
+                self._handle(kind, content)
+        self._save()
+
+    def tick(self) -> bool:
+        """Try again what could not be written, and see that a writer lives; False when all is done."""
+        if self.has_unsaved:
+            self._save()
+        elif self.tracked and not self._ended:
+            self._summon_writer()
+        return self.has_unsaved or not self._ended
+
+    # Lines
+
+    def _handle(self, kind: str, content: Any) -> None:
+        handlers: dict[str, Callable[[Any], None]] = {
+            "start": self._start,
+            "finish": self._finish,
+            "dataset": self._dataset,
+            "provenance": self._provenance,
+        }
+        handler = handlers.get(kind)
+        if handler is None:
+            self._add_event(kind, content)
+        else:
+            handler(content)
+
+    def _add_task(self, record: TaskRecord) -> None:
+        index = self._summary.lines
+        line = _fields(record)
+        task = self._summary.add(line)
+        failed = record.outcome not in ("ok", "cached", "skipped")
+        line["span"] = index < MAX_SPANS or (failed and self._failed_spans < MAX_SPANS // 10)
+        line["step"] = task.calls - 1 if task.calls <= MAX_STEPS else None
+        if index >= MAX_SPANS and failed:
+            self._failed_spans += 1
+        if not line["span"]:
+            # What no span shows is not kept for each of a million rows.
+            line |= {"inputs": None, "output": None, "attributes": {}}
+        for name in ("inputs", "output", "attributes", "error"):
+            if line[name]:
+                line[name] = self.masker.data(line[name])
+        self._task_lines += json_line({"index": index, **line})
+
+    def _add_event(self, kind: str, content: Mapping[str, Any]) -> None:
+        masked = self.masker.data(dict(content))
+        self._event_lines += json_line({"event": kind, **masked})
+
+    # The run's own story
+
+    def _start(self, started: Mapping[str, Any]) -> None:
+        info = self.info
+        if self.folder.tasks_file.exists():  # the same run again: a retried flow goes on in its folder
+            self._summary = summarize(read_lines(self.folder.tasks_file.read_bytes()))
+        parameters = self.masker.data(plain(info.parameters))
+        self._run = {
+            "version": 1,
+            "run_id": info.run_id,
+            "flow": info.flow_name,
+            "run_name": info.run_name,
+            "parent_run_id": info.parent_run_id,
+            "state": "running",
+            "started_at": info.started_at,
+            "finished_at": None,
+            "duration_seconds": None,
+            "parameters": parameters,
+            "command": self.masker.data(list(info.command)),
+            "environment": info.environment,
+            "tags": self.masker.data(dict(info.tags)),
+            "tracked": self.tracked,
+            "tracking_uri": self.target.shown_uri if self.tracked else None,
+            "tracking_folder": self.target.folder.name if self.tracked else None,
+            "holder": started["holder"],
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "provenance": None,
+            "outcomes": {},
+            "tasks": [],
+            "datasets": [],
+            "error": None,
+            "result_preview": None,
+        }
+        self._run_changed = True
+        configuration = {"parameters": info.parameters} if info.configuration is None else info.configuration
+        self._add_event("start", {"configuration": plain(configuration)})
+        look_up(self.workspace.root, started["tell"])
+
+    def _provenance(self, found: Mapping[str, Any]) -> None:
+        self._run["provenance"] = dict(found)
+        self._run_changed = True
+        self._add_event("provenance", found)
+
+    def _dataset(self, content: Mapping[str, Any]) -> None:
+        event = {**content, **_file_state(content["path"])}
+        if len(self._run["datasets"]) < _MAX_LISTED_DATASETS:
+            self._run["datasets"].append(self.masker.data(event))
+            self._run_changed = True
+        self._add_event("dataset", event)
+
+    def _finish(self, content: Mapping[str, Any]) -> None:
+        masked = self.masker.data(dict(content))
+        self._ended = True
+        self._run |= {
+            "state": masked["outcome"],
+            "finished_at": masked["finished_at"],
+            "duration_seconds": max(masked["finished_at"] - self.info.started_at, 0.0),
+            "outcomes": self._summary.outcomes,
+            "tasks": self.masker.data(self._summary.as_list()),
+            "error": masked["error"],
+            "result_preview": masked["result_preview"],
+            "dropped": self.dropped,
+        }
+        self._run_changed = True
+        self._add_event("finish", {**masked, "tasks": self._summary.as_list(), "dropped": self.dropped})
+
+    # The disk
+
+    def _save(self) -> None:
+        try:
+            if self._run_changed:
+                ensure_private_dir(self.folder.path)
+            # Tasks first: whoever reads the end of the run in the events then finds all its tasks.
+            self._tasks.append(bytes(self._task_lines))
+            self._task_lines.clear()
+            self._events.append(bytes(self._event_lines))
+            self._event_lines.clear()
+            if self._run_changed:
+                replace_json(self.folder.run_file, self._run)
+                self._run_changed = False
+            if self.tracked:
+                self._summon_writer()
+        except (OSError, WorkspaceError) as error:
+            self._complain(error)
+
+    def _summon_writer(self) -> None:
+        launch.announce(self.target, self.folder.run_id)
+        launch.ensure_writer(self.workspace, self.target)
+
+    def _complain(self, error: Exception) -> None:
+        if not self._warned:
+            self._warned = True
+            logger.warning(
+                "The run's records cannot be written to %s (%s). The run goes on; what is recorded meanwhile "
+                "is written as soon as that works again.",
+                self.folder.path,
+                error,
+            )
+        if len(self._task_lines) > _MAX_WAITING_BYTES:
+            self.dropped += self._task_lines.count(b"\n")
+            self._task_lines.clear()
+
+
+def _fields(record: TaskRecord | SpanRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in record.__slots__}
+
+
+def _file_state(path: str | None) -> dict[str, Any]:
+    """Size and time of a dataset's file, by which the writer tells whether it still holds the same data."""
+    try:
+        stat = os.stat(path) if path and "://" not in path else None  # noqa: PTH116 - texts may be no valid path
+    except (OSError, ValueError):
+        stat = None
+    return {"size_bytes": stat and stat.st_size, "mtime_ns": stat and stat.st_mtime_ns}

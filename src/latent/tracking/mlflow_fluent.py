@@ -1,0 +1,119 @@
+"""
+MLflow's fluent interface (`mlflow.log_metric`, `mlflow.active_run`, ...), bound to the running flow.
+
+MLflow keeps a stack of active runs for each thread. Ours answers with the flow's run at the bottom of each
+of them, for as long as the flow goes on. `mlflow.start_run()` makes a run nested in the flow's.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from latent.tracking import binding
+
+if TYPE_CHECKING:
+    from latent.tracking.recorder import RunRecorder
+
+logger = logging.getLogger("latent.tracking")
+
+_MARK = "_latent_run"
+
+
+def bind(fluent: ModuleType) -> None:
+    """Replace the stack of active runs in `mlflow.tracking.fluent`; idempotent."""
+    _use_our_store()
+    if getattr(fluent, "_latent_bound", False):
+        return
+    from mlflow.utils.thread_utils import ThreadLocalVariable
+
+    class FlowRunStack(ThreadLocalVariable):  # type: ignore[misc]  # MLflow's classes are not typed
+        """A thread's active runs, with the run of the flow that it works for at the bottom."""
+
+        def get(self) -> Any:
+            stack = super().get()
+            run = _run_here()
+            if stack and getattr(stack[0], _MARK, False):
+                if stack[0] is run:
+                    return stack
+                del stack[0]
+            if run is not None:
+                stack.insert(0, run)
+            return stack
+
+    known = fluent._active_run_stack
+    stacks = FlowRunStack(default_factory=known.default_factory)
+    if existing := known.get():
+        stacks.set(existing)
+    fluent._active_run_stack = stacks  # type: ignore[attr-defined]
+    _replace_start_run(fluent)
+    fluent._latent_bound = True  # type: ignore[attr-defined]
+
+
+def _replace_start_run(fluent: ModuleType) -> None:
+    """Let a plain `mlflow.start_run()` nest under the flow's run instead of refusing."""
+    original = fluent.start_run
+
+    @functools.wraps(original)
+    def start_run(*args: Any, **kwargs: Any) -> Any:
+        stack = fluent._active_run_stack.get()
+        if len(stack) == 1 and getattr(stack[0], _MARK, False):
+            kwargs.setdefault("nested", True)
+        return original(*args, **kwargs)
+
+    for module in list(sys.modules.values()):
+        # Also where `from mlflow import start_run` has been executed already.
+        names = getattr(module, "__dict__", None)
+        if isinstance(names, dict) and names.get("start_run") is original:
+            names["start_run"] = start_run
+
+
+def _run_here() -> Any:
+    """The MLflow run of this thread's flow; None when there is none or it lies in another store."""
+    recorder = binding.run_here()
+    if recorder is None:
+        return None
+    found = recorder.mlflow_run
+    if found is None:
+        with recorder.mlflow_run_lock:
+            if recorder.mlflow_run is None:
+                recorder.mlflow_run = _agree(recorder)
+            found = recorder.mlflow_run
+    return found or None
+
+
+def _agree(recorder: RunRecorder) -> Any:
+    """The `ActiveRun` for `recorder`, agreed with the writer; False when that failed, which is said once."""
+    from mlflow.tracking.fluent import ActiveRun
+
+    from latent.tracking.mlflow_runs import agree
+
+    try:
+        recorder.flush()
+        run = ActiveRun(agree(recorder.workspace, recorder.target, recorder.folder).entity())
+    except Exception as error:  # MLflow's store may be down; the user's own call then says so
+        logger.warning("The flow's MLflow run cannot be reached: %s", error)
+        return False
+    setattr(run, _MARK, True)
+    return run
+
+
+def _use_our_store() -> None:
+    """Point MLflow to the store of the running flow, unless the user named one."""
+    recorder = binding.run_here()
+    from mlflow.tracking._tracking_service import utils
+
+    if recorder is None or not recorder.target.is_default:
+        return
+    if utils._tracking_uri in (None, _used.get("uri")) and not utils.MLFLOW_TRACKING_URI.get():
+        # Not `mlflow.set_tracking_uri`: that writes to the environment, which other programs inherit.
+        utils._tracking_uri = _used["uri"] = recorder.target.uri
+        from mlflow.tracing.provider import reset
+
+        reset()
+
+
+_used: dict[str, str] = {}
