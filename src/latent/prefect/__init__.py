@@ -1,0 +1,1 @@
+"""The engine room: flows, tasks and rows on Prefect's own engine."""

@@ -1,0 +1,176 @@
+"""Make sure that Prefect has an API to talk to, and take the in-memory one when nothing else is set."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from latent.prefect.api.http import LoopbackServer
+from latent.prefect.api.memory import MemoryApi
+from latent.prefect.api.telemetry import keep_telemetry_off
+
+if TYPE_CHECKING:
+    from prefect.settings import Settings
+
+    from latent.prefect.api.limits import GlobalLimit
+
+# Every Prefect client loads a CA bundle when it is made, 70 ms for the usual one, although this API
+# speaks plain HTTP. A bundle with one expired certificate of nobody loads in 1 ms.
+_NOBODY = Path(__file__).with_name("nobody.pem")
+
+
+class _Running:
+    """The in-memory API of this process while its server thread runs."""
+
+    def __init__(self) -> None:
+        self.memory = MemoryApi()
+        self.password = f"latent:{secrets.token_urlsafe(32)}"
+        token = base64.b64encode(self.password.encode()).decode()
+        self.server = LoopbackServer(self.memory.answer, f"Basic {token}")
+        self.pid = os.getpid()
+        self._users = 0
+        self._process_wide = ExitStack()
+        self._lock = threading.Lock()
+
+    def enter(self, settings: Settings) -> None:
+        """Set what is process-wide in Prefect, when the first user comes."""
+        with self._lock:
+            if self._users == 0:
+                self._process_wide.enter_context(_process_wide(settings))
+            self._users += 1
+
+    def leave(self) -> None:
+        """Undo what was process-wide, when the last user goes."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._process_wide.close()
+
+
+_running: _Running | None = None
+_starting = threading.Lock()
+
+
+@contextmanager
+def prefect_api(*, limits: Iterable[GlobalLimit] = ()) -> Iterator[str | None]:
+    """
+    Give Prefect an API for the time of the block, and yield the in-memory API's address.
+
+    Yields None and changes nothing when Prefect's settings (environment, active profile, an
+    enclosing settings context) already name a server. The in-memory API is started on first use,
+    lives as long as the process, and is known only to Prefect's settings, which Prefect hands to
+    its task runners: no environment variable, no file, no port but one on loopback with a password.
+
+    Args:
+        limits: Global concurrency limits that exist from the start. A real server has its own.
+    """
+    from prefect.settings import get_current_settings
+
+    keep_telemetry_off()
+    current = get_current_settings()
+    if current.api.url is not None:
+        running = _this_process()
+        ours = running is not None and current.api.url == running.server.url
+        if running is not None and ours:
+            running.memory.define_limits(limits)
+        yield current.api.url if ours else None
+        return
+    running = _start()
+    running.memory.define_limits(limits)
+    settings = _settings_for(current, running)
+    running.enter(settings)
+    try:
+        with _settings_context(settings):
+            yield running.server.url
+    finally:
+        running.leave()
+
+
+def memory_api() -> MemoryApi | None:
+    """Return the in-memory API of this process, or None when it was never needed."""
+    running = _this_process()
+    return running.memory if running is not None else None
+
+
+def _this_process() -> _Running | None:
+    # After a fork the parent's server thread does not exist here, though its variables do.
+    return _running if _running is not None and _running.pid == os.getpid() else None
+
+
+def _start() -> _Running:
+    global _running
+    with _starting:
+        if (running := _this_process()) is None:
+            running = _running = _Running()
+        return running
+
+
+def _settings_for(current: Settings, running: _Running) -> Settings:
+    """Return the current settings with the in-memory API in place of a server."""
+    from pydantic import SecretStr
+
+    def change(model: str, **values: object) -> object:
+        return getattr(current, model).model_copy(update=values)
+
+    # Copied, not validated again: Prefect's `temporary_settings` spends 0.1 s on that.
+    server = current.server
+    return current.model_copy(
+        update={
+            "api": change(
+                "api",
+                url=running.server.url,
+                auth_string=SecretStr(running.password),
+                key=None,
+                ssl_cert_file=str(_NOBODY),
+                tls_insecure_skip_verify=False,
+                enable_http2=False,
+            ),
+            # Both ask the server what is known here: that it is the same version, without CSRF tokens.
+            "client": change("client", csrf_support_enabled=False, server_version_check_enabled=False),
+            # Nobody listens to heartbeats, and their thread costs a second at the end of each flow.
+            "flows": change("flows", heartbeat_frequency=None),
+            "logging": change("logging", to_api=current.logging.to_api.model_copy(update={"enabled": False})),
+            "server": server.model_copy(
+                update={
+                    "analytics_enabled": False,
+                    "ephemeral": server.ephemeral.model_copy(update={"enabled": False}),
+                }
+            ),
+        }
+    )
+
+
+@contextmanager
+def _settings_context(settings: Settings) -> Iterator[None]:
+    from prefect.context import SettingsContext, get_settings_context
+
+    with SettingsContext(profile=get_settings_context().profile, settings=settings):
+        yield
+
+
+@contextmanager
+def _process_wide(settings: Settings) -> Iterator[None]:
+    """
+    Show the settings to threads without a context of their own, and drop Prefect's events.
+
+    A thread that user code starts sees only Prefect's root settings. Without this, `concurrency()`
+    or an artifact in such a thread would make Prefect start a server of its own.
+    """
+    from prefect.context import SettingsContext, _temporary_global_settings_context, get_settings_context
+    from prefect.events.clients import NullEventsClient
+    from prefect.events.worker import EventsWorker
+
+    root = SettingsContext(profile=get_settings_context().profile, settings=settings)
+    with _temporary_global_settings_context(root):
+        override = EventsWorker._client_override
+        EventsWorker.set_client_override(NullEventsClient)
+        try:
+            yield
+        finally:
+            EventsWorker._client_override = override
