@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from latent.config.parameters import load_flow_parameters as load_flow_parameters
     from latent.config.parameters import load_parameters as load_parameters
     from latent.config.parameters import parse_override as parse_override
+    from latent.config.parameters import parse_overrides as parse_overrides
     from latent.config.secrets import Masker as Masker
     from latent.config.secrets import masker_for as masker_for
     from latent.config.settings import CacheSettings as CacheSettings
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from latent.config.settings import TrackingSettings as TrackingSettings
     from latent.config.sources import read_settings as read_settings
     from latent.config.template import settings_template as settings_template
+    from latent.config.variables import interpolate as interpolate
     from latent.config.workspace import Workspace as Workspace
     from latent.config.workspace import ensure_private_dir as ensure_private_dir
     from latent.config.workspace import find_workspace as find_workspace
-    from latent.config.yaml_files import interpolate as interpolate
     from latent.config.yaml_files import load_yaml as load_yaml
     from latent.config.yaml_files import parse_yaml as parse_yaml
 
@@ -41,12 +42,13 @@ _HOME = {
     "Workspace": "workspace",
     "ensure_private_dir": "workspace",
     "find_workspace": "workspace",
-    "interpolate": "yaml_files",
+    "interpolate": "variables",
     "load_flow_parameters": "parameters",
     "load_parameters": "parameters",
     "load_yaml": "yaml_files",
     "masker_for": "secrets",
     "parse_override": "parameters",
+    "parse_overrides": "parameters",
     "parse_yaml": "yaml_files",
     "read_settings": "sources",
     "settings_template": "template",

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from latent.config.stamps import stamp
 from latent.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def looks_secret(name: str) -> bool:
 def masker_for(workspace: Workspace) -> Masker:
     """The masker that knows the workspace's credentials; made anew when they or the environment change."""
     secrets = tuple(sorted(_from_environment(os.environ)))
-    signature = (secrets, _stamp(workspace.credentials_file))
+    signature = (secrets, stamp(workspace.credentials_file))
     with _known_lock:
         known = _known.get(workspace.root)
         if known is None or known[0] != signature:
@@ -207,11 +208,3 @@ def _leaves(value: Any, key: str) -> Iterator[str]:
             yield from _leaves(part, key)
     elif isinstance(value, str) and key.lower() not in _HARMLESS_CREDENTIALS:
         yield value
-
-
-def _stamp(file: Path) -> object:
-    try:
-        stat = file.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -41,7 +41,7 @@ class Problem:
             details.append(f"from {self.source}")
         if self.hint:
             details.append(self.hint)
-        return f"{self.where}: {self.message} ({', '.join(details)})"
+        return Masker().text(f"{self.where}: {self.message} ({', '.join(details)})")
 
 
 def problems_of(
@@ -93,5 +93,5 @@ def _shown(where: str, value: object) -> str:
     """A short `repr` in which no secret stands."""
     if looks_secret(where.rpartition(".")[2]):
         return MASK
-    text = Masker().text(repr(Masker().data(value)))
+    text = repr(Masker().data(value))
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}... ({len(text)} characters)"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from latent.config.stamps import stamp
 from latent.errors import ConfigError, WorkspaceError
 
 if TYPE_CHECKING:
@@ -123,13 +123,13 @@ def find_workspace(start: Path | None = None) -> Workspace:
 
     The root is LATENT_WORKSPACE when that is set, else the nearest folder upwards with a settings file or
     a `flows/` folder, else `start` itself with `found=False`. The same object is returned until the
-    settings file or a LATENT_* variable changes, so that asking often costs tens of microseconds.
+    settings file or a LATENT_* variable changes, so that asking costs a tenth of a millisecond.
 
     Raises:
         WorkspaceError: LATENT_WORKSPACE names no folder, or the current folder was deleted.
     """
     root, found = _locate(start)
-    signature = (found, _fingerprint(root), _environment())
+    signature = (found, [(file, stamp(file)) for file in settings_files(root)], _environment())
     with _known_lock:
         known = _known.get(root)
         if known is None or known[0] != signature:
@@ -160,24 +160,20 @@ def ensure_private_dir(path: Path) -> Path:
     Raises:
         WorkspaceError: The folder cannot be created (read-only disk, a file in its place).
     """
-    missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
+    folders = [folder for folder in (*reversed(path.parents), path) if not folder.is_dir()]
     try:
-        for folder in reversed(missing):
+        for folder in folders:
             # The mode is ignored on Windows, where a user's own folders are private already.
             folder.mkdir(mode=0o700, exist_ok=True)
-            if folder.name == STATE_FOLDER:
-                _ignore_in_git(folder)
+        for folder in (path, *path.parents):
+            if folder.name == STATE_FOLDER and not (folder / ".gitignore").exists():
+                (folder / ".gitignore").write_text("*\n", encoding="utf-8")
     except OSError as error:
         raise WorkspaceError(
             f"The folder {path} cannot be created: {error.strerror or error}. latent keeps results, runs and "
             "logs there; make the workspace writable or point LATENT_WORKSPACE to one that is."
         ) from error
     return path
-
-
-def _ignore_in_git(folder: Path) -> None:
-    with suppress(FileExistsError), (folder / ".gitignore").open("x", encoding="utf-8") as file:
-        file.write("*\n")
 
 
 def _locate(start: Path | None) -> tuple[Path, bool]:
@@ -201,14 +197,6 @@ def _locate(start: Path | None) -> tuple[Path, bool]:
     return here, False
 
 
-def _fingerprint(root: Path) -> object:
-    found = []
-    for file in settings_files(root):
-        with suppress(OSError):
-            stat = file.stat()
-            found.append((file, stat.st_mtime_ns, stat.st_size, stat.st_ino))
-    return tuple(found)
-
-
 def _environment() -> object:
-    return tuple(sorted(item for item in os.environ.items() if item[0].startswith("LATENT_")))
+    # Names first: decoding the value of every variable would cost more than all the rest.
+    return tuple((name, os.environ.get(name)) for name in os.environ if name.startswith("LATENT_"))

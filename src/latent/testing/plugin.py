@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from latent.config.workspace import Workspace
+from latent.config.workspace import Workspace, find_workspace
 from latent.testing.workspace import temporary_workspace, write_files
 
 MakeWorkspace = Callable[[Mapping[str, str | bytes]], Workspace]
@@ -28,15 +28,13 @@ def make_workspace(tmp_path: Path) -> Iterator[MakeWorkspace]:
     """
     root = tmp_path / "workspace"
     with ExitStack() as stack:
-        made: list[Workspace] = []
 
         def make(files: Mapping[str, str | bytes]) -> Workspace:
-            if made:
+            if root.exists():
                 write_files(root, files)
-            else:
-                root.mkdir()
-                made.append(stack.enter_context(temporary_workspace(files, root=root)))
-            return made[0]
+                return find_workspace()
+            root.mkdir()
+            return stack.enter_context(temporary_workspace(files, root=root))
 
         yield make
 

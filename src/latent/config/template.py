@@ -1,0 +1,87 @@
+"""The commented `latent.toml`: every setting with what it does, written from the model itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from latent.config.schema import is_model, type_under, without_none
+from latent.config.settings import Section, Settings
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+_WIDTH = 90
+_HEAD = """\
+Settings of this workspace. Lines that are commented out show the defaults.
+An environment variable wins over this file: LATENT_ENVIRONMENT=dev, LATENT_TASKS__RETRIES=5.
+"""
+
+
+def settings_template(settings: type[Section] = Settings, **values: Any) -> str:
+    """
+    The text of a `latent.toml` in which every setting stands with its meaning, commented out at its default.
+
+    Args:
+        settings: The model to describe.
+        values: Top-level settings to write as set rather than commented out, such as `environment="dev"`.
+    """
+    lines = [*_comment(_HEAD), *_settings(settings, values)]
+    for name, field in settings.model_fields.items():
+        if (table := _table(name, field)) is not None:
+            heading, section = table
+            lines += ["", "", *_comment(section.__doc__ or ""), heading, *_settings(section, {})]
+    return "\n".join(lines) + "\n"
+
+
+def _table(name: str, field: FieldInfo) -> tuple[str, type[BaseModel]] | None:
+    """How the table of a section begins; commented out where a user gives names or numbers to several."""
+    annotation = without_none(field.annotation)
+    if is_model(annotation):
+        return f"[{name}]", annotation
+    inner = type_under(annotation, "")
+    if not is_model(inner):
+        return None
+    return (f"# [[{name}]]" if get_origin(annotation) is list else f"# [{name}.NAME]"), inner
+
+
+def _settings(section: type[BaseModel], values: dict[str, Any]) -> Iterator[str]:
+    for name, field in section.model_fields.items():
+        if _table(name, field) is not None:
+            continue
+        yield ""
+        yield from _comment(_described(field))
+        if name in values:
+            yield f"{name} = {_toml(values[name])}"
+        else:
+            default = field.get_default(call_default_factory=True)
+            yield f"# {name} =" + ("" if default is PydanticUndefined else f" {_toml(default)}")
+
+
+def _described(field: FieldInfo) -> str:
+    """What a setting does, and which values it takes."""
+    annotation = without_none(field.annotation)
+    description = field.description or ""
+    if get_origin(annotation) is Literal:
+        return f"{description} One of {', '.join(_toml(choice) for choice in get_args(annotation))}."
+    bounds = {type(bound).__name__: bound for bound in field.metadata}
+    words = {"Ge": "at least", "Gt": "more than", "Le": "at most", "Lt": "less than"}
+    said = [
+        f"{word} {getattr(bounds[kind], kind.lower()):,}" for kind, word in words.items() if kind in bounds
+    ]
+    return f"{description} {' and '.join(said).capitalize()}." if said else description
+
+
+def _comment(text: str) -> Iterator[str]:
+    for paragraph in text.strip().splitlines():
+        yield from (f"# {line}" for line in wrap(paragraph.strip(), _WIDTH))
+
+
+def _toml(value: Any) -> str:
+    """A default as TOML writes it; JSON's texts, numbers, truth values and lists are TOML's, too."""
+    return json.dumps(value, ensure_ascii=False)
