@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ def embed(texts: Sequence[str], dimensions: int) -> np.ndarray:
     Args:
         dimensions: 64, 128 or 256; the first ones carry most of the meaning.
     """
-    return _model(dimensions).embed(list(texts), norm=True)
+    with _loading:
+        model = _model(dimensions)
+    return model.embed(list(texts), norm=True)
+
+
+_loading = Lock()  # rows run in threads: the first loads the model, the others wait for it
 
 
 @cache

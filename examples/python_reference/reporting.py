@@ -10,9 +10,9 @@ METRICS = {"hit_at_1": "hit@1", "hit_at_5": "hit@5", "reciprocal_rank": "recipro
 """The scores of a question, and what people call them."""
 
 INTRODUCTION = """\
-{questions} questions about the Python language reference. For each, the {depth} topics whose passages are most
-similar in meaning are retrieved. hit@k: a topic that answers the question is among the first k. Reciprocal
-rank: 1 for the first place, 1/2 for the second, and so on; 0 when it is not among the {depth}."""
+{questions} questions about the Python language reference. For each, the {depth} topics whose passages are
+most similar in meaning are retrieved. hit@k: a topic that answers the question is among the first k.
+Reciprocal rank: 1 for the first place, 1/2 for the second, and so on; 0 when it is not among the {depth}."""
 
 
 def report(summary: list[Row], misses: list[Row], *, depth: int, confidence: float) -> str:

@@ -8,7 +8,7 @@ from embedding import embed
 from pydantic import BaseModel, Field
 from reporting import METRICS, Row, report, with_interval
 
-from latent.prefect import flow, log_metric, logger, params, task, unmapped
+from latent.prefect import flow, log_metric, logger, params, task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ class EvaluateConfig(BaseModel):
     misses_shown: int = Field(default=12, ge=0)
 
 
-@task("retrieve", span_type="RETRIEVER")
-def retrieve(question: str, chunks: pd.DataFrame) -> list[str]:
+@task("retrieve", input="prepare.chunks", span_type="RETRIEVER")
+def retrieve(chunks: pd.DataFrame, question: str) -> list[str]:
     """The `depth` topics with the chunks most similar to the question, best first."""
     import numpy as np
 
@@ -66,20 +66,14 @@ def write_report(summary: list[Row], scored: list[Row]) -> str:
     return report(summary, misses[: params.misses_shown], depth=params.depth, confidence=params.confidence)
 
 
-@flow(
-    "evaluate",
-    input=["prepare.chunks", "questions"],
-    output=["scores", "report"],
-    config_schema=EvaluateConfig,
-)
-def evaluate(chunks: pd.DataFrame, questions: list[Row]) -> tuple[list[Row], str]:
+@flow("evaluate", input="questions", output=["scores", "report"], config_schema=EvaluateConfig)
+def evaluate(questions: list[Row]) -> tuple[list[Row], str]:
     """Ask every question, and say how far the answers can be trusted."""
-    asked = [question["question"] for question in questions]
-    retrieved = retrieve.map(question=asked, chunks=unmapped(chunks)).result()
+    retrieved = retrieve.map(question=[question["question"] for question in questions]).result()
     scored = score(questions, retrieved)
     summary = summarise(scored)
     for row in summary:
-        if row["group"] == "all":
+        if row["group"] == "all" and row["mean"] is not None:
             log_metric(row["metric"], row["mean"])
             logger.info(f"{METRICS[row['metric']]}: {with_interval(row)}")
     return scored, write_report(summary, scored)

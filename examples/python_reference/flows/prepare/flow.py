@@ -57,7 +57,7 @@ def split_topics(topics: dict[str, str]) -> pd.DataFrame:
 
 @task("embed_passages", input="passages", output="chunks", span_type="EMBEDDING")
 def embed_passages(passages: pd.DataFrame) -> pd.DataFrame:
-    """The passages with a column `embedding`: the meaning of the topic's heading and the text, as a vector."""
+    """The passages with a column `embedding`: the meaning of topic heading and text, as a vector."""
     headings = passages["topic"].map(passages.groupby("topic")["text"].first().map(heading))
     vectors = embed(headings + "\n" + passages["text"], params.dimensions)
     return passages.assign(embedding=list(vectors))

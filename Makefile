@@ -1,0 +1,75 @@
+# Everything that a developer and CI run. `make` alone lists the targets.
+
+# The first of these that latent runs on; choose another with `make PYTHON=...`.
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(shell $(name) -c $(SUPPORTED) >/dev/null 2>&1 && echo $(name))))
+SUPPORTED := 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+
+# pip reads dependency groups itself from 25.1 on, which Python 3.11 and 3.12 do not come with.
+PRINT_TOOLS := 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")'
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Errors only: what pip warns of (its own age, mirrors without a package) is not for the reader of the demo.
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
+WORKSPACE := examples/python_reference
+LATENT := cd $(WORKSPACE) && $(CURDIR)/$(BIN)/latent
+
+# Not only `-c`: pip builds the project in an environment of its own, and only the variable reaches that one.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+# Python writes and uses compiled files, which starts latent in a fraction of the time.
+unexport PYTHONDONTWRITEBYTECODE
+# The demo's workspace is the one it changes into.
+unexport LATENT_WORKSPACE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## make .venv with latent in it (once; later runs need no network)
+
+demo: $(VENV)/.installed ## evaluate searching the Python language reference; run it twice
+	@$(LATENT) run prepare
+	@$(LATENT) run evaluate
+	@echo
+	@sed '/^## The worst misses/,$$d' $(WORKSPACE)/data/evaluate/report.md
+	@$(LATENT) graph
+	@echo
+	@echo "Where to look:"
+	@echo "  the report, with the worst misses   $(WORKSPACE)/data/evaluate/report.md"
+	@echo "  every question with its scores      $(WORKSPACE)/data/evaluate/scores.json"
+	@echo "  the runs                            cd $(WORKSPACE) && $(CURDIR)/$(BIN)/latent runs list"
+	@echo "  the runs in MLflow                  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(WORKSPACE)/.latent/mlflow.db"
+	@echo "Run 'make demo' again: nothing is computed twice."
+
+test: $(VENV)/.developing ## run all tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.developing ## format, lint, types, and who may import whom
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.developing ## measure the speed that the docs promise
+	$(BIN)/python -m benchmarks
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing latent into $(VENV): once, a few minutes with packages to fetch ..."
+	@$(INSTALL) --editable '.[local]'
+	@$(BIN)/python -m compileall -q src
+	@touch $@
+
+$(VENV)/.developing: $(VENV)/.installed
+	@echo "Installing the development tools into $(VENV) ..."
+	@$(BIN)/python -c $(PRINT_TOOLS) > $(VENV)/tools.txt
+	@$(INSTALL) --requirement $(VENV)/tools.txt
+	@touch $@
+
+$(BIN)/python:
+	@$(if $(PYTHON),$(PYTHON) -c $(SUPPORTED),false) || { \
+	    echo "latent needs Python 3.11, 3.12 or 3.13, and '$(or $(PYTHON),python3)' is none of them." >&2; \
+	    echo "Name one that is installed: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "$(PYTHON) cannot make environments: on Debian and Ubuntu, install python3-venv." >&2; exit 2; }

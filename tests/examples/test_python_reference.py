@@ -1,0 +1,193 @@
+"""The first evaluation: this Python's reference answers its questions, and its numbers are right."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from pydoc_data.topics import topics as TOPICS  # noqa: N812  # constant, whatever the standard library calls it
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+WORKSPACE = Path(__file__).parents[2] / "examples" / "python_reference"
+QUESTION_LINES = (WORKSPACE / "data" / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+QUESTIONS = [json.loads(line) for line in QUESTION_LINES]
+
+
+def plain(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+PLAIN_TOPICS = {name: plain(text) for name, text in TOPICS.items()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workspace_modules() -> Any:
+    """`embedding` and `reporting` can be imported, as they can while `latent run` is at work."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(WORKSPACE))
+    yield
+    sys.path.remove(str(WORKSPACE))
+    for name in {"embedding", "reporting"} - before:
+        sys.modules.pop(name, None)
+
+
+def load(path: str) -> ModuleType:
+    name = "python_reference_" + re.sub(r"\W", "_", path)
+    spec = importlib.util.spec_from_file_location(name, WORKSPACE / path)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic looks the annotations of a model up there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def prepare() -> ModuleType:
+    return load("flows/prepare/flow.py")
+
+
+@pytest.fixture(scope="module")
+def evaluate() -> ModuleType:
+    return load("flows/evaluate/flow.py")
+
+
+@pytest.fixture(scope="module")
+def reporting() -> ModuleType:
+    return load("reporting.py")
+
+
+class TestQuestions:
+    def test_there_are_enough_of_them_and_each_has_its_own_id_and_wording(self):
+        assert len(QUESTIONS) >= 60
+        for column in ("id", "question"):
+            values = Counter(question[column] for question in QUESTIONS)
+            assert [value for value, count in values.items() if count > 1] == []
+
+    @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question["id"])
+    def test_the_listed_topics_are_those_that_hold_the_answer(self, question):
+        """Every topic with one of the quoted answers is listed, also where text is repeated, and no other."""
+        assert set(question) == {"id", "question", "topics", "difficulty", "evidence"}
+        assert question["difficulty"] in {"easy", "paraphrased", "hard"}
+        quotes = [plain(quote) for quote in question["evidence"]]
+        answering = {name for name, text in PLAIN_TOPICS.items() if any(quote in text for quote in quotes)}
+        assert set(question["topics"]) == answering != set()
+        assert [quote for quote in quotes if not any(quote in text for text in PLAIN_TOPICS.values())] == []
+
+    def test_every_topic_of_the_reference_answers_some_question(self):
+        assert set(TOPICS) - {topic for question in QUESTIONS for topic in question["topics"]} == set()
+
+
+class TestChunks:
+    @pytest.mark.parametrize(("chunk_chars", "overlap_chars"), [(500, 100), (100, 0), (120, 60), (3000, 1)])
+    def test_chunks_rebuild_every_topic(self, prepare, chunk_chars, overlap_chars):
+        for text in TOPICS.values():
+            spans = prepare.spans(text, chunk_chars, overlap_chars)
+            rebuilt = ""
+            for start, end in spans:
+                assert 0 < end - start <= chunk_chars
+                assert len(rebuilt) - overlap_chars <= start <= len(rebuilt) < end
+                rebuilt += text[len(rebuilt) : end]
+            assert rebuilt == text
+
+    def test_chunks_end_with_a_paragraph_where_they_can(self, prepare):
+        text = "one two\n\nthree four\n\nfive"
+        assert [text[a:b] for a, b in prepare.spans(text, 15, 0)] == ["one two\n\n", "three four\n\n", "five"]
+
+    def test_the_overlap_begins_at_a_border(self, prepare):
+        text = "one two three four five"
+        chunks = [text[start:end] for start, end in prepare.spans(text, 14, 7)]
+        assert chunks == ["one two three ", "three four ", "four five"]
+
+    def test_text_without_any_border_is_cut_at_the_limit(self, prepare):
+        assert prepare.spans("x" * 25, 10, 4) == [(0, 10), (6, 16), (12, 22), (18, 25)]
+
+    @pytest.mark.parametrize(("text", "expected"), [("", []), ("short", [(0, 5)])])
+    def test_short_texts(self, prepare, text, expected):
+        assert prepare.spans(text, 100, 10) == expected
+
+    def test_an_overlap_that_leaves_little_new_is_refused(self, prepare):
+        with pytest.raises(ValueError, match="at most half of chunk_chars"):
+            prepare.PrepareConfig(chunk_chars=200, overlap_chars=150)
+
+
+class TestScores:
+    @pytest.mark.parametrize(
+        ("expected", "retrieved", "scores"),
+        [
+            (["a"], ["a", "b"], (1, 1.0, 1.0, 1.0)),
+            (["a", "c"], ["b", "c", "a"], (2, 0.0, 1.0, 0.5)),  # the first of several answers counts
+            (["a"], ["b", "c", "d", "e", "a"], (5, 0.0, 1.0, 0.2)),
+            (["a"], ["b", "c", "d", "e", "f", "g", "h", "a"], (8, 0.0, 0.0, 0.125)),
+            (["a"], ["b"], (None, 0.0, 0.0, 0.0)),
+            (["a"], [], (None, 0.0, 0.0, 0.0)),
+        ],
+    )
+    def test_scores_of_one_question(self, evaluate, expected, retrieved, scores):
+        names = ("rank", "hit_at_1", "hit_at_5", "reciprocal_rank")
+        assert evaluate.scores(expected, retrieved) == dict(zip(names, scores, strict=True))
+
+    def test_the_mean_lies_in_its_interval(self, evaluate):
+        found = evaluate.estimate([1.0] * 30 + [0.0] * 10, 0.95, 999, seed=0)
+        assert (found["n"], found["mean"]) == (40, 0.75)
+        # Normal approximation by hand: 0.75 -+ 1.96 * sqrt(0.75 * 0.25 / 40) = 0.616 and 0.884.
+        assert found["ci_low"] == pytest.approx(0.616, abs=0.05)
+        assert found["ci_high"] == pytest.approx(0.884, abs=0.05)
+
+    def test_the_interval_is_the_same_each_time(self, evaluate):
+        values = [1.0, 0.5, 0.0, 0.25]
+        assert evaluate.estimate(values, 0.95, 999, seed=7) == evaluate.estimate(values, 0.95, 999, seed=7)
+
+    @pytest.mark.parametrize(("values", "mean"), [([], None), ([0.5], 0.5), ([1.0, 1.0, 1.0], 1.0)])
+    def test_alike_values_have_no_interval(self, evaluate, values, mean):
+        """A certainty that resampling cannot know is not claimed: 29 hits of 29 are not 100 % for ever."""
+        found = evaluate.estimate(values, 0.95, 999, seed=0)
+        assert found == {"n": len(values), "mean": mean, "ci_low": None, "ci_high": None}
+
+
+def summary_row(group: str, metric: str, mean: float | None, low: float | None, high: float | None) -> Any:
+    return {
+        "group": group,
+        "metric": metric,
+        "questions": 4,
+        "n": 3,
+        "mean": mean,
+        "ci_low": low,
+        "ci_high": high,
+    }
+
+
+class TestReport:
+    @pytest.mark.parametrize(
+        ("mean", "low", "high", "expected"),
+        [
+            (0.5, 0.25, 0.75, "0.500 (0.250 to 0.750)"),
+            (1.0, None, None, "1.000 (no interval: all alike)"),
+            (None, None, None, "not scored"),
+        ],
+    )
+    def test_how_a_number_is_written(self, reporting, mean, low, high, expected):
+        assert reporting.with_interval(summary_row("all", "hit_at_1", mean, low, high)) == expected
+
+    def test_the_report_shows_coverage_difficulty_and_misses(self, reporting):
+        groups = [(group, metric) for group in ("all", "easy") for metric in reporting.METRICS]
+        summary = [summary_row(*names, 0.5, 0.25, 0.75) for names in groups]
+        misses = [
+            {"question": "What is a | b?", "topics": ["bitwise"], "rank": None, "retrieved": list("abcd")},
+            {"question": "Why?", "topics": ["x", "y"], "rank": 7, "retrieved": ["z"]},
+        ]
+        lines = reporting.report(summary, misses, depth=10, confidence=0.95).splitlines()
+        assert "| metric | mean (95% interval) | coverage |" in lines
+        assert "| hit@5 | 0.500 (0.250 to 0.750) | 3 of 4 |" in lines
+        assert "| easy | 4 | " + " | ".join(["0.500 (0.250 to 0.750)"] * 3) + " |" in lines
+        assert "| What is a \\| b? | bitwise | > 10 | a, b, c |" in lines
+        assert "| Why? | x, y | 7 | z |" in lines
+
+    def test_without_misses_it_says_so(self, reporting):
+        summary = [summary_row("all", metric, 1.0, None, None) for metric in reporting.METRICS]
+        assert "None: every question" in reporting.report(summary, [], depth=10, confidence=0.9)
