@@ -12,14 +12,21 @@ Each says what happened, where, and what to do next::
     │   └── ConfigValidationError   parameters that their schema refuses
     ├── CatalogError                datasets that cannot be loaded or saved
     │   ├── DatasetNotFoundError (KeyError)
+    │   ├── DatasetConfigError (ValueError)   a catalog entry that cannot be used
+    │   ├── DatasetLoadError        the data cannot be read; with the line where one is known
+    │   ├── DatasetSaveError        the data cannot be written; what was there before is untouched
     │   └── OutputMismatchError (ValueError)  what a flow or task returned does not fit its `output`
     ├── RegistryError               flows and tasks that clash or are missing
     │   ├── FlowNotFoundError (KeyError)
     │   └── FlowImportError         a flow file that Python cannot load
     ├── CacheError                  the store of remembered results
-    │   └── UnhashableError (TypeError)       a value without a stable fingerprint
+    │   ├── UnhashableError (TypeError)       a value without a stable fingerprint
+    │   └── UnstorableError (TypeError)       a value that would not come back exactly as it was
     ├── TrackingError               run folders, the spool and the MLflow store
-    └── TaskExecutionError          a task failed; also an instance of the original error's class
+    │   ├── DamagedDatabaseError    the workspace's MLflow database cannot be read
+    │   └── RunNotFoundError (KeyError)
+    ├── TaskExecutionError          a task failed; also an instance of the original error's class
+    └── FailedRowsError (ExceptionGroup)  rows of a mapped task failed
 """
 
 from __future__ import annotations
@@ -30,7 +37,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 
 class LatentError(Exception):
@@ -80,6 +87,62 @@ class CatalogError(LatentError):
     """A dataset cannot be described, loaded or saved."""
 
 
+class DatasetNotFoundError(CatalogError, KeyError):
+    """A flow named a dataset that its catalog does not define."""
+
+    def __init__(self, name: str, known: tuple[str, ...], file: str) -> None:
+        super().__init__(name, known, file)  # all in args: errors cross process borders by pickle
+        self.name, self.known, self.file = name, known, file
+
+    def __str__(self) -> str:
+        hint = did_you_mean(self.name, self.known, "`latent catalog list` shows what is defined.")
+        return f"Dataset {self.name!r} is not in {self.file}: {hint}"
+
+
+class DatasetConfigError(CatalogError, ValueError):
+    """An entry of a catalog file cannot be used: its type, its path or one of its arguments."""
+
+    def __init__(self, name: str, file: str, reason: str) -> None:
+        super().__init__(name, file, reason)
+        self.name, self.file, self.reason = name, file, reason
+
+    def __str__(self) -> str:
+        return f"Dataset {self.name!r} in {self.file} cannot be used: {self.reason}"
+
+
+class DatasetAccessError(CatalogError):
+    """The data of a dataset cannot be reached."""
+
+    action = "used"
+
+    def __init__(self, name: str, kind: str, path: str | None, reason: str, line: int | None = None) -> None:
+        """
+        Args:
+            kind: The dataset's type as a catalog names it, say `pandas.CSVDataset`.
+            path: Its file or folder, relative to the workspace; None for what is not a file.
+            line: 1-based line of the file; None when none is to blame or it is unknown.
+        """
+        super().__init__(name, kind, path, reason, line)
+        self.name, self.kind, self.path, self.reason, self.line = name, kind, path, reason, line
+
+    def __str__(self) -> str:
+        where = ", ".join(part for part in (self.kind, self.path) if part)
+        line = f"line {self.line}: " if self.line else ""
+        return f"Dataset {self.name!r} ({where}) cannot be {self.action}: {line}{self.reason}"
+
+
+class DatasetLoadError(DatasetAccessError):
+    """The data of a dataset cannot be read."""
+
+    action = "loaded"
+
+
+class DatasetSaveError(DatasetAccessError):
+    """The data of a dataset cannot be written; what its file held before is untouched."""
+
+    action = "saved"
+
+
 class RegistryError(LatentError):
     """Flows or tasks clash, or one that was named does not exist."""
 
@@ -88,8 +151,58 @@ class CacheError(LatentError):
     """The store of remembered results cannot be used."""
 
 
+class UnhashableError(CacheError, TypeError):
+    """A value has no fingerprint that stays the same from run to run, so no key can be made of it."""
+
+    def __init__(self, path: str, kind: str, reason: str) -> None:
+        super().__init__(path, kind, reason)  # all in args: errors cross process borders by pickle
+        self.path, self.kind, self.reason = path, kind, reason
+
+    def __str__(self) -> str:
+        return f"{self.path or 'The value'} ({self.kind}) has no stable hash: {self.reason}."
+
+
+class UnstorableError(CacheError, TypeError):
+    """A result cannot be remembered, because what is read back would not be exactly what was returned."""
+
+    def __init__(self, path: str, kind: str, reason: str) -> None:
+        super().__init__(path, kind, reason)
+        self.path, self.kind, self.reason = path, kind, reason
+
+    def __str__(self) -> str:
+        return f"{self.path or 'The result'} ({self.kind}) cannot be remembered: {self.reason}."
+
+
 class TrackingError(LatentError):
     """A run folder, the spool or the MLflow store cannot be used."""
+
+
+class DamagedDatabaseError(TrackingError):
+    """The workspace's MLflow database exists but cannot be read; it is never deleted or overwritten."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        super().__init__(file, reason)
+        self.file, self.reason = file, reason
+
+    def __str__(self) -> str:
+        return (
+            f"The MLflow database {self.file} is damaged ({self.reason}). Put a backup in its place, or move it "
+            "away: the next run then starts a new one. Runs go on meanwhile and are sent once it can be read."
+        )
+
+
+class RunNotFoundError(TrackingError, KeyError):
+    """No run, or more than one, is meant by an id or the beginning of one."""
+
+    def __init__(self, wanted: str, matches: tuple[str, ...], place: str) -> None:
+        super().__init__(wanted, matches, place)
+        self.wanted, self.matches, self.place = wanted, matches, place
+
+    def __str__(self) -> str:
+        if self.matches:
+            shown = ", ".join(self.matches[:5]) + (", ..." if len(self.matches) > 5 else "")
+            return f"{self.wanted!r} is the beginning of {len(self.matches)} runs ({shown}): give more of the id."
+        return f"There is no run {self.wanted!r} in {self.place}: `latent runs list` shows those that exist."
 
 
 class OutputMismatchError(CatalogError, ValueError):
@@ -179,6 +292,34 @@ class TaskExecutionError(LatentError):
     def __reduce__(self) -> tuple[Any, ...]:
         original = _portable(self.original_error)
         return _rebuild_task_error, (self.task_name, original, dict(self.context), self.original_text)
+
+
+class FailedRowsError(LatentError, ExceptionGroup):
+    """Rows of a mapped task failed; `.exceptions` are their errors, so that `except*` can tell them apart."""
+
+    @classmethod
+    def of(cls, task_name: str, rows: int, errors: Sequence[Exception]) -> FailedRowsError:
+        """One error for all failed rows; its text names each different cause once, with its first row."""
+        causes: dict[str, list[Exception]] = {}
+        for error in errors:
+            original = error.original_error if isinstance(error, TaskExecutionError) else error
+            causes.setdefault(f"{type(original).__name__}: {original}", []).append(error)
+        shown = [f"  {len(group)}x {cause}{_first_row(group[0])}" for cause, group in list(causes.items())[:5]]
+        if len(causes) > len(shown):
+            shown.append(f"  ... and {len(causes) - len(shown)} other causes")
+        return cls("\n".join([f"Task {task_name!r}: {len(errors)} of {rows} rows failed.", *shown]), errors)
+
+    def derive(self, excs: Sequence[Exception]) -> FailedRowsError:
+        """A part of this group with the same text: what `except*` and `split` make."""
+        return FailedRowsError(self.message, excs)
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def _first_row(error: Exception) -> str:
+    index = error.context.get("row_index") if isinstance(error, TaskExecutionError) else None
+    return "" if index is None else f" (first in row {index})"
 
 
 def _rebuild_task_error(

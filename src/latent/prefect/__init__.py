@@ -1,1 +1,63 @@
-"""The engine room: flows, tasks and rows on Prefect's own engine."""
+"""
+Flows and tasks: what a user's `flow.py` imports.
+
+Whatever else Prefect offers is here as well (`from latent.prefect import tags, unmapped, get_run_logger`, and its
+submodules, `from latent.prefect.artifacts import create_markdown_artifact`), so that a Prefect script becomes a latent
+one by changing its imports.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from latent.prefect.passthrough import install
+
+if TYPE_CHECKING:
+    from latent.prefect.checkpoints import checkpoint, clear_checkpoints
+    from latent.prefect.configuration import get_config
+    from latent.prefect.flows import Flow, flow
+    from latent.prefect.logs import get_flow_logger, logger
+    from latent.prefect.metrics import log_metric
+    from latent.prefect.parameters import params
+    from latent.prefect.tasks import Task, task
+
+__all__ = [
+    "Flow",
+    "Task",
+    "checkpoint",
+    "clear_checkpoints",
+    "flow",
+    "get_config",
+    "get_flow_logger",
+    "log_metric",
+    "logger",
+    "params",
+    "task",
+]
+
+_HOME = {
+    "Flow": "flows",
+    "Task": "tasks",
+    "checkpoint": "checkpoints",
+    "clear_checkpoints": "checkpoints",
+    "flow": "flows",
+    "get_config": "configuration",
+    "get_flow_logger": "logs",
+    "log_metric": "metrics",
+    "logger": "logs",
+    "params": "parameters",
+    "task": "tasks",
+}
+
+install(__name__)
+
+
+def __getattr__(name: str) -> object:
+    if (module := _HOME.get(name)) is not None:
+        value = getattr(import_module(f"{__name__}.{module}"), name)
+        globals()[name] = value
+        return value
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("prefect"), name)

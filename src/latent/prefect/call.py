@@ -1,0 +1,317 @@
+"""
+One call of a task: recalled when it is remembered, else attempted, remembered, saved and accounted for.
+
+`recall` runs before Prefect hears of the call, so that a hit makes no task run. `Attempt` is what Prefect runs, once
+per attempt: in the same thread, on a thread of its task runner, or in another process, which gets the call by pickle.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
+
+from latent.config import masker_for
+from latent.errors import TaskExecutionError
+from latent.prefect.carried import carry, unpack
+from latent.prefect.key import CallKey, call_key
+from latent.prefect.logs import warn_once
+from latent.prefect.outputs import count_rows, save_outputs, saved_outputs
+from latent.prefect.run import Run, current_run, entered
+from latent.prefect.scope import Scope, current_scope, open_scope, record_read
+from latent.registry import TaskRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator, Mapping
+
+    from latent.cache import CodeFingerprint, Hit
+    from latent.prefect.tasks import Task
+    from latent.tracking.records import CacheState, Outcome
+
+NO_VALUE: Any = type("NoValue", (), {"__repr__": lambda self: "NO_VALUE"})()
+"""Stands for a result that is not there: a remembered None is a value."""
+
+_ATTEMPTS = "__latent_attempts__"
+"""Where an exception carries the number of its attempt: it may come back from another process without the call."""
+
+
+class Call:
+    """What is known of one call of a task, from its arguments to its outcome."""
+
+    def __init__(
+        self, task: Task[..., Any], run: Run, arguments: dict[str, Any], *, row_index: int | None = None
+    ) -> None:
+        self.task, self.run, self.arguments, self.row_index = task, run, arguments, row_index
+        scope = current_scope()
+        self.span_id = uuid4().hex[:16]
+        self.parent_span_id = scope.span_id if scope else None
+        self.key: CallKey | None = None
+        self.attempts = 0
+        self.started_at = time.time()
+        self.task_run_id: str | None = None
+        self.recorded = False
+
+    # -- before Prefect ------------------------------------------------------------------------------------------
+
+    def recall(self) -> Any:
+        """The remembered result, `output` saved again where it is gone; `NO_VALUE` when the task has to run."""
+        if not self.task.remembers:
+            return NO_VALUE
+        self.key = call_key(self.task, self.run, self.arguments)
+        if self.key is None or self.task.refresh_cache:
+            return NO_VALUE
+        hit = self.run.memory.recall(self.key.key, **self.validity(self.key))
+        return NO_VALUE if hit is None else self.accept(hit)
+
+    def validity(self, key: CallKey) -> dict[str, Any]:
+        """What must be as it was for an entry to count: the code and the parameters, unless the user owns the key."""
+        code = None if key.users_own else self.code()
+        return {"code": code, "parameter": self.run.parameter_fingerprint}
+
+    def code(self) -> CodeFingerprint:
+        """The fingerprint of the task's code as it is now."""
+        from latent.cache import code_fingerprint
+
+        return code_fingerprint(self.task.fn, self.run.workspace.root)
+
+    def accept(self, hit: Hit) -> Any:
+        """Use a remembered result: what it depends on, the surrounding call depends on too."""
+        value = hit.value
+        record_read(hit.entry.parameters_read)
+        if self.task.outputs:
+            saved_outputs(self.run, self.task.outputs, value, hit.entry.outputs, owner=self.task.label)
+        self.account("cached", value, cache="hit")
+        return value
+
+    def attempt_task(self) -> Any:
+        """The task in the form in which Prefect runs this call."""
+        return self.task.for_attempts_of(self)
+
+    def prefect_arguments(self) -> dict[str, Any]:
+        """The arguments as Prefect sees them."""
+        return carry(self.arguments)
+
+    # -- one attempt, inside Prefect's run -----------------------------------------------------------------------
+
+    @contextmanager
+    def attempting(self, given: Mapping[str, Any]) -> Iterator[Attempt]:
+        """
+        Everything around the user's function.
+
+        Args:
+            given: The arguments from Prefect, futures resolved.
+        """
+        from prefect.context import TaskRunContext
+
+        context = TaskRunContext.get()
+        if context is not None:
+            self.attempts = context.task_run.run_count
+            self.task_run_id = str(context.task_run.id)
+        self.arguments = unpack(given)
+        with self._in_run(), open_scope(self.task.name, self.span_id) as scope:
+            attempt = Attempt(self, scope)
+            try:
+                yield attempt
+            except Exception as error:
+                error.__dict__[_ATTEMPTS] = self.attempts
+                raise
+            finally:
+                attempt.close()
+
+    @contextmanager
+    def _in_run(self) -> Iterator[None]:
+        if current_run() is self.run:
+            yield
+            return
+        with entered(self.run):
+            yield
+
+    # -- afterwards ----------------------------------------------------------------------------------------------
+
+    def failure(self, error: BaseException) -> TaskExecutionError:
+        """The error that the caller sees, with everything known about the call; accounted for once."""
+        attempts = error.__dict__.pop(_ATTEMPTS, self.attempts)
+        failure = TaskExecutionError.of(
+            self.task.name, error, self.context(attempts), masker_for(self.run.workspace).text(str(error))
+        )
+        failure.__cause__ = error
+        self.attempts = attempts
+        self.account("failed", None, cache="miss" if self.key else self._cache_state(), error=failure)
+        return failure
+
+    def context(self, attempts: int) -> dict[str, Any]:
+        """Where a failure happened: the context of `TaskExecutionError`."""
+        inputs: Any = self.task.inputs[0] if len(self.task.inputs) == 1 else list(self.task.inputs) or None
+        return {
+            "input": inputs,
+            "row_index": self.row_index,
+            "arguments": self._shown(self.arguments),
+            "attempts": attempts,
+            "span": {"name": self.task.name, "type": self.task.span_type, "id": self.span_id},
+        }
+
+    def account(
+        self,
+        outcome: Outcome,
+        value: Any,
+        *,
+        cache: CacheState,
+        error: TaskExecutionError | None = None,
+        rows_in: int | None = None,
+    ) -> None:
+        """Report the call's one outcome to the run's records."""
+        if self.recorded or (self.run.recorder is None and self.run.outcomes is None):
+            return
+        from latent.tracking.records import TaskRecord, describe_error
+
+        self.recorded = True
+        record = TaskRecord(
+            name=self.task.name,
+            outcome=outcome,
+            started_at=self.started_at,
+            duration_seconds=max(time.time() - self.started_at, 0.0),
+            task_run_id=self.task_run_id,
+            attempts=self.attempts,
+            cache=cache,
+            span_type=self.task.span_type,
+            span_id=self.span_id,
+            parent_span_id=self.parent_span_id,
+            inputs=self._shown(self.arguments),
+            output=self._shown(value),
+            rows_in=count_rows(*self.arguments.values()) if rows_in is None else rows_in,
+            rows_out=count_rows(value),
+            error=describe_error(error.original_error) if error else None,
+            row_index=self.row_index,
+        )
+        TaskRegistry.observe_task(self.run.flow_name, self.task.name, self.task.fn)
+        if self.run.outcomes is not None:
+            self.run.outcomes.note(record)
+        if self.run.recorder is not None:
+            self.run.recorder.task(record)
+
+    def _cache_state(self) -> CacheState:
+        return "unkeyed" if self.task.remembers else "off"
+
+    def _shown(self, value: Any) -> Any:
+        from latent.tracking.preview import shorten
+
+        settings = self.run.workspace.settings.tracking
+        masker = masker_for(self.run.workspace)
+        return masker.data(shorten(value, settings.preview_chars, mask=masker.text))
+
+    # A worker process gets the call without the run's live parts, and attaches to its own.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"run": self.run.reference()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.run = state["run"].attach()
+
+
+class Attempt:
+    """One attempt: recalled after all (its arguments are resolved only now), or worked and remembered."""
+
+    def __init__(self, call: Call, scope: Scope) -> None:
+        self.call, self.scope = call, scope
+        self.lease: Any = None
+        self.value = self._recall()
+        self._rows_in: int | None = None
+
+    @property
+    def recalled(self) -> bool:
+        """Whether the value is there already."""
+        return self.value is not NO_VALUE
+
+    def _recall(self) -> Any:
+        """What is remembered by now; when another thread or process is at it, its result once that is there."""
+        call = self.call
+        for dataset in call.task.inputs:
+            call.run.settle_outputs(dataset)
+        if not call.task.remembers:
+            return NO_VALUE
+        if (value := call.recall()) is not NO_VALUE or call.key is None or call.task.refresh_cache:
+            return value
+        self.lease = call.run.memory.claim(call.key.key)
+        # Whoever held the key before may have finished it meanwhile.
+        return call.recall() if self.lease.waited else NO_VALUE
+
+    def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The positional and keyword arguments of the user's function, datasets loaded."""
+        call = self.call
+        loaded = {
+            name: call.run.catalog.load_data(dataset)
+            for name, dataset in call.task.fills.items()
+            if name not in call.arguments
+        }
+        self._rows_in = count_rows(*loaded.values(), *call.arguments.values())
+        return call.task.positional(call.arguments | loaded)
+
+    def keep(self, value: Any) -> Any:
+        """Remember, save and account for what the function returned; the value once all of that is done."""
+        call = self.call
+        # First the memory, then the datasets: a save that fails must not cost the computation again.
+        entry = self._remember(value)
+        if call.task.outputs and call.row_index is None:
+            fingerprints = save_outputs(call.run, call.task.outputs, value, owner=call.task.label)
+            if entry is not None:
+                call.run.memory.set_outputs(entry, fingerprints)
+        state: CacheState = "miss" if call.key else call._cache_state()
+        call.account("ok", value, cache=state, rows_in=self._rows_in)
+        return value
+
+    def _remember(self, value: Any) -> Any:
+        call, key = self.call, self.call.key
+        if key is None or _is_state(value):
+            return None
+        from latent.cache import UnstorableError
+
+        try:
+            return call.run.memory.remember(
+                key.key,
+                value,
+                task=call.task.name,
+                kind="row" if call.row_index is not None else "task",
+                code=call.validity(key)["code"],
+                parameters_read={} if key.users_own else self.scope.parameters_read,
+                key_parts=key.parts,
+                expires_in=call.task.expires_in(call.run.workspace.settings),
+            )
+        except UnstorableError as error:
+            warn_once(
+                f"unstorable:{call.task.name}",
+                f"Results of task {call.task.name!r} are not remembered: {error} "
+                "Return plain data, or say cache=False to be silent about it.",
+            )
+        return None
+
+    def close(self) -> None:
+        """Let others have the key."""
+        if self.lease is not None:
+            self.lease.release()
+
+
+def work(call: Call, given: Mapping[str, Any]) -> Any:
+    """What Prefect runs for a plain function."""
+    with call.attempting(given) as attempt:
+        if not attempt.recalled:
+            args, kwargs = attempt.arguments()
+            attempt.value = attempt.keep(call.task.fn(*args, **kwargs))
+    return attempt.value
+
+
+async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
+    """What Prefect runs for an async function."""
+    with call.attempting(given) as attempt:
+        if not attempt.recalled:
+            args, kwargs = attempt.arguments()
+            attempt.value = attempt.keep(await cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs)))
+    return attempt.value
+
+
+def _is_state(value: Any) -> bool:
+    """Whether a task decided its own Prefect state by returning one."""
+    from prefect.states import State
+
+    return isinstance(value, State)

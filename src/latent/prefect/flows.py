@@ -1,0 +1,340 @@
+"""`@flow`: a Prefect flow that loads its configuration and data, saves what it returns, and is tracked."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+import time
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+
+import prefect
+from prefect.context import FlowRunContext
+
+from latent.prefect.api import prefect_api
+from latent.prefect.carried import Carried, carry, is_large, unpack
+from latent.prefect.futures import resolved
+from latent.prefect.inputs import dataset_names, match_inputs, signature_of, without
+from latent.prefect.logs import run_log
+from latent.prefect.outcomes import Outcomes
+from latent.prefect.outputs import count_rows, save_outputs, split_outputs
+from latent.prefect.run import Run, configuration, current_run, entered, workspace_for
+from latent.registry import TaskRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from pydantic import BaseModel
+
+    from latent.config import Workspace
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass
+class Launch:
+    """How a flow is started from outside (`latent run`), and the run that came of it."""
+
+    overrides: Mapping[str, Any]
+    """Run-time parameters; they hold for this flow only, not for its subflows."""
+    run: Run | None = None
+
+
+launch: ContextVar[Launch | None] = ContextVar("latent_launch", default=None)
+"""What the next flow that starts is told by its launcher."""
+
+_replaced: ContextVar[Mapping[str, Any]] = ContextVar("latent_replaced", default={})  # noqa: B039  # never changed
+"""Values that a call passed in the place of datasets, on their way past Prefect."""
+
+_FLOW_OWN = ("input", "output", "config_schema")
+
+
+class Flow(prefect.Flow, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's parameters are given through P and R
+    """
+    A Prefect flow with a workspace; `latent.prefect.flow` makes it.
+
+    `.fn` called on its own, outside of a run, is the bare function, for tests.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        name: str | None = None,
+        *,
+        input: str | Sequence[str] | None = None,
+        output: str | Sequence[str] | None = None,
+        config_schema: type[BaseModel] | None = None,
+        **prefect_options: Any,
+    ) -> None:
+        self.bare = fn
+        self.own = {"input": input, "output": output, "config_schema": config_schema}
+        self.inputs, self.outputs = dataset_names(input), dataset_names(output)
+        self.config_schema = config_schema
+        self.signature = signature_of(fn)
+        self.fills = match_inputs(f"Flow {name or fn.__name__!r}", self.signature, self.inputs)
+        super().__init__(_body(self, fn), name=name, **prefect_options)
+
+    @property
+    def label(self) -> str:
+        """How messages name this flow."""
+        return f"Flow {self.name!r}"
+
+    def with_options(self, **changes: Any) -> Flow[P, R]:  # type: ignore[override]  # ours are accepted as well
+        """A copy with other options, ours or Prefect's."""
+        own = self.own | {name: changes.pop(name) for name in _FLOW_OWN if name in changes}
+        # Prefect knows which of its options carry over; the function it copies is the one that runs a flow.
+        plain = prefect.Flow.with_options(self, **changes)
+        copied = Flow(self.bare, plain.name, **own)
+        body = copied.fn
+        copied.__dict__.update({name: value for name, value in plain.__dict__.items() if name not in _KEPT})
+        copied.fn = body
+        return cast("Flow[P, R]", copied)
+
+    def __call__(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """
+        Run the flow and return its value, futures resolved.
+
+        A value passed for a parameter that the catalog fills replaces the dataset.
+
+        Raises:
+            ConfigValidationError: `config_schema` refuses the parameters (a `ValueError`).
+            TaskExecutionError: A task failed; also an instance of what it raised.
+        """
+        parameters, replaced = self._split(args, kwargs)
+        call = functools.partial(super().__call__, return_state=return_state, wait_for=wait_for, **parameters)
+        if self.isgenerator:
+            return call()
+        if self.isasync:
+            return self._call_async(call, replaced)
+        with prefect_api(), _setting(_replaced, replaced):
+            return call()
+
+    async def _call_async(self, call: Callable[[], Any], replaced: Mapping[str, Any]) -> Any:
+        with prefect_api(), _setting(_replaced, replaced):
+            return await call()
+
+    def _split(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Prefect's parameters, large ones carried, and the values that replace datasets."""
+        owner = getattr(self.fn, "__prefect_self__", getattr(self.fn, "__prefect_cls__", None))
+        bound = self.signature.bind_partial(*(args if owner is None else (owner, *args)), **kwargs)
+        replaced = {name: value for name, value in bound.arguments.items() if name in self.fills}
+        # Prefect puts a method's owner in front by itself.
+        given = {n: v for n, v in bound.arguments.items() if n not in self.fills and v is not owner}
+        return carry(_keyworded(self.signature, given)), replaced
+
+    def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Prefect's validation against the annotations, with large values in their places."""
+        validated = super().validate_parameters(unpack(parameters))
+        return {
+            name: Carried(value) if isinstance(parameters.get(name), Carried) or is_large(value) else value
+            for name, value in validated.items()
+        }
+
+    def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """What the API is told: of a large value, its fingerprint."""
+        plain = {name: repr(v) if isinstance(v, Carried) else v for name, v in parameters.items()}
+        return cast("dict[str, Any]", super().serialize_parameters(plain))
+
+
+_KEPT = ("fn", "bare", "own", "inputs", "outputs", "config_schema", "signature", "fills")
+
+
+def _body(owner: Flow[..., Any], fn: Callable[..., Any]) -> Callable[..., Any]:
+    """What Prefect runs in the function's place: with the flow's run around it, and without the catalog's parameters."""
+    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
+        return fn
+    if inspect.iscoroutinefunction(fn):
+
+        @functools.wraps(fn)
+        async def body(*args: Any, **kwargs: Any) -> Any:
+            if not _is_run_by_prefect(owner):
+                return await fn(*args, **kwargs)
+            with _running(owner) as running:
+                positional, named = running.arguments(args, kwargs)
+                return running.keep(await fn(*positional, **named))
+    else:
+
+        @functools.wraps(fn)
+        def body(*args: Any, **kwargs: Any) -> Any:
+            if not _is_run_by_prefect(owner):
+                return fn(*args, **kwargs)
+            with _running(owner) as running:
+                positional, named = running.arguments(args, kwargs)
+                return running.keep(fn(*positional, **named))
+
+    body.__signature__ = without(owner.signature, owner.fills)  # type: ignore[attr-defined]  # read by `inspect`
+    return body
+
+
+def _is_run_by_prefect(owner: Flow[..., Any]) -> bool:
+    """Whether the engine is calling, and not a user who tests the bare function."""
+    context = FlowRunContext.get()
+    if context is None or context.flow is None or context.flow_run is None:
+        return False
+    run = current_run()
+    begun = run is not None and run.run_id == str(context.flow_run.id)
+    return context.flow.fn is owner.fn and not begun
+
+
+class _Running:
+    """A flow run while its function runs."""
+
+    def __init__(self, flow: Flow[..., Any], run: Run) -> None:
+        self.flow, self.run = flow, run
+
+    def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The function's arguments: Prefect's parameters, and datasets loaded or replaced."""
+        flow, run = self.flow, self.run
+        given = inspect.signature(flow.fn).bind(*args, **kwargs).arguments
+        replaced = _replaced.get()
+        data = {
+            name: resolved(replaced[name]) if name in replaced else self._load(dataset)
+            for name, dataset in flow.fills.items()
+        }
+        bound = inspect.BoundArguments(flow.signature, cast("Any", unpack(given) | data))
+        run.flow_run = FlowRunContext.get().flow_run if FlowRunContext.get() else None  # type: ignore[union-attr]  # asked before
+        return bound.args, bound.kwargs
+
+    def _load(self, dataset: str) -> Any:
+        run = self.run
+        if run.parent is not None:
+            run.parent.settle_outputs(dataset)
+        value = run.catalog.load_data(dataset)
+        if run.recorder is not None:
+            info = run.catalog.describe(dataset)
+            run.recorder.dataset(
+                dataset, "input", run.catalog.fingerprint(dataset), path=info.path, rows=count_rows(value)
+            )
+        return value
+
+    def keep(self, returned: Any) -> Any:
+        """Wait for the flow's rows, resolve futures, save `output`; the flow's value."""
+        value = resolved(returned)
+        for mapped in self.run.mapped:
+            mapped.finish()
+        for producers in list(self.run.producers.values()):
+            for producer in producers:
+                producer.settle()
+        if self.flow.outputs:
+            split_outputs(self.flow.outputs, value, self.flow.label)
+            save_outputs(self.run, self.flow.outputs, value, owner=self.flow.label)
+        return value
+
+
+@contextmanager
+def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
+    """Start the run's records and end them with the run's outcome, whatever it is."""
+    context = FlowRunContext.get()
+    assert context is not None and context.flow_run is not None
+    parent = current_run()
+    workspace = parent.workspace if parent else workspace_for(_file_of(flow.bare))
+    launched = launch.get()
+    parameters, catalog = configuration(
+        workspace,
+        flow_name=flow.name,
+        schema=flow.config_schema,
+        overrides=launched.overrides if launched else None,
+        parent=parent,
+    )
+    run = Run(workspace, flow.name, str(context.flow_run.id), parameters, catalog, parent=parent)
+    run.flow_run = context.flow_run
+    run.outcomes = Outcomes(parent.outcomes if parent else None)
+    if launched is not None:
+        launched.run = run
+    TaskRegistry.observe_flow(flow.name, parent.flow_name if parent else None)
+    with entered(run), run_log(run), _setting(launch, None), _recorded(run, workspace):
+        yield _Running(flow, run)
+
+
+@contextmanager
+def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
+    from latent.tracking import RunInfo, RunRecorder
+
+    info = RunInfo(
+        run_id=run.run_id,
+        flow_name=run.flow_name,
+        started_at=time.time(),
+        parent_run_id=run.parent.run_id if run.parent else None,
+        run_name=run.flow_run.name,
+        parameters=run.parameters.values,
+        configuration={"parameters": run.parameters.values, "catalog": run.catalog.config},
+        environment=workspace.settings.environment,
+        command=tuple(sys.argv),
+    )
+    run.recorder = RunRecorder.start(workspace, info)
+    try:
+        yield
+    except BaseException as error:
+        run.recorder.finish("failed" if isinstance(error, Exception) else "interrupted", error=error)
+        raise
+    run.recorder.finish("ok")
+
+
+@contextmanager
+def _setting(variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)
+
+
+def _keyworded(signature: inspect.Signature, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Bound arguments as keywords; those of a `**parameter` stand for themselves."""
+    keywords: dict[str, Any] = {}
+    for name, value in given.items():
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            keywords.update(value)
+        else:
+            keywords[name] = value
+    return keywords
+
+
+def _file_of(fn: Callable[..., Any]) -> str | None:
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    return code.co_filename if code else None
+
+
+@overload
+def flow(name: Callable[P, R], /) -> Flow[P, R]: ...
+@overload
+def flow(
+    name: str | None = None,
+    *,
+    input: str | Sequence[str] | None = None,
+    output: str | Sequence[str] | None = None,
+    config_schema: type[BaseModel] | None = None,
+    **prefect_options: Any,
+) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
+def flow(name: Any = None, **options: Any) -> Any:
+    """
+    Make a function a flow: configured, fed from the catalog, tracked.
+
+    Args:
+        name: The flow's name, which is its folder's name under `flows/`; the function's when omitted.
+        input: Datasets that fill parameters: by name where names match, the others in order. `other_flow.dataset`
+            names another flow's.
+        output: Datasets that the returned value is saved to: one value, a tuple in order, or a mapping by name.
+        config_schema: Pydantic model that the parameters are validated against when the flow starts.
+        prefect_options: Whatever `prefect.flow` takes.
+
+    Raises:
+        RegistryError: `input` does not fit the function.
+    """
+    if callable(name):
+        return _registered(Flow(name, **options))
+    return lambda fn: _registered(Flow(fn, name, **options))
+
+
+def _registered(made: Flow[Any, Any]) -> Flow[Any, Any]:
+    TaskRegistry.add_flow(made.name, made.bare, inputs=made.inputs, outputs=made.outputs)
+    return made
+
+
+def __getattr__(name: str) -> Any:
+    """Whatever else `prefect.flows` offers, for scripts that import it from there."""
+    return getattr(prefect.flows, name)

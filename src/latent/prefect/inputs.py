@@ -1,0 +1,83 @@
+"""Which parameters of a function the catalog fills, and what Prefect sees of its signature."""
+
+from __future__ import annotations
+
+import inspect
+from inspect import Parameter, Signature
+from typing import TYPE_CHECKING
+
+from latent.errors import RegistryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any
+
+_NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
+
+def dataset_names(declared: str | Sequence[str] | None) -> tuple[str, ...]:
+    """`input=` and `output=` as they are written (nothing, one name, several) as a tuple of names."""
+    if declared is None:
+        return ()
+    if isinstance(declared, str):
+        return (declared,)
+    names = tuple(declared)
+    if wrong := [name for name in names if not isinstance(name, str)]:
+        raise RegistryError(f"Dataset names are strings, got {wrong[0]!r} in {list(names)!r}.")
+    return names
+
+
+def signature_of(fn: Callable[..., Any]) -> Signature:
+    """The signature of `fn`; one that accepts anything for built-in functions that do not tell theirs."""
+    try:
+        return inspect.signature(fn)
+    except (TypeError, ValueError):
+        return inspect.signature(lambda *args, **kwargs: None)
+
+
+def match_inputs(owner: str, signature: Signature, datasets: Sequence[str]) -> dict[str, str]:
+    """
+    The dataset that fills each parameter: by name where names match, the others in order.
+
+    A function without parameters receives nothing. `upstream.orders` matches a parameter called `orders`.
+
+    Raises:
+        RegistryError: More datasets are declared than the function has parameters.
+    """
+    names = [p.name for p in signature.parameters.values() if p.kind in _NAMED and p.name != "self"]
+    if not names:
+        return {}
+    by_name = {d.rpartition(".")[2]: d for d in datasets if d.rpartition(".")[2] in names}
+    others = [d for d in datasets if d not in by_name.values()]
+    free = [name for name in names if name not in by_name]
+    if len(others) > len(free):
+        raise RegistryError(
+            f"{owner} declares {len(datasets)} input datasets, but its function has {len(names)} parameters: "
+            f"add a parameter for {others[len(free)]!r} or take it off `input`."
+        )
+    return by_name | dict(zip(free, others, strict=False))
+
+
+def without(signature: Signature, names: Mapping[str, str]) -> Signature:
+    """The signature that callers and deployments need: without the parameters that the catalog fills."""
+    kept = [p for p in signature.parameters.values() if p.name not in names]
+    return signature.replace(parameters=_in_valid_order(kept))
+
+
+def keyword_only(signature: Signature) -> Signature:
+    """The same parameters, all passed by name and none of them variadic: the form in which Prefect calls a task."""
+    return signature.replace(
+        parameters=[Parameter(p.name, Parameter.KEYWORD_ONLY, default=None) for p in signature.parameters.values()]
+    )
+
+
+def _in_valid_order(parameters: list[Parameter]) -> list[Parameter]:
+    """What follows a removed parameter may have lost its required neighbours; Python wants defaults last."""
+    seen_default, ordered = False, []
+    for parameter in parameters:
+        if parameter.kind is Parameter.POSITIONAL_OR_KEYWORD:
+            if seen_default and parameter.default is Parameter.empty:
+                parameter = parameter.replace(kind=Parameter.KEYWORD_ONLY)
+            seen_default = seen_default or parameter.default is not Parameter.empty
+        ordered.append(parameter)
+    return sorted(ordered, key=lambda p: p.kind)

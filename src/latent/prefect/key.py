@@ -1,0 +1,96 @@
+"""Under which key a call's result is remembered."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from latent.cache import file_key, row_key, stable_hash
+from latent.errors import CatalogError, UnhashableError
+from latent.prefect.logs import warn_once
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from latent.prefect.run import Run
+    from latent.prefect.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class CallKey:
+    """The key of one call, with its named parts."""
+
+    key: str
+    parts: Mapping[str, str]
+    """The fingerprint of each argument and dataset, by name: what `latent why` compares."""
+    users_own: bool = False
+    """Made by a `cache_key_fn` or `cache_policy`: then it alone decides, as in Prefect."""
+
+
+def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> CallKey | None:
+    """
+    The key of a call, or None when the call cannot be remembered; the user is told why, once.
+
+    A task with `input` datasets is keyed by their fingerprints, any other by its arguments.
+    """
+    try:
+        if task.users_key:
+            return _users_key(task, run, arguments)
+        if not task.inputs:
+            parts = _fingerprints(task, arguments)
+            return CallKey(row_key(task.name, arguments), parts)
+        datasets = _dataset_fingerprints(task, run, arguments)
+        others = {name: value for name, value in arguments.items() if name not in task.fills}
+        key = file_key(list(datasets.values()), task.key_signature, others)
+        return CallKey(key, datasets | _fingerprints(task, others))
+    except UnhashableError as error:
+        warn_once(
+            f"unhashable:{task.name}",
+            f"Task {task.name!r} is not remembered, since it has an argument without a fingerprint: {error}",
+        )
+    except CatalogError:
+        # The task itself will load the dataset, fail, and say so with its full context.
+        pass
+    return None
+
+
+def _fingerprints(task: Task[..., Any], arguments: Mapping[str, Any]) -> dict[str, str]:
+    return {name: stable_hash(value) for name, value in arguments.items()}
+
+
+def _dataset_fingerprints(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> dict[str, str]:
+    """By dataset name; a value that the call passed in a dataset's place stands with its own hash."""
+    replaced = {dataset: name for name, dataset in task.fills.items() if name in arguments}
+    return {
+        dataset: stable_hash(arguments[replaced[dataset]]) if dataset in replaced else run.catalog.fingerprint(dataset)
+        for dataset in task.inputs
+    }
+
+
+def _users_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> CallKey | None:
+    """
+    The key from Prefect's own `cache_key_fn` or `cache_policy`.
+
+    Both expect the context of a task run, which a hit never makes: they get one that names the task, the flow run
+    and the arguments.
+    """
+    from prefect.client.schemas.objects import TaskRun
+    from prefect.context import FlowRunContext, TaskRunContext
+
+    flow = FlowRunContext.get()
+    flow_run_id = flow.flow_run.id if flow and flow.flow_run else None
+    task_run = TaskRun.model_construct(id=uuid4(), flow_run_id=flow_run_id, task_key=task.task_key)
+    context = TaskRunContext.model_construct(task=task, task_run=task_run, parameters=dict(arguments))
+    if task.cache_key_fn is not None:
+        key = task.cache_key_fn(context, dict(arguments))
+    else:
+        flow_parameters = flow.parameters if flow else None
+        key = task.users_policy.compute_key(
+            task_ctx=context, inputs=dict(arguments), flow_parameters=flow_parameters or {}
+        )
+    if key is None:
+        return None
+    digest = hashlib.md5(f"prefect:{key}".encode(), usedforsecurity=False).hexdigest()
+    return CallKey(digest, {"cache_key": str(key)}, users_own=True)

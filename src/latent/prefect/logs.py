@@ -1,0 +1,161 @@
+"""
+`logger`: one object that logs to wherever this code runs.
+
+In a run its lines are Prefect's (terminal, UI, API) and stand in `.latent/logs/<run id>.log`; outside of runs, in
+plain functions and unit tests, they go to the standard library's logger "latent".
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any, cast
+
+from latent.config import ensure_private_dir, masker_for
+from latent.prefect.run import current_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from latent.prefect.run import Run
+
+_RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+_FORMAT = "%(asctime)s %(levelname)-8s %(message)s"
+_COLOURS = {"DEBUG": "2", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+
+
+class _Logger:
+    """Hands every call on to the logger of the run that it is made in."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(get_flow_logger(), name)
+
+    def __repr__(self) -> str:
+        return f"<latent logger for {get_flow_logger()!r}>"
+
+
+logger = cast("logging.Logger", _Logger())
+"""Logs to the run that the calling code belongs to; a `logging.Logger` in all but its class."""
+
+
+def get_flow_logger() -> logging.Logger | logging.LoggerAdapter[logging.Logger]:
+    """The logger of the running task or flow; the standard library's logger "latent" outside of runs."""
+    # Who never imported Prefect is in no run.
+    if "prefect.context" in sys.modules:
+        from prefect.context import FlowRunContext, TaskRunContext
+        from prefect.logging.loggers import flow_run_logger, get_run_logger
+
+        if FlowRunContext.get() is not None or TaskRunContext.get() is not None:
+            return get_run_logger()
+        run = current_run()
+        if run is not None and run.flow_run is not None:
+            return flow_run_logger(run.flow_run)
+    return _plain_logger()
+
+
+_told: set[str] = set()
+_told_lock = Lock()
+
+
+def warn_once(topic: str, message: str) -> None:
+    """Warn about `topic` the first time in this process, and not again."""
+    with _told_lock:
+        if topic in _told:
+            return
+        _told.add(topic)
+    get_flow_logger().warning(message)
+
+
+@contextmanager
+def run_log(run: Run) -> Iterator[None]:
+    """While the block runs, write the run's lines to its own file, at the level of the settings, secrets masked."""
+    settings = run.workspace.settings.logging
+    mask = _Masking(run)
+    handler = _file_handler(run) if settings.files else None
+    for name in _RUN_LOGGERS:
+        run_logger = logging.getLogger(name)
+        run_logger.setLevel(settings.level)
+        run_logger.addFilter(mask)
+        if handler is not None:
+            run_logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for name in _RUN_LOGGERS:
+            logging.getLogger(name).removeFilter(mask)
+            if handler is not None:
+                logging.getLogger(name).removeHandler(handler)
+        if handler is not None:
+            handler.close()
+
+
+class _OfRun(logging.Filter):
+    """Lets through what one run says: several may run in one process."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self.run_id = run_id
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return str(getattr(record, "flow_run_id", self.run_id)) == self.run_id
+
+
+class _Masking(logging.Filter):
+    """Replaces credentials in a run's lines before any handler sees them."""
+
+    def __init__(self, run: Run) -> None:
+        super().__init__()
+        self.masker = masker_for(run.workspace)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        masked = self.masker.text(text)
+        if masked != text:
+            record.msg, record.args = masked, None
+        return True
+
+
+def _file_handler(run: Run) -> logging.Handler | None:
+    try:
+        ensure_private_dir(run.workspace.logs_dir)
+        handler = logging.FileHandler(run.workspace.logs_dir / f"{run.run_id}.log", encoding="utf-8", delay=True)
+    except OSError as error:
+        warn_once("log-file", f"Log files are not written: {error}. The run goes on; its lines are in the terminal.")
+        return None
+    handler.setFormatter(logging.Formatter(_FORMAT))
+    handler.addFilter(_OfRun(run.run_id))
+    return handler
+
+
+def _plain_logger() -> logging.Logger:
+    """The logger "latent", with a terminal of its own where nobody configured logging."""
+    plain = logging.getLogger("latent")
+    if not plain.hasHandlers():
+        handler = _TerminalHandler()
+        handler.setFormatter(_TerminalFormatter(_FORMAT, datefmt="%H:%M:%S"))
+        plain.addHandler(handler)
+    if plain.level == logging.NOTSET:
+        plain.setLevel(logging.INFO)
+    return plain
+
+
+class _TerminalHandler(logging.StreamHandler[Any]):
+    """Writes to whatever `sys.stderr` is at the time, since tests and notebooks replace it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:  # type: ignore[override]  # a property where the base class has an attribute
+        return sys.stderr
+
+
+class _TerminalFormatter(logging.Formatter):
+    """Colours the level when somebody looks, and writes plain lines when nobody does."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        colour = _COLOURS.get(record.levelname)
+        return f"\033[{colour}m{line}\033[0m" if colour and sys.stderr.isatty() else line

@@ -1,0 +1,45 @@
+"""The account of a run: how many calls of each task ended how, and what they took."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from latent.tracking import TaskRecord
+
+
+@dataclass(slots=True)
+class TaskSummary:
+    """All calls of one task in one run."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    """Calls by outcome."""
+    seconds: float = 0.0
+    """Time in the task's function, added up over its calls; concurrent calls add up to more than the run took."""
+
+
+class Outcomes:
+    """Counts what became of every call, from any thread; subflows count for themselves and for their parents."""
+
+    def __init__(self, parent: Outcomes | None = None) -> None:
+        self.parent = parent
+        self.tasks: dict[str, TaskSummary] = {}
+        self._lock = Lock()
+
+    def note(self, record: TaskRecord) -> None:
+        """Take one record into the account."""
+        with self._lock:
+            summary = self.tasks.setdefault(record.name, TaskSummary())
+            summary.counts[record.outcome] += 1
+            summary.seconds += record.duration_seconds
+        if self.parent is not None:
+            self.parent.note(record)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Calls of all tasks by outcome."""
+        with self._lock:
+            return sum((summary.counts for summary in self.tasks.values()), Counter())

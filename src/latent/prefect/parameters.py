@@ -1,0 +1,140 @@
+"""`params`: the parameters of the running flow, each read written down as a dependency of what is computed from it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from latent.errors import ConfigError, NotInRunError, ParameterNotFoundError, did_you_mean
+from latent.prefect.run import MISSING, Run, current_run
+from latent.prefect.scope import record_read
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+Model = TypeVar("Model", bound="BaseModel")
+
+
+class ParameterSection(dict[str, Any]):
+    """A nested mapping of parameters: a dict whose keys are attributes too."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            hint = did_you_mean(name, self, f"it has {', '.join(map(repr, self)) or 'no keys'}.")
+            raise ParameterNotFoundError(f"This section of the parameters has no {name!r}: {hint}") from None
+
+
+class Params(Mapping[str, Any]):
+    """
+    The parameters of the running flow.
+
+    `params.batch_size`, `params["batch_size"]` and `params.get("timeout", 30)` read the flow's own; with a
+    `config_schema`, the validated values. `params.get("other_flow.key", default)` reads another flow's.
+
+    What a task reads here belongs to what it depends on: its remembered results are reused only while those values
+    are unchanged. Reading a section depends on the whole section, `params.get("section.key")` on that key alone.
+
+    Raises:
+        NotInRunError: No flow is running.
+        ParameterNotFoundError: The flow has no such parameter (`KeyError` and `AttributeError` both catch it).
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what Python itself asks for (copying, pickling) is no parameter
+            raise AttributeError(name)
+        return self[name]
+
+    def __getitem__(self, name: str) -> Any:
+        run = _run()
+        if name not in self._names(run):
+            raise ParameterNotFoundError(_not_found(run, name))
+        return _read(run, name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The parameter `name`, nested as `section.key` or of another flow as `flow.key`; `default` without one."""
+        value = _read(_run(), name)
+        return default if value is MISSING else value
+
+    def as_model(self, model: type[Model]) -> Model:
+        """
+        The parameters as the flow's own `config_schema`, typed for editors and type checkers.
+
+        Raises:
+            ConfigError: The flow's schema is another one.
+        """
+        run = _run()
+        if not isinstance(run.parameters.model, model):
+            declared = type(run.parameters.model).__name__ if run.parameters.model is not None else "none"
+            raise ConfigError(
+                f"Flow {run.flow_name!r} has config_schema {declared}, not {model.__name__}: "
+                f"declare it with @flow({run.flow_name!r}, config_schema={model.__name__})."
+            )
+        record_read({name: run.parameter_fingerprint(name) for name in type(run.parameters.model).model_fields})
+        return cast("Model", run.parameters.model)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names(_run()))
+
+    def __len__(self) -> int:
+        return len(self._names(_run()))
+
+    def __contains__(self, name: object) -> bool:
+        # Whether a parameter exists can decide a result just as its value can.
+        return isinstance(name, str) and _read(_run(), name) is not MISSING
+
+    def __repr__(self) -> str:
+        run = current_run()
+        return f"<params of flow {run.flow_name!r}>" if run else "<params, outside of a run>"
+
+    @staticmethod
+    def _names(run: Run) -> list[str]:
+        model = run.parameters.model
+        fields = list(type(model).model_fields) if model is not None else []
+        return list(dict.fromkeys([*fields, *run.parameters.values]))
+
+
+def _run() -> Run:
+    if (run := current_run()) is not None:
+        return run
+    raise NotInRunError(
+        "`params` was read outside of a run: parameters belong to a running flow. Read them inside a flow or task, "
+        "or start the flow with `latent run FLOW`; in a unit test, call the flow, or pass values as arguments."
+    )
+
+
+def _read(run: Run, name: str) -> Any:
+    """A private copy of a parameter's value, so that nobody changes it for others; the read is written down."""
+    record_read({name: run.parameter_fingerprint(name)})
+    value = run.parameter(name)
+    if isinstance(value, dict):
+        return _section(value)
+    return copy.deepcopy(value) if isinstance(value, (list, set)) else value
+
+
+def _section(values: Mapping[str, Any]) -> ParameterSection:
+    return ParameterSection(
+        (name, _section(value) if isinstance(value, dict) else copy.deepcopy(value))
+        for name, value in values.items()
+    )
+
+
+def _not_found(run: Run, name: str) -> str:
+    flow_name, _, key = name.partition(".")
+    folders = run.workspace.flow_folders()
+    if flow_name in folders:
+        read = f'params.get("{flow_name}.{key or "key"}")'
+        return f"{name!r} is no parameter of flow {run.flow_name!r}. Another flow's parameters are read with {read}."
+    if key:
+        return f'{name!r} is no parameter of flow {run.flow_name!r}. Nested keys are read with params.get("{name}").'
+    where = f"flows/{run.flow_name}/parameters.yaml" if run.flow_name in folders else "config/global.yaml"
+    hint = did_you_mean(name, run.parameters.values, f"add it to {where}, or read it with params.get({name!r}, default).")
+    return f"Flow {run.flow_name!r} has no parameter {name!r}: {hint}"
+
+
+params = Params()
+"""The parameters of the running flow."""

@@ -1,0 +1,241 @@
+"""
+One execution of a flow: its parameters, catalog, memory and records.
+
+Every task, checkpoint, log line and read of `params` asks here for the run it belongs to. A context variable holds
+it; a thread that user code started itself, and that therefore has no context, reaches the only run of the process.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from latent.config import Parameters, Workspace, find_workspace, load_flow_parameters, load_parameters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic import BaseModel
+
+    from latent.cache import Memory
+    from latent.catalog import Catalog
+    from latent.prefect.map import MappedFutures
+    from latent.prefect.outcomes import Outcomes
+    from latent.tracking import RunRecorder
+
+MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
+"""Stands for a parameter that does not exist: None is a value."""
+
+
+@dataclass(frozen=True)
+class RunReference:
+    """What another process needs to work for a run: it travels with each task that a worker process executes."""
+
+    root: Path
+    run_id: str
+    flow_name: str
+    parameters: Parameters
+    catalog: Catalog
+
+    def attach(self) -> Run:
+        """The run itself where it lives in this process, else its stand-in here, made once for all its tasks."""
+        with _registry_lock:
+            if (run := _attached.get(self.run_id)) is None:
+                workspace = find_workspace(self.root)
+                run = Run(workspace, self.flow_name, self.run_id, self.parameters, self.catalog)
+                _attached[self.run_id] = run
+        return run
+
+
+@dataclass(eq=False)
+class Run:
+    """One execution of a flow, or (with an empty `run_id`) the surroundings of a task called outside of one."""
+
+    workspace: Workspace
+    flow_name: str
+    run_id: str
+    parameters: Parameters
+    catalog: Catalog
+    recorder: RunRecorder | None = None
+    parent: Run | None = None
+    outcomes: Outcomes | None = None
+    flow_run: Any = None
+    """Prefect's own record of the run; None outside of flows and in worker processes."""
+    mapped: list[MappedFutures] = field(default_factory=list)
+    """Maps whose rows the flow still has to wait for."""
+    producers: dict[str, list[Any]] = field(default_factory=dict)
+    """Submitted work by the dataset that it will save: whoever reads the dataset waits for it."""
+    _fingerprints: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def memory(self) -> Memory:
+        """The workspace's remembered results."""
+        from latent.cache import open_memory
+
+        return open_memory(self.workspace)
+
+    def parameter(self, name: str) -> Any:
+        """
+        The value of a parameter, or `MISSING`.
+
+        `a.b` is the flow's own nested key where it has one, else key `b` of flow `a`.
+        """
+        own = _own_parameter(self.parameters, name)
+        if own is not MISSING or "." not in name:
+            return own
+        flow_name, _, key = name.partition(".")
+        if (values := load_flow_parameters(self.workspace, flow_name)) is None:
+            return MISSING
+        return _dig(values, key.split("."))
+
+    def parameter_fingerprint(self, name: str) -> str:
+        """Today's fingerprint of a parameter; one of its own for a name that does not exist."""
+        if (known := self._fingerprints.get(name)) is None:
+            from latent.cache import stable_hash
+
+            value = self.parameter(name)
+            known = "missing" if value is MISSING else stable_hash(value)
+            self._fingerprints[name] = known
+        return known
+
+    def reference(self) -> RunReference:
+        """This run in a form that can be sent to a worker process."""
+        return RunReference(self.workspace.root, self.run_id, self.flow_name, self.parameters, self.catalog)
+
+    def settle_outputs(self, dataset: str) -> None:
+        """Wait until everything submitted in this run that saves `dataset` has saved it."""
+        for producer in self.producers.pop(dataset, []):
+            producer.settle()
+
+
+def _own_parameter(parameters: Parameters, name: str) -> Any:
+    model: BaseModel | None = parameters.model
+    first, *rest = name.split(".")
+    if model is not None and first in type(model).model_fields:
+        return _dig(getattr(model, first), rest)
+    return _dig(parameters.values, [first, *rest])
+
+
+def _dig(value: Any, path: list[str]) -> Any:
+    """Follow `path` through mappings and models; a key that is not there gives `MISSING`."""
+    for key in path:
+        if isinstance(value, dict):
+            value = value.get(key, MISSING)
+        elif hasattr(type(value), "model_fields") and key in type(value).model_fields:
+            value = getattr(value, key)
+        else:
+            return MISSING
+    return value
+
+
+_current: ContextVar[Run | None] = ContextVar("latent_run", default=None)
+_live: list[Run] = []
+_attached: dict[str, Run] = {}
+_surroundings: dict[tuple[Path, str], Run] = {}
+_registry_lock = Lock()
+
+
+@contextmanager
+def entered(run: Run) -> Iterator[Run]:
+    """Make `run` the current one; also for threads without a context, while it is the innermost of the process."""
+    token = _current.set(run)
+    with _registry_lock:
+        _live.append(run)
+        if run.run_id:
+            _attached.setdefault(run.run_id, run)
+    try:
+        yield run
+    finally:
+        with _registry_lock:
+            _live.remove(run)
+            if run not in _live:
+                _attached.pop(run.run_id, None)
+        _current.reset(token)
+
+
+def current_run() -> Run | None:
+    """
+    The run this code belongs to; None outside of runs.
+
+    Without a context (a thread of the user's own): the innermost run, when all live runs nest in each other.
+    """
+    if (run := _current.get()) is not None:
+        return run
+    with _registry_lock:
+        live = list(_live)
+    if not live:
+        return None
+    innermost = live[-1]
+    ancestors = set()
+    ancestor: Run | None = innermost
+    while ancestor is not None:
+        ancestors.add(id(ancestor))
+        ancestor = ancestor.parent
+    return innermost if all(id(run) in ancestors for run in live) else None
+
+
+def surroundings(file: str | None) -> Run:
+    """What a task called outside of a flow stands in: its workspace, and the flow folder that its file lies in."""
+    workspace = workspace_for(file)
+    flow_name = _folder_of(file, workspace)
+    key = (workspace.root, flow_name)
+    run = _surroundings.get(key)
+    if run is None or run.workspace is not workspace:
+        run = _surroundings[key] = Run(
+            workspace, flow_name, "", *configuration(workspace, flow_name=flow_name)
+        )
+    return run
+
+
+def configuration(
+    workspace: Workspace,
+    *,
+    flow_name: str,
+    schema: type[BaseModel] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    parent: Run | None = None,
+) -> tuple[Parameters, Catalog]:
+    """
+    The parameters and the catalog of a flow.
+
+    A flow without a folder inherits those of the run that it is called in.
+    """
+    from latent.catalog import Catalog
+
+    folder = workspace.flow_folder(flow_name)
+    heir = parent if folder is None else None
+    parameters = load_parameters(
+        workspace,
+        flow_name=flow_name,
+        folder=folder,
+        schema=schema,
+        overrides=overrides or {},
+        inherited=heir.parameters if heir else None,
+    )
+    catalog = Catalog.load(
+        workspace, flow_name=flow_name, folder=folder, inherited=heir.catalog if heir else None
+    )
+    return parameters, catalog
+
+
+def workspace_for(file: str | None) -> Workspace:
+    """The workspace around the current folder, else around `file`; the current folder where there is none."""
+    workspace = find_workspace()
+    if workspace.found or file is None:
+        return workspace
+    around_file = find_workspace(Path(file).resolve().parent)
+    return around_file if around_file.found else workspace
+
+
+def _folder_of(file: str | None, workspace: Workspace) -> str:
+    """The name of the flow folder that `file` lies in; empty outside of them."""
+    if file is None:
+        return ""
+    try:
+        return Path(file).resolve().relative_to(workspace.flows_dir.resolve()).parts[0]
+    except (ValueError, IndexError):
+        return ""

@@ -1,0 +1,129 @@
+"""Start a flow by its name, and tell how it went: what `latent run` stands on."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections import Counter
+from collections.abc import Mapping
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from latent.prefect.discovery import FlowIndex, FoundFlow, discover, find_flow
+
+if TYPE_CHECKING:
+    from latent.config import Workspace
+    from latent.prefect.flows import Launch
+    from latent.prefect.outcomes import TaskSummary
+
+__all__ = ["FlowIndex", "FoundFlow", "RunResult", "discover", "find_flow", "run"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How a run ended."""
+
+    run_id: str | None
+    """None when the run ended before it began: its parameters were refused, say."""
+    flow_name: str
+    state: Literal["ok", "failed", "interrupted"]
+    value: Any
+    """What the flow returned; None unless `state` is "ok"."""
+    error: BaseException | None
+    seconds: float
+    """Time in the flow, imports not included."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """Calls of tasks by outcome, subflows included."""
+    tasks: Mapping[str, TaskSummary] = field(default_factory=dict)
+    """The same by task."""
+
+    @property
+    def reused(self) -> int:
+        """Calls whose result was remembered."""
+        return self.counts["cached"]
+
+    @property
+    def executed(self) -> int:
+        """Calls that ran."""
+        return self.counts.total() - self.reused
+
+
+def run(workspace: Workspace, name: str, overrides: Mapping[str, Any] | None = None) -> RunResult:
+    """
+    Run a flow of the workspace; a failure or an interruption is returned, not raised.
+
+    Args:
+        overrides: Run-time parameters, nested. One that is named like a parameter of the flow's function is also
+            passed to it.
+
+    Raises:
+        FlowNotFoundError: The workspace has no such flow.
+        FlowImportError: Its file cannot be loaded.
+    """
+    found = find_flow(workspace, name)
+    from latent.prefect.flows import Launch, launch
+
+    started = time.perf_counter()
+    launched = Launch(dict(overrides or {}))
+
+    def start() -> Any:
+        launch.set(launched)
+        arguments = _arguments(workspace, found, launched.overrides)
+        return asyncio.run(found.flow(**arguments)) if found.flow.isasync else found.flow(**arguments)
+
+    state: Literal["ok", "failed", "interrupted"] = "ok"
+    value, error = None, None
+    try:
+        value = copy_context().run(start)
+    except Exception as failure:
+        state, error = "failed", failure
+    except BaseException as interruption:
+        if not _is_interruption(interruption):
+            raise
+        state, error = "interrupted", interruption
+    return _result(found, launched, state, value, error, time.perf_counter() - started)
+
+
+def _result(
+    found: FoundFlow,
+    launched: Launch,
+    state: Literal["ok", "failed", "interrupted"],
+    value: Any,
+    error: BaseException | None,
+    seconds: float,
+) -> RunResult:
+    run = launched.run
+    outcomes = run.outcomes if run else None
+    return RunResult(
+        run_id=run.run_id if run else None,
+        flow_name=found.name,
+        state=state,
+        value=value,
+        error=error,
+        seconds=seconds,
+        counts=outcomes.counts if outcomes else Counter(),
+        tasks=dict(outcomes.tasks) if outcomes else {},
+    )
+
+
+def _arguments(workspace: Workspace, found: FoundFlow, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the flow's function that the configuration holds; the catalog fills the others."""
+    from latent.prefect.run import configuration
+
+    names = [
+        name
+        for name, parameter in inspect.signature(found.flow.fn).parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    if not names:
+        return {}
+    parameters, _ = configuration(workspace, flow_name=found.name, overrides=overrides)
+    return {name: parameters.values[name] for name in names if name in parameters.values}
+
+
+def _is_interruption(error: BaseException) -> bool:
+    from prefect.exceptions import TerminationSignal
+
+    return isinstance(error, (KeyboardInterrupt, TerminationSignal, asyncio.CancelledError))

@@ -1,0 +1,393 @@
+"""`@task`: a Prefect task that loads its inputs, remembers its results, saves its outputs and explains its failures."""
+
+from __future__ import annotations
+
+import inspect
+from copy import copy
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+
+import prefect
+from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect.context import FlowRunContext
+
+from latent.errors import RegistryError
+from latent.prefect.api import prefect_api
+from latent.prefect.call import NO_VALUE, Call, work, work_async
+from latent.prefect.futures import TaskFuture, done_future, has_futures, resolved
+from latent.prefect.inputs import dataset_names, keyword_only, match_inputs, signature_of
+from latent.prefect.retries import default_retry_options
+from latent.prefect.run import current_run, surroundings
+from latent.registry import TaskRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from latent.config import Settings
+    from latent.prefect.map import MappedFutures
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET"})()
+"""Stands for an option that was not given, where None means something."""
+
+_OWN_OPTIONS = ("input", "output", "cache", "retry", "span_type", "limit")
+
+
+class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's parameters are given through P and R
+    """
+    A Prefect task with memory; `latent.prefect.task` makes it.
+
+    A call looks among the remembered results first. A hit makes no task run; a miss runs on Prefect's engine as any
+    task would. `.fn` is the bare function, for tests.
+    """
+
+    def __init__(
+        self,
+        fn: Callable[P, R],
+        name: str | None = None,
+        *,
+        input: str | Sequence[str] | None = None,
+        output: str | Sequence[str] | None = None,
+        cache: bool = True,
+        retry: bool = True,
+        span_type: str = "CHAIN",
+        limit: str | None = None,
+        cache_expiration: timedelta | None = UNSET,
+        **prefect_options: Any,
+    ) -> None:
+        self.options = prefect_options
+        """Prefect's options as the user gave them: what is not here is ours to choose."""
+        self.own = {
+            "input": input, "output": output, "cache": cache, "retry": retry, "span_type": span_type, "limit": limit,
+        }  # fmt: skip
+        self.expiration_option = cache_expiration
+        expiration = {} if cache_expiration is UNSET else {"cache_expiration": cache_expiration}
+        # A plain flag for Prefect's own attribute; which delays apply is decided per workspace, see `engine`.
+        defaults = {} if retry else {"retries": 0}
+        super().__init__(fn, name=name, **(defaults | prefect_options | expiration))
+        self.inputs, self.outputs = dataset_names(input), dataset_names(output)
+        self.span_type, self.limit = span_type, limit
+        self.signature = signature_of(self.fn)
+        self.fills = match_inputs(self.label, self.signature, self.inputs)
+        self.instance: Any = None
+        self._check_options(cache_expiration)
+
+    def _check_options(self, expiration: timedelta | None) -> None:
+        if expiration is not UNSET and expiration is not None and not isinstance(expiration, timedelta):
+            raise RegistryError(
+                f"{self.label}: `cache_expiration` is a timedelta or None, not {expiration!r}. "
+                "Write cache_expiration=timedelta(days=7)."
+            )
+
+    # -- what the decorator said -----------------------------------------------------------------------------------
+
+    @property
+    def label(self) -> str:
+        """How messages name this task."""
+        return f"Task {self.name!r}"
+
+    @property
+    def remembers(self) -> bool:
+        """Whether results are remembered: not with `cache=False`, `NO_CACHE`, `persist_result=False` or a generator."""
+        return (
+            bool(self.own["cache"])
+            and self.options.get("persist_result") is not False
+            and not self.isgenerator
+            and not _is_no_cache(self.options.get("cache_policy"))
+        )
+
+    @property
+    def users_key(self) -> bool:
+        """Whether the user's own `cache_key_fn` or `cache_policy` makes the keys."""
+        return self.cache_key_fn is not None or isinstance(self.options.get("cache_policy"), CachePolicy)
+
+    @property
+    def users_policy(self) -> CachePolicy:
+        """The user's `cache_policy`."""
+        return cast("CachePolicy", self.options["cache_policy"])
+
+    @cached_property
+    def key_signature(self) -> str:
+        """What stands for the task itself in a file-based key; its code is compared apart from the key."""
+        return f"{self.name}({', '.join(self.signature.parameters)})"
+
+    def expires_in(self, settings: Settings) -> timedelta | None:
+        """How long a result is remembered; None for ever."""
+        if self.expiration_option is UNSET:
+            return timedelta(days=settings.cache.expiration_days)
+        return cast("timedelta | None", self.expiration_option)
+
+    def with_options(self, **changes: Any) -> Task[P, R]:  # type: ignore[override]  # ours are accepted as well
+        """A copy with other options, ours or Prefect's."""
+        given = {name: value for name, value in changes.items() if value is not prefect.tasks.NotSet}
+        own = self.own | {name: given.pop(name) for name in _OWN_OPTIONS if name in given}
+        if "retries" in given:
+            own["retry"] = True
+        expiration = given.pop("cache_expiration", self.expiration_option)
+        name = given.pop("name", None) or self.name
+        copied = Task(self.fn, name, cache_expiration=expiration, **own, **(self._prefect_options() | given))
+        copied.instance = self.instance
+        return cast("Task[P, R]", copied)
+
+    def _prefect_options(self) -> dict[str, Any]:
+        """Prefect's options, with the hooks that were added after decoration."""
+        hooks = {name: list(getattr(self, f"{name}_hooks")) for name in _HOOKS if getattr(self, f"{name}_hooks")}
+        return self.options | hooks
+
+    def __get__(self, instance: Any, owner: Any) -> Task[P, R]:
+        if instance is None or self.isclassmethod or self.isstaticmethod:
+            return cast("Task[P, R]", super().__get__(None, owner))
+        bound = copy(self)
+        bound.instance = instance
+        return bound
+
+    # -- calls -----------------------------------------------------------------------------------------------------
+
+    def __call__(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """
+        Run the task, or return its remembered result.
+
+        Raises:
+            TaskExecutionError: The task failed; also an instance of what it raised.
+        """
+        if _is_visualizing() or self.isgenerator:
+            return super().__call__(*args, return_state=return_state, wait_for=wait_for, **kwargs)
+        call = self.call(args, kwargs)
+        if self.isasync:
+            return self._call_async(call, return_state, wait_for)
+        if (value := self._recall_now(call, wait_for)) is not NO_VALUE:
+            return done_future(call, value).state if return_state else value
+        with prefect_api():
+            state = self._run(call, wait_for)
+        return state if return_state else _value_of(call, state)
+
+    async def _call_async(self, call: Call, return_state: bool, wait_for: Any) -> Any:
+        if (value := self._recall_now(call, wait_for)) is not NO_VALUE:
+            return done_future(call, value).state if return_state else value
+        with prefect_api():
+            state = await self._run(call, wait_for)
+        return state if return_state else _value_of(call, state)
+
+    def _run(self, call: Call, wait_for: Any) -> Any:
+        from prefect.task_engine import run_task
+
+        return run_task(
+            task=call.attempt_task(), parameters=call.prefect_arguments(), wait_for=wait_for, return_type="state"
+        )
+
+    def _recall_now(self, call: Call, wait_for: Any) -> Any:
+        """Look before Prefect hears of the call; not while anything it depends on is still being made."""
+        if wait_for is not None or has_futures(call.arguments):
+            return NO_VALUE
+        for dataset in self.inputs:
+            call.run.settle_outputs(dataset)
+        return call.recall()
+
+    def submit(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+        """
+        Run the task on the flow's task runner; a remembered result is there at once.
+
+        Returns:
+            A Prefect future, or its final state with `return_state=True`.
+        """
+        context = FlowRunContext.get()
+        if context is None or _is_visualizing() or self.isgenerator:
+            return super().submit(*args, return_state=return_state, wait_for=wait_for, **kwargs)
+        call = self.call(args, kwargs)
+        future = self.start(call, context.task_runner, wait_for)
+        for dataset in self.outputs:
+            call.run.producers.setdefault(dataset, []).append(future)
+        if return_state:
+            future.wait()
+            return future.state
+        return future
+
+    def start(self, call: Call, task_runner: Any, wait_for: Any = None) -> TaskFuture[Any]:
+        """Hand a call to a task runner, unless its result is remembered."""
+        call.arguments = resolved(call.arguments, only_done=True)
+        if (value := self._recall_now(call, wait_for)) is not NO_VALUE:
+            return done_future(call, value)
+        inner = task_runner.submit(call.attempt_task(), call.prefect_arguments(), wait_for)
+        return TaskFuture(call, inner)
+
+    def map(
+        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, deferred: bool = False,
+        **kwargs: Any,
+    ) -> MappedFutures[R] | list[Any]:  # type: ignore[override]  # one signature for Prefect's overloads  # fmt: skip
+        """
+        Run the task once for each row of the given iterables; every remembered row is there at once.
+
+        Returns:
+            A list of Prefect futures in input order. Its `.result()` gives all results, or raises one error that
+            groups the failures of all rows.
+        """
+        context = FlowRunContext.get()
+        if context is None or deferred or _is_visualizing() or self.isgenerator:
+            return super().map(*args, return_state=return_state, wait_for=wait_for, deferred=deferred, **kwargs)
+        from latent.prefect.map import map_rows
+
+        futures = map_rows(self, args, kwargs, context.task_runner, wait_for)
+        if return_state:
+            futures.wait()
+            return [future.state for future in futures]
+        return futures
+
+    def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, row_index: int | None = None) -> Call:
+        """One call of this task with these arguments, in the run around it or in the task's own surroundings."""
+        run = current_run() or surroundings(_file_of(self.fn))
+        return Call(self, run, self.bind(args, kwargs), row_index=row_index)
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, defaults: bool = True) -> dict[str, Any]:
+        """
+        The arguments by parameter name; those that the catalog fills may be missing.
+
+        Raises:
+            TypeError: The call does not fit the function.
+        """
+        if self.instance is not None:
+            args = (self.instance, *args)
+        try:
+            bound = self.signature.bind_partial(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.label}: {error}") from None
+        arguments = dict(bound.arguments)
+        missing = []
+        for name, parameter in self.signature.parameters.items():
+            if name in arguments or name in self.fills:
+                continue
+            if parameter.default is not inspect.Parameter.empty:
+                if defaults:
+                    arguments[name] = parameter.default
+            elif parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+                missing.append(name)
+        if missing:
+            raise TypeError(self._missing(missing, arguments))
+        return arguments
+
+    def _missing(self, names: list[str], given: Mapping[str, Any]) -> str:
+        text = f"{self.label} is missing {', '.join(map(repr, names))}."
+        if displaced := [name for name in self.fills if name in given]:
+            text += (
+                f" The value for {displaced[0]!r} replaced its dataset {self.fills[displaced[0]]!r}: "
+                "pass the other arguments by keyword to have it loaded."
+            )
+        return text
+
+    def positional(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments by name in the form in which the function takes them."""
+        bound = inspect.BoundArguments(self.signature, dict(arguments))  # type: ignore[arg-type]  # any mapping will do
+        return bound.args, bound.kwargs
+
+    # -- what Prefect runs -----------------------------------------------------------------------------------------
+
+    def for_attempts_of(self, call: Call) -> prefect.Task[..., Any]:
+        """
+        A copy of this task whose function is the work of one call; Prefect's own result cache is off for it.
+        """
+        engine = copy(self)
+        engine.fn = _Work(call)
+        engine.cache_policy = NO_CACHE
+        engine.cache_key_fn = None
+        engine.persist_result = self.options.get("persist_result", False)
+        for name, value in self._retry_options(call.run.workspace.settings).items():
+            setattr(engine, name, value)
+        return cast("prefect.Task[..., Any]", engine)
+
+    def _retry_options(self, settings: Settings) -> dict[str, Any]:
+        """Ours where the user names none; a user's `retries` stand alone, as in Prefect."""
+        if not self.own["retry"] or "retries" in self.options:
+            return {}
+        ours = default_retry_options(settings)
+        return {name: value for name, value in ours.items() if self.options.get(name) is None}
+
+
+class _Work:
+    """A call in the place of a task's function: Prefect binds its parameters by name and calls it per attempt."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.__name__ = call.task.fn.__name__
+        self.__signature__ = keyword_only(call.task.signature)
+
+    def __call__(self, **given: Any) -> Any:
+        # Prefect fills absent parameters with the signature's default: only what was passed counts.
+        arguments = {name: value for name, value in given.items() if name in self.call.arguments}
+        return (work_async if self.call.task.isasync else work)(self.call, arguments)
+
+
+_HOOKS = ("on_completion", "on_failure", "on_running", "on_rollback", "on_commit")
+
+
+def _value_of(call: Call, state: Any) -> Any:
+    """The result in a final state; a failure as the error that explains it."""
+    try:
+        return state.result(raise_on_failure=True)
+    except Exception as error:
+        raise call.failure(error) from error
+
+
+def _is_no_cache(policy: Any) -> bool:
+    return policy is not None and policy is not prefect.tasks.NotSet and policy == NO_CACHE
+
+
+def _is_visualizing() -> bool:
+    from prefect.utilities.visualization import get_task_viz_tracker
+
+    return get_task_viz_tracker() is not None
+
+
+def _file_of(fn: Callable[..., Any]) -> str | None:
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    return code.co_filename if code else None
+
+
+@overload
+def task(name: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(
+    name: str | None = None,
+    *,
+    input: str | Sequence[str] | None = None,
+    output: str | Sequence[str] | None = None,
+    cache: bool = True,
+    retry: bool = True,
+    span_type: str = "CHAIN",
+    limit: str | None = None,
+    cache_expiration: timedelta | None = ...,
+    **prefect_options: Any,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+def task(name: Any = None, **options: Any) -> Any:
+    """
+    Make a function one step of a flow.
+
+    Args:
+        name: The task's name; the function's when omitted.
+        input: Dataset or datasets that fill parameters: by name where names match, the others in order.
+        output: Dataset or datasets that the returned value is saved to.
+        cache: Whether results are remembered.
+        retry: Whether failures are retried: three times by default, with exponential delays and jitter. Prefect's
+            `retries`, `retry_delay_seconds`, `retry_jitter_factor` and `retry_condition_fn` come first.
+        span_type: The MLflow span type: CHAIN, AGENT, TOOL, LLM, RETRIEVER, ...
+        cache_expiration: How long results are remembered; 7 days by default, None for ever.
+        limit: Name of the limit that each call of the task takes part in.
+        prefect_options: Whatever `prefect.task` takes.
+
+    Raises:
+        RegistryError: Another task of this name stands in the same flow, or `input` does not fit the function.
+    """
+    if callable(name):
+        return _registered(Task(name, **options))
+    return lambda fn: _registered(Task(fn, name, **options))
+
+
+def _registered(made: Task[Any, Any]) -> Task[Any, Any]:
+    TaskRegistry.add_task(made.name, made.fn, inputs=made.inputs, outputs=made.outputs)
+    return made
+
+
+def __getattr__(name: str) -> Any:
+    """Whatever else `prefect.tasks` offers, for scripts that import it from there."""
+    return getattr(prefect.tasks, name)
