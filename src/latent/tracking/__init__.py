@@ -15,17 +15,25 @@ if TYPE_CHECKING:
     from latent.tracking.records import SpanRecord as SpanRecord
     from latent.tracking.records import TaskRecord as TaskRecord
     from latent.tracking.records import describe_error as describe_error
+    from latent.tracking.views import RunView as RunView
+    from latent.tracking.views import list_runs as list_runs
+    from latent.tracking.views import load_run as load_run
+    from latent.tracking.views import wait_for_tracking as wait_for_tracking
 
 _HOME = {
     "RunInfo": "records",
     "RunRecorder": "recorder",
+    "RunView": "views",
     "SpanRecord": "records",
     "TaskRecord": "records",
     "current_recorder": "recorder",
     "describe_error": "records",
     "ensure_writer": "launch",
+    "list_runs": "views",
+    "load_run": "views",
     "shorten": "preview",
     "stop_writer": "launch",
+    "wait_for_tracking": "views",
 }
 
 __all__ = [*_HOME]

@@ -202,6 +202,8 @@ class Journal:
         try:
             if self._run_changed:
                 ensure_private_dir(self.folder.path)
+                if not self.folder.run_file.exists():
+                    replace_json(self.folder.run_file, self._run)
             # Tasks first: whoever reads the end of the run in the events then finds all its tasks.
             self._tasks.append(bytes(self._task_lines))
             self._task_lines.clear()

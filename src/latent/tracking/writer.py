@@ -1,0 +1,204 @@
+"""
+The writer process: `python -m latent.tracking.writer ROOT`.
+
+One lives for each workspace and MLflow store. It pays for importing MLflow once, sends what runs leave in
+their folders, outlives them, and ends after the setting `tracking.idle_minutes` without work. Killed at any
+moment it loses nothing: what was not acknowledged is sent again by the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from latent.config import Workspace, ensure_private_dir, find_workspace
+from latent.errors import LatentError
+from latent.tracking import holder
+from latent.tracking.folders import Destination, destination, replace_json, run_folder
+from latent.tracking.follow import Follower
+from latent.tracking.locks import FileLock
+
+logger = logging.getLogger("latent.tracking.writer")
+
+_POLL_SECONDS = 0.05
+_IDLE_POLL_SECONDS = 0.25
+# Somebody who only looks whether the lock is free holds it for a moment.
+_LOCK_SECONDS = 1.0
+_FIRST_PAUSE_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 60.0
+# With nothing alive to wait for, a writer that cannot reach MLflow makes room for one with a newer environment.
+_GIVE_UP_SECONDS = 60.0
+
+
+@dataclass
+class _Waiting:
+    """A run that MLflow does not know completely, and how patient to be with it."""
+
+    follower: Follower
+    pause_seconds: float = 0.0
+    retry_at: float = 0.0
+
+
+class Writer:
+    """The loop of one writer process."""
+
+    def __init__(self, workspace: Workspace, target: Destination, idle_seconds: float) -> None:
+        self.workspace = workspace
+        self.target = target
+        self.idle_seconds = idle_seconds
+        self.failing_since: float | None = None
+        """When MLflow stopped taking anything; None while it takes what it is sent."""
+        self._login_refused = False
+        self._waiting: dict[str, _Waiting] = {}
+
+    def run(self) -> bool:
+        """
+        Send until there has been nothing to send for long enough, or somebody asks to stop.
+
+        Returns:
+            Whether all went well; False when MLflow could not be reached to the end.
+        """
+        last_work = time.monotonic()
+        while not self.target.stop_file.exists():
+            if self.round():
+                last_work = time.monotonic()
+            elif self._is_done(time.monotonic() - last_work):
+                break
+            time.sleep(_POLL_SECONDS if self._waiting else _IDLE_POLL_SECONDS)
+        return self.failing_since is None
+
+    def round(self) -> bool:
+        """Advance every waiting run once; whether anything moved or may still move by itself."""
+        self._look_for_runs()
+        busy, failures = False, 0
+        for name, waiting in list(self._waiting.items()):
+            if waiting.retry_at > time.monotonic():
+                continue
+            try:
+                busy = self._advance(name, waiting.follower) or busy
+            except (
+                Exception
+            ) as error:  # whatever MLflow, its database or its server raised: told, and tried again
+                self._fail(waiting, error)
+                failures += 1
+            else:
+                self.failing_since, self._login_refused, waiting.pause_seconds, failures = None, False, 0.0, 0
+            # One failure may be the run's own; two in a row are MLflow's, and the others need not be tried.
+            if failures > 1 or self.target.stop_file.exists():
+                break
+        return busy
+
+    def _look_for_runs(self) -> None:
+        try:
+            names = set(os.listdir(self.target.pending_dir))  # noqa: PTH208 - polled 20 times a second
+        except OSError:
+            names = set()
+        for gone in self._waiting.keys() - names:
+            del self._waiting[gone]
+        for name in sorted(names - self._waiting.keys()):
+            try:
+                folder = run_folder(self.workspace, name)
+            except ValueError:  # a file that somebody else put there
+                continue
+            self._waiting[name] = _Waiting(Follower(self.workspace, self.target, folder))
+
+    def _advance(self, name: str, follower: Follower) -> bool:
+        """Take one run a step further; whether it moved or its process lives."""
+        progress = follower.advance()
+        if progress in ("complete", "gone", "refused"):
+            self._waiting.pop(name, None)
+            note = self.target.pending_dir / name
+            with suppress(OSError):
+                note.unlink()
+            # Lines that came after the look, before the note was removed, would otherwise be forgotten.
+            if progress == "complete" and follower.has_news():
+                note.touch(mode=0o600)
+        return progress in ("sent", "waiting")
+
+    def _fail(self, waiting: _Waiting, error: Exception) -> None:
+        """Say why a run cannot be sent, and wait longer after each failure in a row."""
+        from latent.tracking.mlflow_store import is_login_refused, reason_of
+
+        reason = reason_of(error)
+        logger.warning("Run %s cannot be sent: %s", waiting.follower.folder.run_id, reason)
+        logger.debug("In full:", exc_info=error)
+        self.failing_since = self.failing_since or time.monotonic()
+        self._login_refused = is_login_refused(error)
+        waiting.pause_seconds = min(
+            max(2 * waiting.pause_seconds, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS
+        )
+        waiting.retry_at = time.monotonic() + waiting.pause_seconds
+        waiting.follower.tell(reason)
+
+    def _is_done(self, idle_seconds: float) -> bool:
+        """Whether to end: idle for long enough, or failing with no run alive that could need us."""
+        if self.failing_since is None:
+            return idle_seconds >= self.idle_seconds
+        patience = 0.0 if self._login_refused else min(_GIVE_UP_SECONDS, self.idle_seconds)
+        lasting = time.monotonic() - self.failing_since
+        return lasting >= patience and not any(
+            waiting.follower.is_alive() for waiting in self._waiting.values()
+        )
+
+
+def main(arguments: list[str]) -> int:
+    """Serve the workspace whose root is the only argument; exit code 0 also when another writer does."""
+    os.environ["LATENT_WORKSPACE"] = arguments[0]
+    _prepare_process()
+    workspace = find_workspace()
+    target = destination(workspace)
+    ensure_private_dir(target.pending_dir)
+    lock = FileLock(target.lock_file)
+    while lock.acquire(_LOCK_SECONDS):
+        try:
+            went_well = _serve(workspace, target)
+        finally:
+            lock.release()
+        # A run that announced itself while the lock was still held relies on us.
+        if not went_well or target.stop_file.exists() or not os.listdir(target.pending_dir):  # noqa: PTH208
+            break
+    return 0
+
+
+def _serve(workspace: Workspace, target: Destination) -> bool:
+    try:
+        idle_seconds = workspace.settings.tracking.idle_minutes * 60
+    except LatentError as error:
+        logger.warning("The settings cannot be used, so the writer ends: %s", error)
+        return False
+    about = {"pid": os.getpid(), "started_at": time.time(), "tracking_uri": target.shown_uri}
+    replace_json(target.state_file, about)
+    holder.sweep(workspace)
+    logger.info("Writing to %s.", target.shown_uri)
+    went_well = Writer(workspace, target, idle_seconds).run()
+    logger.info("The writer ends.")
+    return went_well
+
+
+def _prepare_process() -> None:
+    """Log to the standard error stream, step back behind the user's work, and keep MLflow quick and silent."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s"
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if hasattr(os, "nice"):
+        with suppress(OSError):
+            os.nice(5)
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["DO_NOT_TRACK"] = "true"
+    # We wait and try again ourselves, with the spool safe on disk: MLflow's own patience of minutes is too long.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_ASYNC_TRACE_LOGGING_RETRY_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
+        sys.exit("usage: python -m latent.tracking.writer ROOT")
+    sys.exit(main(sys.argv[1:]))
