@@ -1,0 +1,162 @@
+"""Where the content of a dataset lies: the files behind it, their hash, and saves that replace them."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import time
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from latent.catalog.fingerprints import combined, hash_stream, hashes_for
+from latent.catalog.paths import check_inside
+from latent.catalog.saving import appends, save_atomically
+
+if TYPE_CHECKING:
+    from latent.catalog.blueprint import Blueprint
+
+# What a class takes that reads a query or a connection; its `filepath` is then not where the data is.
+_NO_FILE = frozenset({"sql", "con", "connection", "query"})
+
+
+def local_files(blueprint: Blueprint, dataset: Any) -> dict[str, Path]:
+    """
+    The local files that hold a dataset's content, by a name that does not depend on where they lie.
+
+    Empty when there are none: nothing saved yet, or the content is elsewhere.
+    """
+    if hasattr(dataset, "_list_partitions"):
+        if blueprint.local is None:
+            return {}
+        dataset._invalidate_caches()
+        listed = {dataset._path_to_partition(path): Path(path) for path in dataset._list_partitions()}
+    else:
+        path = current_path(blueprint, dataset)
+        if path is None or not path.exists():
+            return {}
+        listed = {"": path}
+    files = {name: path for part, whole in listed.items() for name, path in _walked(part, whole)}
+    if not blueprint.workspace.settings.catalog.allow_outside_paths:
+        for path in files.values():
+            check_inside(path, blueprint.workspace.root)
+    return dict(sorted(files.items()))
+
+
+def current_path(blueprint: Blueprint, dataset: Any) -> Path | None:
+    """The local file or folder that would be loaded now; of several versions, that of the newest."""
+    if blueprint.plain_file is not None or blueprint.local is None:
+        return blueprint.local
+    if not _reads_a_file(dataset):
+        return None
+    if getattr(dataset, "_version", None):
+        return Path(str(dataset._get_load_path()))
+    return blueprint.local
+
+
+def content_hash(blueprint: Blueprint, dataset: Any) -> str:
+    """
+    The hash of what a dataset holds now.
+
+    Raises:
+        OSError: A file cannot be read.
+        UnhashableError: It is no file, and the loaded value has no stable hash.
+    """
+    if blueprint.inner is not None:
+        return content_hash(blueprint.inner, blueprint.inner.make())
+    if files := local_files(blueprint, dataset):
+        hashes = hashes_for(blueprint.workspace).of_all(files)
+        return hashes[""] if files.keys() == {""} else combined(hashes.items())
+    if blueprint.local is None and blueprint.written is not None and _reads_a_file(dataset):
+        return combined(_remote(blueprint, dataset))
+    from latent.cache.hashing import stable_hash
+
+    return stable_hash(dataset.load())
+
+
+def save_content(blueprint: Blueprint, dataset: Any, value: Any) -> None:
+    """Save; in one step when the content is one local file, else as the dataset does it itself."""
+    if blueprint.inner is not None:
+        save_content(blueprint.inner, blueprint.inner.make(), value)
+        dataset._cache.save(value)
+    elif getattr(dataset, "_version", None):
+        blueprint.make(save_version=_fresh_version()).save(value)
+    elif (
+        blueprint.local is not None
+        and "filepath" in blueprint.config
+        and _reads_a_file(dataset)
+        and not appends(blueprint.config)
+    ):
+        save_atomically(blueprint.local, lambda path: blueprint.make(path).save(value))
+    else:
+        dataset.save(value)
+
+
+def check_present(blueprint: Blueprint) -> None:
+    """
+    Say early, and better than the dataset would, that there is no file.
+
+    Raises:
+        FileNotFoundError: With the nearest name in the folder.
+    """
+    path = blueprint.plain_file
+    if path is None or path.exists():
+        return
+    if not path.parent.is_dir():
+        raise FileNotFoundError("the file does not exist, nor does its folder")
+    near = get_close_matches(path.name, [beside.name for beside in path.parent.iterdir()], n=1)
+    raise FileNotFoundError(f"the file does not exist{f'; its folder holds {near[0]!r}' if near else ''}")
+
+
+def _reads_a_file(dataset: Any) -> bool:
+    from kedro.io.core import AbstractVersionedDataset
+
+    if isinstance(dataset, AbstractVersionedDataset):
+        return True
+    parameters = inspect.signature(type(dataset)).parameters
+    return "filepath" in parameters and not parameters.keys() & _NO_FILE
+
+
+def _walked(name: str, path: Path) -> Iterator[tuple[str, Path]]:
+    """A file, or all files of a folder by their path in it."""
+    if not path.is_dir():
+        yield name, path
+        return
+    for folder, _, files in os.walk(path):
+        for file in files:
+            whole = Path(folder, file)
+            yield f"{name}/{whole.relative_to(path).as_posix()}", whole
+
+
+def _remote(blueprint: Blueprint, dataset: Any) -> list[tuple[str, str]]:
+    """Name and hash of each file behind a path with a protocol; all of them are read."""
+    from kedro.io.core import get_filepath_str
+    from kedro.utils import HTTP_PROTOCOLS
+
+    filesystem, protocol = dataset._fs, dataset._protocol
+    path = get_filepath_str(dataset._get_load_path(), protocol)
+    paths = [path] if protocol in HTTP_PROTOCOLS else sorted(filesystem.find(path))
+    if not paths:
+        raise FileNotFoundError(f"there is nothing at {blueprint.written}")
+    hashes = []
+    for each in paths:
+        with filesystem.open(each, "rb") as file:
+            hashes.append((each.removeprefix(path), hash_stream(file)))
+    return hashes
+
+
+def _fresh_version() -> str:
+    """A version no save of this process had before: Kedro's have the resolution of a millisecond."""
+    from kedro.io.core import generate_timestamp
+
+    with _version_lock:
+        while (version := generate_timestamp()) == _last_version[0]:
+            time.sleep(0.0002)
+        _last_version[0] = version
+    return version
+
+
+_last_version = [""]
+_version_lock = Lock()

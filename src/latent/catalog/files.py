@@ -1,0 +1,160 @@
+"""
+Text, JSON, JSON Lines and YAML files: Kedro's datasets, read strictly and written in UTF-8.
+
+Kedro's own read in the encoding of the machine, translate line ends, keep a byte order mark as text and let
+the last of two equal keys win; each of these changes data without a word. Used in place of Kedro's under
+Kedro's type names; the full path of Kedro's module (`kedro_datasets.json.json_dataset.JSONDataset`) still
+names Kedro's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from kedro_datasets.json.json_dataset import JSONDataset as KedroJSONDataset  # type: ignore[import-untyped]
+from kedro_datasets.text.text_dataset import TextDataset as KedroTextDataset  # type: ignore[import-untyped]
+from kedro_datasets.yaml.yaml_dataset import YAMLDataset as KedroYAMLDataset  # type: ignore[import-untyped]
+
+from latent.catalog.json_values import plain
+from latent.catalog.reading import UnreadableFileError, read_text
+
+# Line ends are written as they are given: translated ones would be other data on Windows.
+WRITE_TEXT: dict[str, Any] = {"mode": "w", "encoding": "utf-8", "newline": "", "compression": "infer"}
+
+
+class TextDataset(KedroTextDataset):  # type: ignore[misc]  # Kedro has no types
+    """A text file as one string, exactly as it stands, without its byte order mark."""
+
+    DEFAULT_FS_ARGS: ClassVar[dict[str, Any]] = {"open_args_save": WRITE_TEXT}
+
+    def load(self) -> str:
+        return read_text(self)
+
+    def save(self, data: str) -> None:
+        if not isinstance(data, str):
+            raise TypeError(f"a text file takes a str, got {type(data).__name__}")
+        KedroTextDataset.save.__wrapped__(self, data)  # Kedro wraps each method
+
+
+class JSONDataset(KedroJSONDataset):  # type: ignore[misc]  # Kedro has no types
+    """A JSON document; also saves pydantic models, dataclasses, dates, UUIDs, paths and NumPy values."""
+
+    DEFAULT_FS_ARGS: ClassVar[dict[str, Any]] = {"open_args_save": WRITE_TEXT}
+
+    def load(self) -> Any:
+        return parse_json(read_text(self))
+
+    def save(self, data: Any) -> None:
+        self._save_args.setdefault("default", plain)
+        KedroJSONDataset.save.__wrapped__(self, data)
+
+
+class JSONLinesDataset(KedroJSONDataset):  # type: ignore[misc]  # Kedro has no types
+    """
+    One JSON value a line, as a list; blank lines are skipped.
+
+    Saves any iterable of what `JSONDataset` takes, and a DataFrame as one object per row.
+    `pandas.JSONDataset` with `load_args: {lines: true}` reads the same file as a DataFrame.
+    """
+
+    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = {"ensure_ascii": False}
+    DEFAULT_FS_ARGS: ClassVar[dict[str, Any]] = {"open_args_save": WRITE_TEXT}
+
+    def load(self) -> list[Any]:
+        # Not `splitlines`, which also splits at characters that may stand inside a JSON string.
+        lines = read_text(self).split("\n")
+        return [_line(text, number) for number, text in enumerate(lines, 1) if text and not text.isspace()]
+
+    def save(self, data: Iterable[Any]) -> None:
+        options = {"default": plain, **self._save_args}
+        path = str(self._get_save_path())
+        with self._fs.open(path, **self._fs_open_args_save) as file:
+            for value in _rows(data):
+                file.write(_dumped(value, options) + "\n")
+        self._invalidate_cache()
+
+
+class YAMLDataset(KedroYAMLDataset):  # type: ignore[misc]  # Kedro has no types
+    """A YAML document of plain data, by the rules of PyYAML's safe loader."""
+
+    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = {"default_flow_style": False, "sort_keys": False}
+    DEFAULT_FS_ARGS: ClassVar[dict[str, Any]] = {"open_args_save": WRITE_TEXT}
+
+    def load(self) -> Any:
+        from latent.catalog.yaml_values import parse_yaml
+
+        return parse_yaml(read_text(self))
+
+    def save(self, data: Any) -> None:
+        import yaml
+
+        # Kedro's default dumper writes tags for tuples and the like that no safe loader reads again.
+        self._save_args.setdefault("Dumper", yaml.SafeDumper)
+        KedroYAMLDataset.save.__wrapped__(self, data)
+
+
+def parse_json(text: str) -> Any:
+    """
+    The value of a JSON text; NaN and Infinity, which Python writes, are read.
+
+    Raises:
+        UnreadableFileError: It is not JSON, nests too deeply, or has a key twice in one object.
+    """
+    if not text.strip():
+        raise UnreadableFileError("the file is empty: JSON needs a value, at least `null`.")
+    try:
+        value = _decoder.decode(text)
+    except json.JSONDecodeError as error:
+        raise UnreadableFileError(f"column {error.colno}: {error.msg}", error.lineno) from error
+    except RecursionError as error:
+        raise UnreadableFileError("nested too deeply to be read.") from error
+    except ValueError as error:
+        raise UnreadableFileError(str(error)) from error
+    return value
+
+
+def _line(text: str, number: int) -> Any:
+    try:
+        return parse_json(text)
+    except UnreadableFileError as error:
+        raise UnreadableFileError(f"{error.reason}{_line_hint(text, number, error)}", number) from error
+
+
+def _line_hint(text: str, number: int, error: UnreadableFileError) -> str:
+    if "Extra data" in error.reason:
+        return ": each line holds one JSON value; a second one begins there."
+    if number == 1 and text.strip() in ("[", "{"):
+        return ": each line holds one whole JSON value; give an indented document the suffix .json."
+    return f" in {text.strip()[:60]!r}" if isinstance(error.__cause__, json.JSONDecodeError) else ""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one object; one of the values would be lost.")
+    return found
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique)
+
+
+def _rows(data: Any) -> Iterable[Any]:
+    if hasattr(data, "to_dict") and hasattr(data, "columns"):
+        return data.to_dict(orient="records")  # type: ignore[no-any-return]
+    if isinstance(data, str | bytes | Mapping) or not isinstance(data, Iterable):
+        raise TypeError(f"a JSON Lines file takes a list of rows or a DataFrame, got {type(data).__name__}")
+    return data
+
+
+def _dumped(value: Any, options: dict[str, Any]) -> str:
+    text = json.dumps(value, **options)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # Half of a surrogate pair is no character; as an escape it survives.
+        text = json.dumps(value, **{**options, "ensure_ascii": True})
+    return text

@@ -1,0 +1,128 @@
+"""CSV and Parquet files as DataFrames: Kedro's datasets, which also save rows and refuse misreadings."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import pandas as pd
+from kedro.io.core import DatasetError
+from kedro_datasets.pandas.csv_dataset import (  # type: ignore[import-untyped]
+    CSVDataset as KedroCSVDataset,
+)
+from kedro_datasets.pandas.parquet_dataset import (  # type: ignore[import-untyped]
+    ParquetDataset as KedroParquetDataset,
+)
+
+from latent.catalog.files import WRITE_TEXT
+from latent.catalog.reading import UnreadableFileError, not_text, read_bytes
+
+_SET_ENCODING = "load_args: {{encoding: {0}}}"
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_PARSER_LINE = re.compile(r"(?P<what>Expected \d+ fields) in line (?P<line>\d+), (?P<saw>saw \d+)")
+_OPEN_QUOTE = re.compile(r"EOF inside string starting at row (?P<row>\d+)")
+
+
+class CSVDataset(KedroCSVDataset):  # type: ignore[misc]  # Kedro has no types
+    """A CSV file as a DataFrame, by pandas' rules; `load_args` and `save_args` are those of pandas."""
+
+    DEFAULT_FS_ARGS: ClassVar[dict[str, Any]] = {"open_args_save": WRITE_TEXT}
+
+    def load(self) -> pd.DataFrame:
+        try:
+            frame: pd.DataFrame = super().load()
+        except DatasetError as error:
+            raise self._explained(error.__cause__) or error from error.__cause__
+        if isinstance(frame, pd.DataFrame):
+            self._refuse_misread(frame)
+        return frame
+
+    def save(self, data: Any) -> None:
+        # pandas ignores `encoding` when it is handed an open file, as Kedro does.
+        if encoding := self._save_args.get("encoding"):
+            self._fs_open_args_save["encoding"] = encoding
+        KedroCSVDataset.save.__wrapped__(self, as_frame(data))  # Kedro wraps each
+
+    def _explained(self, error: BaseException | None) -> UnreadableFileError | None:
+        if isinstance(error, pd.errors.EmptyDataError):
+            return UnreadableFileError("the file is empty: it has not even a header.")
+        if isinstance(error, UnicodeError):
+            return self._not_text(error)
+        if not isinstance(error, pd.errors.ParserError):
+            return None
+        if match := _PARSER_LINE.search(str(error)):
+            what = match["what"][0].lower() + match["what"][1:]
+            hint = "put a text that holds the separator in quotes, and double the quotes inside it."
+            return UnreadableFileError(f"{what}, {match['saw']}: {hint}", int(match["line"]))
+        if match := _OPEN_QUOTE.search(str(error)):
+            return UnreadableFileError('a quote (") is opened here and never closed.', int(match["row"]) + 1)
+        return None
+
+    def _not_text(self, error: UnicodeError) -> UnreadableFileError:
+        data, encoding = read_bytes(self), self._load_args.get("encoding")
+        try:
+            data.decode(encoding or "utf-8")
+        except UnicodeDecodeError as exact:  # pandas reads in pieces: its positions say nothing
+            return not_text(data, exact.start, encoding, _SET_ENCODING)
+        return UnreadableFileError(str(error))
+
+    def _refuse_misread(self, frame: pd.DataFrame) -> None:
+        """Stop what pandas reads without a word, and wrongly."""
+        given = self._load_args
+        if not given.keys() & {"sep", "delimiter", "names", "header"} and len(frame.columns) == 1:
+            name = str(frame.columns[0])
+            for separator, what in _SEPARATORS.items():
+                if separator in name:
+                    written = f'"{separator}"'.replace("\t", "\\t")  # as YAML has it
+                    raise UnreadableFileError(
+                        f"its columns seem to be separated by {what}: set `load_args: {{sep: {written}}}` "
+                        "(or `sep: ','` if it is one column).",
+                        1,
+                    )
+        if not given.keys() & {"index_col", "names"} and not isinstance(frame.index, pd.RangeIndex):
+            raise UnreadableFileError(
+                f"the header names {len(frame.columns)} columns and the rows have more, so that pandas "
+                "takes the first for row names: complete the header, or set `load_args: {index_col: 0}`.",
+                1,
+            )
+
+
+class ParquetDataset(KedroParquetDataset):  # type: ignore[misc]
+    """A Parquet file (or, to read, a folder of them) as a DataFrame."""
+
+    def save(self, data: Any) -> None:
+        KedroParquetDataset.save.__wrapped__(self, as_frame(data))
+
+
+def as_frame(value: Any) -> pd.DataFrame:
+    """
+    A DataFrame of what a flow may return as a table: a frame, a Series, or a list of rows.
+
+    A row is a dict, a pydantic model or a dataclass; polars and Arrow tables are converted.
+
+    Raises:
+        TypeError: It is no table.
+    """
+    if isinstance(value, pd.DataFrame):
+        return value
+    if isinstance(value, pd.Series):
+        return value.to_frame()
+    if hasattr(value, "to_pandas"):
+        return value.to_pandas()  # type: ignore[no-any-return]
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        return pd.DataFrame([_row(row, number) for number, row in enumerate(value)])
+    raise TypeError(f"a table takes a DataFrame or a list of rows (dicts), got {type(value).__name__}")
+
+
+def _row(row: Any, number: int) -> Mapping[str, Any]:
+    if isinstance(row, Mapping):
+        return row
+    if hasattr(row, "model_dump"):
+        return row.model_dump()  # type: ignore[no-any-return]
+    if dataclasses.is_dataclass(row) and not isinstance(row, type):
+        return dataclasses.asdict(row)
+    raise TypeError(
+        f"a table takes a DataFrame or a list of rows (dicts); row {number} is a {type(row).__name__}"
+    )
