@@ -278,6 +278,9 @@ class TaskExecutionError(LatentError):
         kind = _failure_class(_root_class(original))
         error = _instance(kind, original)
         error.__dict__.update({k: v for k, v in original.__dict__.items() if not k.startswith("__")})
+        for attribute in _BUILTIN_ATTRIBUTES:
+            if getattr(original, attribute, None) is not None and hasattr(error, attribute):
+                setattr(error, attribute, getattr(original, attribute))
         error.task_name, error.original_error, error.context = task_name, original, context
         error.original_text = str(original) if text is None else text
         return error
@@ -328,6 +331,10 @@ def _rebuild_task_error(
     error = TaskExecutionError.of(task_name, original, context, text)
     error.__cause__ = original
     return error
+
+
+_BUILTIN_ATTRIBUTES = ("filename", "filename2", "name", "obj", "path")
+"""What built-in exceptions keep outside of `args` and `__dict__`."""
 
 
 def _root_class(error: BaseException) -> type[BaseException]:

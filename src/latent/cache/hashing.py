@@ -1,0 +1,247 @@
+"""Hashes that stay the same from process to process and tell types apart: `1`, `"1"`, `1.0` and `True` differ."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import re
+import struct
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Set
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import PurePath
+from typing import Any
+from uuid import UUID
+
+import xxhash
+
+from latent.cache.classes import class_name
+from latent.errors import UnhashableError
+
+Fallback = Callable[[Any], str | None]
+"""Identifies a value that has no hash of its own (a function, say); None when it cannot either."""
+
+Encoder = Callable[[Any, Fallback | None], bytes]
+"""Turns a value into bytes that no other value has, and that tell where they end."""
+
+HASH_METHOD = "__latent_hash__"
+"""A class of the user's may have this method: it returns plain data that stands for the object."""
+
+
+def stable_hash(value: object, fallback: Fallback | None = None) -> str:
+    """
+    A fingerprint of `value` as 32 hexadecimal digits, equal in every process for equal values of equal types.
+
+    The order of mappings and sets does not count; all NaNs are one value. Not for secrets: the hash is fast,
+    not cryptographic.
+
+    Args:
+        fallback: Asked for an identity of what has no stable hash of its own, such as functions.
+
+    Raises:
+        UnhashableError: Some part of `value` has no stable hash; the error's `path` says which.
+    """
+    try:
+        return xxhash.xxh3_128_hexdigest(encode(value, fallback))
+    except _UnhashableError as error:
+        raise UnhashableError(error.path, error.kind, error.reason) from error.__cause__
+    except RecursionError:
+        path = _find_cycle(value)
+        reason = "it is nested too deeply" if path is None else "it contains itself"
+        raise UnhashableError(path or "", type(value).__name__, reason) from None
+
+
+def encode(value: Any, fallback: Fallback | None = None) -> bytes:
+    """The bytes that `stable_hash` hashes: a tag for the type, a length where one is needed, the content."""
+    encoder = _ENCODERS.get(type(value))
+    return encoder(value, fallback) if encoder is not None else _encode_other(value, fallback)
+
+
+class _UnhashableError(Exception):
+    """Collects the path to the offending part while the calls unwind."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(kind, reason)
+        self.kind, self.reason, self.path = kind, reason, ""
+
+    def inside(self, step: str) -> _UnhashableError:
+        self.path = step + self.path
+        return self
+
+
+def unhashable(value: object, reason: str) -> Exception:
+    """The error that an encoder raises for a value it cannot identify."""
+    return _UnhashableError(class_name(type(value)), reason)
+
+
+def tagged(tag: bytes, content: bytes) -> bytes:
+    """`content` behind its tag and length, so that no two sequences of values can run into each other."""
+    return b"%b%d:%b" % (tag, len(content), content)
+
+
+def text(value: str) -> bytes:
+    """A string as bytes; lone surrogates, as in odd file names, have bytes too."""
+    try:
+        return tagged(b"s", value.encode())
+    except UnicodeEncodeError:
+        return tagged(b"s", value.encode("utf-8", "surrogatepass"))
+
+
+def encode_items(tag: bytes, values: Iterable[Any], fallback: Fallback | None) -> bytes:
+    """The values of a sequence in their order, behind their tag and number."""
+    parts: list[bytes] = []
+    for item in values:
+        try:
+            parts.append(encode(item, fallback))
+        except _UnhashableError as error:
+            raise error.inside(f"[{len(parts)}]") from error.__cause__
+    return b"%b%d[%b" % (tag, len(parts), b"".join(parts))
+
+
+def encode_fields(tag: bytes, fields: Iterable[tuple[str, Any]], fallback: Fallback | None) -> bytes:
+    """Named values in their order, such as the fields of an object."""
+    parts: list[bytes] = []
+    for name, item in fields:
+        try:
+            parts.append(text(name) + encode(item, fallback))
+        except _UnhashableError as error:
+            raise error.inside(f".{name}") from error.__cause__
+    return b"%b%d(%b" % (tag, len(parts), b"".join(parts))
+
+
+def encode_mapping(tag: bytes, value: Mapping[Any, Any], fallback: Fallback | None) -> bytes:
+    """The pairs of a mapping, whatever their order."""
+    parts: list[bytes] = []
+    for key, item in value.items():
+        try:
+            parts.append(encode(key, fallback) + encode(item, fallback))
+        except _UnhashableError as error:
+            raise error.inside(f"[{key!r:.60}]") from error.__cause__
+    parts.sort()
+    return b"%b%d{%b" % (tag, len(parts), b"".join(parts))
+
+
+def _encode_set(value: Set[Any], fallback: Fallback | None) -> bytes:
+    tag = b"set" if type(value) is set else b"frozenset"
+    return b"%b%d{%b" % (tag, len(value), b"".join(sorted(encode(item, fallback) for item in value)))
+
+
+def _encode_float(value: float, fallback: Fallback | None) -> bytes:
+    # A NaN has many bit patterns; they are one value to everyone who looks at it.
+    return b"f:" + struct.pack("<d", value) if value == value else b"fnan"
+
+
+def _encode_time(value: dt.datetime | dt.time, fallback: Fallback | None) -> bytes:
+    # The zone counts beside the offset: both move differently when summer ends.
+    zone = "" if value.tzinfo is None else f"{class_name(type(value.tzinfo))} {value.tzinfo}"
+    return tagged(type(value).__name__.encode(), f"{value.isoformat()} {value.fold} {zone}".encode())
+
+
+def _by_text(tag: bytes, to_text: Callable[[Any], str] = str) -> Encoder:
+    return lambda value, fallback: tagged(tag, to_text(value).encode("utf-8", "surrogatepass"))
+
+
+_ENCODERS: dict[type, Encoder] = {
+    type(None): lambda value, fallback: b"n;",
+    bool: lambda value, fallback: b"T;" if value else b"F;",
+    int: lambda value, fallback: (
+        b"i%d;" % value if -(2**63) <= value < 2**63 else tagged(b"I", b"%x" % value)
+    ),
+    float: _encode_float,
+    complex: lambda value, fallback: (
+        b"c:" + _encode_float(value.real, None) + _encode_float(value.imag, None)
+    ),
+    str: lambda value, fallback: text(value),
+    bytes: lambda value, fallback: tagged(b"B", value),
+    bytearray: lambda value, fallback: tagged(b"bytearray", bytes(value)),
+    memoryview: lambda value, fallback: tagged(b"view" + value.format.encode(), value.tobytes()),
+    list: lambda value, fallback: encode_items(b"l", value, fallback),
+    tuple: lambda value, fallback: encode_items(b"u", value, fallback),
+    dict: lambda value, fallback: encode_mapping(b"d", value, fallback),
+    set: _encode_set,
+    frozenset: _encode_set,
+    deque: lambda value, fallback: encode_items(b"deque%d" % (value.maxlen or -1), value, fallback),
+    dt.datetime: _encode_time,
+    dt.time: _encode_time,
+    dt.date: _by_text(b"date"),
+    dt.timedelta: lambda value, fallback: b"delta%d,%d,%d;" % (value.days, value.seconds, value.microseconds),
+    Decimal: _by_text(b"decimal"),
+    Fraction: _by_text(b"fraction"),
+    UUID: _by_text(b"uuid"),
+    range: _by_text(b"range", repr),
+    slice: lambda value, fallback: encode_items(b"slice", (value.start, value.stop, value.step), fallback),
+    re.Pattern: lambda value, fallback: encode_items(b"re", (value.pattern, value.flags), fallback),
+    type(...): lambda value, fallback: b"...;",
+}
+
+
+def _encode_other(value: Any, fallback: Fallback | None) -> bytes:
+    """Everything but the exact builtin types: subclasses, objects with fields, arrays, frames."""
+    if hasattr(type(value), HASH_METHOD):
+        name = text(class_name(type(value)))
+        return b"own" + name + encode(getattr(value, HASH_METHOD)(), fallback)
+    if isinstance(value, enum.Enum):
+        return _encode_enum(value, fallback)
+    if isinstance(value, PurePath):
+        return tagged(_path_tag(value), str(value).encode("utf-8", "surrogatepass"))
+
+    from latent.cache.hash_objects import find_encoder  # most values never need it
+
+    encoder = find_encoder(type(value))
+    if encoder is not None:
+        return encoder(value, fallback)
+    base = next((kind for kind in type(value).__mro__[1:] if kind in _ENCODERS), None)
+    if base is not None:
+        # A subclass may carry more than the builtin it extends.
+        own = getattr(value, "__dict__", {})
+        head = b"sub" + text(class_name(type(value))) + encode_fields(b"o", sorted(own.items()), fallback)
+        return head + _ENCODERS[base](value, fallback)
+    if isinstance(value, Mapping):
+        return encode_mapping(b"map" + text(class_name(type(value))), value, fallback)
+    if fallback is not None and (identity := fallback(value)) is not None:
+        return b"fallback" + text(identity)
+    raise unhashable(value, _why_not(value))
+
+
+def _encode_enum(value: enum.Enum, fallback: Fallback | None) -> bytes:
+    # A combination of flags has no name, so name and value stand together.
+    name = "" if value.name is None else value.name
+    return b"enum" + text(f"{class_name(type(value))}.{name}") + encode(value.value, fallback)
+
+
+def _path_tag(value: PurePath) -> bytes:
+    # `Path("a")` is a PosixPath here and a WindowsPath there: the same path to its user.
+    return b"path" if type(value).__name__ in ("PosixPath", "WindowsPath") else type(value).__name__.encode()
+
+
+def _why_not(value: object) -> str:
+    if isinstance(value, type) or callable(value):
+        return "functions and classes are identified by their code, which is not known here"
+    if hasattr(value, "__next__"):
+        return "it can be read only once; pass a list of its items"
+    return f"pass plain data instead, or give its class a method {HASH_METHOD}() that returns some"
+
+
+def _find_cycle(value: object) -> str | None:
+    """The path to the first container that contains itself; None when there is none."""
+    stack: list[tuple[object, str, frozenset[int]]] = [(value, "", frozenset())]
+    seen: set[int] = set()
+    while stack:
+        item, path, above = stack.pop()
+        if id(item) in above:
+            return path
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        inner = above | {id(item)}
+        stack.extend((child, path + step, inner) for step, child in reversed(list(_children(item))))
+    return None
+
+
+def _children(value: object) -> Iterable[tuple[str, object]]:
+    if isinstance(value, dict):
+        return [(f"[{key!r:.60}]", item) for key, item in value.items()]
+    if isinstance(value, list | tuple | deque):
+        return [(f"[{index}]", item) for index, item in enumerate(value)]
+    return [(f".{name}", item) for name, item in getattr(value, "__dict__", {}).items()]

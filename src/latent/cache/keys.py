@@ -1,0 +1,67 @@
+"""Keys: which entry a call asks for, and the named parts that explain a miss."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from latent.cache.hashing import Fallback, stable_hash
+from latent.errors import UnhashableError
+
+
+def argument_hashes(arguments: Mapping[str, Any], fallback: Fallback | None = None) -> dict[str, str]:
+    """
+    The stable hash of each argument by name: the named parts of a key.
+
+    Raises:
+        UnhashableError: An argument has no stable hash; the path begins with its name.
+    """
+    hashes = {}
+    for name, value in arguments.items():
+        try:
+            hashes[name] = stable_hash(value, fallback)
+        except UnhashableError as error:
+            raise UnhashableError(name + error.path, error.kind, error.reason) from error.__cause__
+    return hashes
+
+
+def row_key(task_name: str, arguments: Mapping[str, Any], fallback: Fallback | None = None) -> str:
+    """
+    The key of a call without input datasets: md5(task_name + stable_hash(arg_1) + ...).
+
+    Raises:
+        UnhashableError: An argument has no stable hash.
+    """
+    return key_of_parts(task_name, argument_hashes(arguments, fallback))
+
+
+def file_key(
+    fingerprints: Sequence[str],
+    task_signature: str,
+    arguments: Mapping[str, Any],
+    fallback: Fallback | None = None,
+) -> str:
+    """
+    The key of a call on datasets: md5(fingerprint_1 + ... + task_signature + the other arguments).
+
+    Raises:
+        UnhashableError: An argument has no stable hash.
+    """
+    parts = argument_hashes(arguments, fallback)
+    return _md5([*fingerprints, task_signature, *_named(parts)])
+
+
+def key_of_parts(task_name: str, parts: Mapping[str, str]) -> str:
+    """The row-level key from argument hashes that are known already."""
+    return _md5([task_name, *_named(parts)])
+
+
+def _named(parts: Mapping[str, str]) -> list[str]:
+    # With their names, since f(a=1) and f(b=1) are two calls; sorted, since keywords have no order.
+    return [f"{name}={parts[name]}" for name in sorted(parts)]
+
+
+def _md5(parts: list[str]) -> str:
+    # The separator keeps a name's end and the next part's beginning apart.
+    return hashlib.md5("\0".join(parts).encode(), usedforsecurity=False).hexdigest()

@@ -1,0 +1,311 @@
+"""The memory: what was computed before and still counts."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from latent.cache.code import CodeFingerprint
+from latent.cache.codecs import DamagedValueError, UnreadableValueError, decode, encode
+from latent.cache.entry import Entry, variant_of
+from latent.cache.leases import Lease, Leases
+from latent.cache.sqlite import SQLiteStore
+from latent.cache.validity import ParameterReader, code_holds, parameters_hold, part_reasons, reasons
+from latent.errors import UnstorableError
+
+if TYPE_CHECKING:
+    from latent.cache.store import Store, StoreStats
+    from latent.config.workspace import Workspace
+
+_log = logging.getLogger("latent.cache")
+
+OnCodeChange = Literal["recompute", "warn", "reuse"]
+
+_RECENT_ENTRIES = 500
+"""How many entries of a task are compared to explain a miss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A remembered value that still counts; a remembered None is a hit too."""
+
+    value: Any
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """A value to remember, with everything that decides whether it counts later."""
+
+    key: str
+    value: Any
+    task: str
+    kind: str = "task"
+    code: CodeFingerprint | None = None
+    """None: the value does not depend on code."""
+    parameters_read: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprint of each parameter that was read while it was computed."""
+    key_parts: Mapping[str, str] = field(default_factory=dict)
+    """Hash of each argument and dataset by name; it explains misses."""
+    expires_in: timedelta | None = None
+    """None: it is remembered for ever."""
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprint of each dataset that was saved from it."""
+
+
+class Memory:
+    """
+    Remembered results by key, each recalled only while its code and parameters are what they were.
+
+    Args:
+        store: Where the entries lie.
+        leases: Who works on what; None: work in flight is not shared.
+        on_code_change: What to do with an entry whose code has changed: compute again, use it and say so once,
+            or use it.
+        allow_pickle: Also remember, and read, values that only pickle can store.
+        clock: Unix seconds; entries expire by it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        leases: Leases | None = None,
+        on_code_change: OnCodeChange = "recompute",
+        allow_pickle: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.store = store
+        self._leases = leases
+        self._on_code_change = on_code_change
+        self._allow_pickle = allow_pickle
+        self._clock = clock
+        self._told: set[tuple[str, str]] = set()
+
+    def recall(self, key: str, *, code: CodeFingerprint | None, parameter: ParameterReader) -> Hit | None:
+        """
+        The newest value under `key` that still counts; None when there is none.
+
+        Args:
+            code: Today's code; None: only entries that depend on no code count.
+            parameter: Gives today's fingerprint of a parameter that was read when the value was computed.
+        """
+        entries = self.store.get_many((key,)).get(key)
+        return None if entries is None else self._choose(entries, code, parameter, self._clock())
+
+    def recall_many(
+        self, keys: Iterable[str], *, code: CodeFingerprint | None, parameter: ParameterReader
+    ) -> dict[str, Hit]:
+        """The hits among `keys`, read in one go; keys without one are left out."""
+        now = self._clock()
+        today = cache(parameter)
+        hits = {}
+        for key, entries in self.store.get_many(keys).items():
+            hit = self._choose(entries, code, today, now)
+            if hit is not None:
+                hits[key] = hit
+        return hits
+
+    def remember(
+        self,
+        key: str,
+        value: object,
+        *,
+        task: str,
+        kind: str = "task",
+        code: CodeFingerprint | None = None,
+        parameters_read: Mapping[str, str] | None = None,
+        key_parts: Mapping[str, str] | None = None,
+        expires_in: timedelta | None = None,
+        outputs: Mapping[str, str] | None = None,
+    ) -> Entry:
+        """
+        Remember a value under `key`; it is committed when this returns, unless the store said that it cannot.
+
+        Raises:
+            UnstorableError: The value would not come back exactly as it is.
+        """
+        result = Result(
+            key=key, value=value, task=task, kind=kind, code=code, parameters_read=parameters_read or {},
+            key_parts=key_parts or {}, expires_in=expires_in, outputs=outputs or {},
+        )  # fmt: skip
+        entry = self._entry(result)
+        self.store.set_many([entry])
+        return entry
+
+    def remember_many(self, results: Iterable[Result]) -> list[Entry | UnstorableError]:
+        """Remember values in one transaction; in the place of each that cannot be stored stands the reason."""
+        kept: list[Entry | UnstorableError] = []
+        for result in results:
+            try:
+                kept.append(self._entry(result))
+            except UnstorableError as error:
+                kept.append(error)
+        self.store.set_many([entry for entry in kept if isinstance(entry, Entry)])
+        return kept
+
+    def set_outputs(self, entry: Entry, outputs: Mapping[str, str]) -> Entry:
+        """The entry with the fingerprints of the datasets that were saved from its value, noted in the store."""
+        self.store.set_outputs(entry, outputs)
+        return replace(entry, outputs=dict(outputs))
+
+    def claim(self, key: str, timeout_seconds: float | None = None) -> Lease:
+        """
+        The lease on `key`; blocks while another thread or process works on it.
+
+        Whoever held it may have remembered the result meanwhile: recall again after a claim. After
+        `timeout_seconds`, a lease without effect: better to work twice than to wait for ever.
+        """
+        return Lease.idle(key) if self._leases is None else self._leases.acquire(key, timeout_seconds)
+
+    async def claim_async(self, key: str, timeout_seconds: float | None = None) -> Lease:
+        """As `claim`, without blocking the event loop."""
+        if self._leases is None:
+            return Lease.idle(key)
+        return await self._leases.acquire_async(key, timeout_seconds)
+
+    def clear(
+        self,
+        *,
+        keys: Iterable[str] | None = None,
+        task: str | None = None,
+        kind: str | None = None,
+        expired: bool = False,
+    ) -> int:
+        """Forget the entries that meet every condition given, all of them without one; how many they were."""
+        before = self._clock() if expired else None
+        return self.store.delete(keys=keys, task=task, kind=kind, expired_before=before)
+
+    def stats(self) -> StoreStats:
+        """What is remembered, by task."""
+        return self.store.stats(self._clock())
+
+    def why(
+        self,
+        key: str,
+        *,
+        task: str,
+        code: CodeFingerprint | None,
+        parameter: ParameterReader,
+        key_parts: Mapping[str, str] | None = None,
+    ) -> list[str]:
+        """
+        Why nothing is recalled under `key`, one sentence a reason; empty when something is.
+
+        Entries under the key are explained by what changed since; without one, the entry of the task that has
+        most parts of the key in common is the measure.
+        """
+        now = self._clock()
+        found = [reasons(entry, code, parameter, now) for entry in self.store.get_many([key]).get(key, ())]
+        if found:
+            return min(found, key=len)
+        others = self.store.recent(task, _RECENT_ENTRIES)
+        if not others:
+            return [f"Nothing is remembered of task {task!r}."]
+        differences = [part_reasons(entry, key_parts or {}) for entry in others]
+        return min(differences, key=len) or ["It was never remembered under this key."]
+
+    def close(self) -> None:
+        """Let go of files; the memory opens them again when it is used again."""
+        self.store.close()
+        if self._leases is not None:
+            self._leases.close()
+
+    def _entry(self, result: Result) -> Entry:
+        codec, data = encode(result.value, allow_pickle=self._allow_pickle)
+        now = self._clock()
+        code = "" if result.code is None else result.code.digest
+        return Entry(
+            key=result.key,
+            variant=variant_of(code, result.parameters_read),
+            task=result.task,
+            kind=result.kind,
+            codec=codec,
+            value=data,
+            size_bytes=len(data),
+            created_at=now,
+            expires_at=None if result.expires_in is None else now + result.expires_in.total_seconds(),
+            code=code,
+            parameters_read=result.parameters_read,
+            key_parts=result.key_parts,
+            code_parts={} if result.code is None else result.code.parts,
+            outputs=result.outputs,
+        )
+
+    def _choose(
+        self, entries: Sequence[Entry], code: CodeFingerprint | None, today: ParameterReader, now: float
+    ) -> Hit | None:
+        """The newest entry that counts and can be read."""
+        others = []
+        for entry in entries:
+            if entry.is_expired(now) or not parameters_hold(entry, today):
+                continue
+            if not code_holds(entry, code):
+                others.append(entry)
+            elif (hit := self._hit(entry)) is not None:
+                return hit
+        if self._on_code_change == "recompute" or code is None:
+            return None
+        for entry in others:
+            if entry.code and (hit := self._hit(entry)) is not None:
+                self._tell_old_code(entry, code)
+                return hit
+        return None
+
+    def _hit(self, entry: Entry) -> Hit | None:
+        data = entry.value if entry.value is not None else self.store.load(entry)
+        if data is None:
+            return None
+        try:
+            return Hit(decode(entry.codec, data, allow_pickle=self._allow_pickle), entry)
+        except DamagedValueError as error:
+            _log.warning(
+                "A remembered result of task %r is damaged (%s): it is computed again.", entry.task, error
+            )
+            self.store.discard([entry])
+        except UnreadableValueError as error:
+            # The entry is sound: another version of the code, or another setting, may read it again.
+            _log.debug("A remembered result of task %r is not used: %s", entry.task, error)
+        return None
+
+    def _tell_old_code(self, entry: Entry, code: CodeFingerprint) -> None:
+        if self._on_code_change == "warn" and (entry.task, code.digest) not in self._told:
+            self._told.add((entry.task, code.digest))
+            changes = " ".join(reasons(entry, code, lambda name: entry.parameters_read[name], 0.0))
+            _log.warning(
+                "Task %r reuses results that older code computed, since cache.on_code_change is 'warn'. %s "
+                "`latent cache clear --task %s` forgets them.",
+                entry.task, changes, entry.task,
+            )  # fmt: skip
+
+
+_open: dict[Path, tuple[tuple[object, ...], Memory]] = {}
+_open_lock = threading.Lock()
+
+
+def open_memory(workspace: Workspace) -> Memory:
+    """The memory of a workspace: one per process, safe in threads, after a fork, and beside other processes."""
+    settings = workspace.settings.cache
+    wanted = (settings.on_code_change, settings.allow_pickle, settings.large_value_bytes)
+    known = _open.get(workspace.root)
+    if known is not None and known[0] == wanted:
+        return known[1]
+    with _open_lock:
+        known = _open.get(workspace.root)
+        if known is None or known[0] != wanted:
+            folder = workspace.cache_dir
+            memory = Memory(
+                SQLiteStore(folder, large_value_bytes=settings.large_value_bytes),
+                leases=Leases(folder / "inflight.lock"),
+                on_code_change=settings.on_code_change,
+                allow_pickle=settings.allow_pickle,
+            )
+            known = _open[workspace.root] = (wanted, memory)
+        return known[1]
