@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -122,6 +123,7 @@ class Masker:
         return value if masked == text else masked.encode("utf-8", "surrogateescape")
 
 
+@lru_cache(maxsize=4096)
 def looks_secret(name: str) -> bool:
     """Whether a key called `name` is likely to hold a secret: `api_key` does, `max_tokens` does not."""
     words = _words(name)
@@ -136,7 +138,7 @@ def looks_secret(name: str) -> bool:
 
 def masker_for(workspace: Workspace) -> Masker:
     """The masker that knows the workspace's credentials; made anew when they or the environment change."""
-    secrets = tuple(sorted(_from_environment(os.environ)))
+    secrets = tuple(_from_environment(os.environ))
     signature = (secrets, stamp(workspace.credentials_file))
     with _known_lock:
         known = _known.get(workspace.root)
@@ -183,9 +185,9 @@ def _rebuilt(value: Any, parts: list[Any]) -> Any:
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[str]:
-    for name, value in environ.items():
-        if len(value) >= SHORTEST_SECRET and looks_secret(name) and _words(name)[-1] not in _PLACES:
-            yield value
+    for name in environ:  # values are decoded when asked for, so ask for few
+        if looks_secret(name) and _words(name)[-1] not in _PLACES:
+            yield environ[name]
 
 
 def _from_credentials(workspace: Workspace) -> Iterator[str]:

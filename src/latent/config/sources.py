@@ -27,15 +27,22 @@ if TYPE_CHECKING:
     from latent.config.workspace import Workspace
 
 PREFIX = "LATENT_"
-NOT_SETTINGS = frozenset({"LATENT_WORKSPACE"})
-"""Variables that say where the workspace is, before there are settings."""
+NOT_SETTINGS = frozenset({"LATENT_WORKSPACE", "LATENT_DEBUG"})
+"""Variables that say where the workspace is, and how errors are told, before there are settings."""
 
 KeyPath = tuple[str, ...]
 
 
-def read_settings(workspace: Workspace, environ: Mapping[str, str] | None = None) -> Settings:
+def read_settings(
+    workspace: Workspace, environ: Mapping[str, str] | None = None, model: type[Settings] = Settings
+) -> Settings:
     """
-    The validated settings of `workspace`.
+    The validated settings of `workspace`; `workspace.settings` is the same, read once.
+
+    Args:
+        workspace: Whose settings file is read.
+        environ: The environment variables; those of the process when not given.
+        model: What settings there are.
 
     Raises:
         SettingsError: Values that cannot be used, or unknown names; one line each with where it stands.
@@ -50,13 +57,13 @@ def read_settings(workspace: Workspace, environ: Mapping[str, str] | None = None
     for variable in sorted(name for name in environ if name.startswith(PREFIX) and name not in NOT_SETTINGS):
         if environ[variable]:  # an empty variable is what a shell or a compose file makes of an unset one
             try:
-                sources[_put(values, variable, environ[variable])] = variable
+                sources[_put(values, model, variable, environ[variable])] = variable
             except _UnknownVariableError as error:
                 problems.append(Problem(variable, str(error), type="unknown_variable"))
     try:
-        settings = Settings.model_validate(values)
+        settings = model.model_validate(values)
     except ValidationError as error:
-        problems += problems_of(error, Settings, lambda path: _source(path, sources, label))
+        problems += problems_of(error, model, lambda path: _source(path, sources, label))
     if problems:
         raise SettingsError(tuple(problem.line() for problem in problems))
     return settings
@@ -85,13 +92,16 @@ class _UnknownVariableError(Exception):
     """A LATENT_ variable that names no setting."""
 
 
-def _put(values: dict[str, Any], variable: str, text: str) -> KeyPath:
+def _put(values: dict[str, Any], model: type[Settings], variable: str, text: str) -> KeyPath:
     """Set what `variable` stands for in `values`; returns the path of the setting."""
     parts = variable.removeprefix(PREFIX).lower().split("__")
-    annotation: Any = Settings
+    annotation: Any = model
     table = values
     path: KeyPath = ()
     for depth, part in enumerate(parts):
+        if not is_model(annotation) and get_origin(annotation) is not dict:
+            whole = PREFIX + "__".join(parts[:depth]).upper()
+            raise _UnknownVariableError(f"no setting has this variable, {whole} is set as a whole")
         known = list(annotation.model_fields if is_model(annotation) else table)
         name = next((name for name in known if _folded(name) == _folded(part)), None)
         if name is None and is_model(annotation):
