@@ -79,6 +79,11 @@ class Dataset:
 
         return short_name(self._config["type"])
 
+    @property
+    def path(self) -> str | None:
+        """Its path as the catalog file has it; None for what has no path."""
+        return self._blueprint.written
+
     def load(self) -> Any:
         """
         The data.

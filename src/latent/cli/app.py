@@ -1,0 +1,100 @@
+"""
+The `latent` command: which commands there are, and how each ends.
+
+A command's module is imported when that command is used, and a heavy library when the command needs it,
+so that `latent --help` costs little more than the parser itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from latent import __version__
+from latent.cli.exits import INTERRUPTED, report
+from latent.cli.options import new_app
+from latent.cli.terminal import say
+from latent.errors import LatentError
+
+COMMANDS = {
+    "init": "Make a workspace that runs at once.",
+    "new": "Add a flow to the workspace.",
+    "ls": "List the flows of the workspace.",
+    "run": "Run a flow.",
+    "graph": "Show the tasks of the flows, and how data runs between them.",
+    "catalog": "Look at the datasets.",
+    "cache": "Look at what is remembered, and clear it.",
+    "runs": "Look at past runs.",
+}
+"""Every command that has a module here of its name, with its line in `latent --help`, in the order shown."""
+
+
+class LazyGroup(TyperGroup):
+    """The top command: lists stand-ins, loads the one that is used, and turns errors into exit codes."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, load_command(name) if name in COMMANDS else command, rest
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LatentError as error:
+            raise SystemExit(report(error, traceback=ctx.params["debug"])) from error
+        except (KeyboardInterrupt, typer.Abort) as stop:
+            typer.echo("\nInterrupted.", err=True)
+            raise SystemExit(INTERRUPTED) from stop
+
+
+def load_command(name: str) -> Any:
+    """The parser's command `name`, from its module."""
+    command = typer.main.get_command(import_module(f"latent.cli.{name}").app)
+    command.name = name
+    return command
+
+
+def _stand_in() -> None:
+    """Never called: `LazyGroup` puts the real command in its place."""
+
+
+app = new_app(cls=LazyGroup, no_args_is_help=True, add_completion=True)
+for _name, _help in COMMANDS.items():
+    app.command(_name, help=_help)(_stand_in)
+
+
+@app.command("version")
+def show_version() -> None:
+    """Show the version."""
+    say(f"latent {__version__}")
+
+
+def _version_option(wanted: bool) -> None:
+    if wanted:
+        show_version()
+        raise typer.Exit
+
+
+@app.callback()
+def latent(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version_option, is_eager=True, help="Show the version and exit."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", envvar="LATENT_DEBUG", help="Show the traceback of an error.")
+    ] = False,
+) -> None:
+    """Evaluation workflows and AI pipelines: paid work is never lost or redone."""
+
+
+def main() -> None:
+    """Run the command that the process was started with, and end the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or pipe that cannot show a character gets a question mark, not a crash after the work.
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="replace")
+    typer.main.get_command(app)()

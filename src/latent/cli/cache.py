@@ -1,0 +1,64 @@
+"""`latent cache`: what is remembered."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from latent.cli.options import new_app, workspace_here
+from latent.cli.terminal import is_terminal, say, show_table
+from latent.cli.wording import several, size
+
+app = new_app(no_args_is_help=True)
+
+
+@app.callback()
+def cache() -> None:
+    """Look at what is remembered, and clear it."""
+
+
+@app.command("stats")
+def stats() -> None:
+    """Show how many results are remembered, by task, and the space they take."""
+    from latent.cache import open_memory
+
+    workspace = workspace_here()
+    held = open_memory(workspace).stats()
+    if not held.entries:
+        say(f"Nothing is remembered in {held.place} yet.")
+        return
+    rows = [
+        (task.task, task.kind, f"{task.entries:,}", f"{task.expired:,}", size(task.size_bytes))
+        for task in held.tasks
+    ]
+    show_table(["task", "kind", "results", "expired", "size"], rows)
+    say(f"{several(held.entries, 'result')} in {held.place}, {size(held.disk_bytes)} on disk.")
+
+
+@app.command("clear")
+def clear(
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="NAME", help="Only results of this task.")
+    ] = None,
+    expired: Annotated[bool, typer.Option("--expired", help="Only what has expired.")] = False,
+    checkpoints: Annotated[bool, typer.Option("--checkpoints", help="Only checkpoints.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before forgetting everything.")
+    ] = False,
+) -> None:
+    """
+    Forget results: all of them, or those that every option given selects.
+
+    They are computed, and paid for, again when they are next needed.
+    """
+    from latent.cache import open_memory
+
+    memory = open_memory(workspace_here())
+    selects_all = not (task or expired or checkpoints)
+    if selects_all and not yes and is_terminal(sys.stdin):
+        remembered = several(memory.stats().entries, "remembered result")
+        typer.confirm(f"Forget all {remembered}?", abort=True)
+    count = memory.clear(task=task, expired=expired, kind="checkpoint" if checkpoints else None)
+    say(f"{several(count, 'result')} forgotten.")

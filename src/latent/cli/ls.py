@@ -1,0 +1,46 @@
+"""`latent ls`: the flows of the workspace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from latent.cli.exits import FAILED
+from latent.cli.options import new_app, workspace_here
+from latent.cli.terminal import complain, say, show_table
+
+if TYPE_CHECKING:
+    from latent.prefect.running import FlowIndex
+
+app = new_app()
+
+
+@app.command()
+def ls() -> None:
+    """
+    List the flows of the workspace.
+
+    A flow file that cannot be loaded is told with its line, and does not hide the others.
+    """
+    from latent.prefect.running import discover
+
+    workspace = workspace_here()
+    index = discover(workspace)
+    rows = [
+        (name, found.doc, ", ".join(found.inputs), ", ".join(found.outputs), workspace.label(found.file))
+        for name, found in index.flows.items()
+    ]
+    if rows:
+        show_table(["flow", "what it does", "reads", "writes", "file"], rows)
+    elif not index.errors:
+        say(f"No flows in {workspace.flows_dir} yet: `latent new flow NAME` makes one.")
+    end_if_broken(index)
+
+
+def end_if_broken(index: FlowIndex) -> None:
+    """Complain about each flow file that cannot be loaded, and end with 1 when there are any."""
+    for error in index.errors:
+        complain(str(error))
+    if index.errors:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,103 @@
+"""`latent run`: one flow, from its name to its result."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from latent.cli.exits import DONE, INTERRUPTED, TERMINATED, report
+from latent.cli.options import FlowArgument, new_app, workspace_here
+from latent.cli.terminal import say
+from latent.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from latent.config import Workspace
+
+WAIT_TRACKING_SECONDS = 120.0
+"""`--wait-tracking` waits so long; what MLflow does not know by then is sent later."""
+
+app = new_app()
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    flow: FlowArgument = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            "--param",
+            metavar="KEY=VALUE",
+            help="A parameter for this run, its value read as YAML; `a.b=1` sets a nested one. Repeatable.",
+        ),
+    ] = None,
+    wait_tracking: Annotated[
+        bool, typer.Option("--wait-tracking", help="End only when MLflow knows everything about the run.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """
+    Run a flow.
+
+    What earlier runs have finished is reused. Ctrl-C stops new work and keeps what is done.
+    """
+    from latent.config import parse_overrides
+
+    context.find_root().params["debug"] |= debug
+    workspace = workspace_here()
+    given = parameter or []
+    if flow is None:
+        raise UsageError(_which_flow(workspace))
+    overrides = parse_overrides(given)
+
+    # The engine last: a slip on the command line is told at once.
+    from latent.cli.summary import show_result
+    from latent.prefect.running import run as run_flow
+
+    with _terminable() as signals:
+        result = run_flow(workspace, flow, overrides)
+    show_result(workspace, result, given)
+    if wait_tracking and result.run_id is not None:
+        _wait_for_tracking(workspace, result.run_id)
+    code = DONE
+    if result.state == "interrupted":
+        code = TERMINATED if signals else INTERRUPTED
+    elif result.error is not None:
+        code = report(result.error, traceback=context.find_root().params["debug"])
+    raise typer.Exit(code)
+
+
+def _which_flow(workspace: Workspace) -> str:
+    names = list(workspace.flow_folders())
+    if not names:
+        return f"Which flow? There is none in {workspace.flows_dir} yet: `latent new flow NAME` makes one."
+    return f"Which flow? There are {', '.join(names)}. Say `latent run {names[0]}`."
+
+
+def _wait_for_tracking(workspace: Workspace, run_id: str) -> None:
+    from latent.tracking import load_run, wait_for_tracking
+
+    if not wait_for_tracking(workspace, run_id, WAIT_TRACKING_SECONDS):
+        say(f"Tracking is {load_run(workspace, run_id).tracking_text}")
+
+
+@contextmanager
+def _terminable() -> Iterator[list[int]]:
+    """Let SIGTERM stop the work as Ctrl-C does; gives the list of signals that came."""
+    signals: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        signals.append(number)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield signals
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,117 @@
+"""What is shown at the end of a run: how it went, where results lie, how to go on."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from latent.cli.terminal import align, colour, printable, say, show_table
+from latent.cli.wording import duration, outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from latent.config import Workspace
+    from latent.prefect.outcomes import TaskSummary
+    from latent.prefect.running import RunResult
+    from latent.tracking import RunView
+
+RESULT_CHARS = 300
+"""A returned value is shown up to this length."""
+
+_ENDINGS = {"ok": ("done", "green"), "failed": ("failed", "red"), "interrupted": ("interrupted", "yellow")}
+
+
+def show_result(workspace: Workspace, result: RunResult, given: Sequence[str]) -> None:
+    """Print the end of a run; `given` are the `-p` options that it was started with."""
+    say(headline(result))
+    if result.tasks:
+        show_table(["task", "outcome", "time", "reused"], task_rows(result.tasks))
+    show_facts(_facts(workspace, result, given))
+
+
+def headline(result: RunResult) -> str:
+    """The outcome in one line."""
+    word, shade = _ENDINGS[result.state]
+    line = f"Flow {result.flow_name!r} {colour(word, shade)} after {duration(result.seconds)}"
+    if result.state == "ok" and result.reused and not result.executed:
+        return f"{line}: everything was reused, nothing had to be computed."
+    return f"{line}: {outcomes(result.counts)}." if result.counts else f"{line}."
+
+
+def task_rows(tasks: Mapping[str, TaskSummary]) -> list[tuple[str, str, str, str]]:
+    """A line for each task: name, outcomes, time, and how many calls were reused."""
+    return [
+        (name, outcomes(task.counts), duration(task.seconds), reused(task.counts))
+        for name, task in tasks.items()
+    ]
+
+
+def reused(counts: Mapping[str, int]) -> str:
+    """How many of all calls were remembered: `3 of 12`."""
+    return f"{counts.get('cached', 0):,} of {sum(counts.values()):,}"
+
+
+def show_facts(facts: Iterator[tuple[str, str]]) -> None:
+    """Lines of `name: value`, values below one another."""
+    rows = [(f"{name}:", value) for name, value in facts]
+    for line in align(rows):
+        say(line)
+
+
+def mlflow_command(workspace: Workspace, run: RunView) -> str | None:
+    """How to look at a run in MLflow; None when MLflow was not told of it."""
+    uri = run.record.get("tracking_uri")
+    if not run.tracked or not uri:
+        return None
+    if uri.startswith(("http://", "https://", "databricks")):
+        return str(uri)
+    if uri.endswith(workspace.mlflow_db.as_posix()) and workspace.root == Path.cwd():
+        uri = f"sqlite:///{workspace.label(workspace.mlflow_db)}"
+    return f"mlflow ui --backend-store-uri {uri}"
+
+
+def resume_command(flow_name: str, given: Sequence[str]) -> str:
+    """The command line that runs the flow again with the same parameters."""
+    words = ["latent", "run", flow_name, *(word for text in given for word in ("-p", text))]
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+
+
+def _facts(workspace: Workspace, result: RunResult, given: Sequence[str]) -> Iterator[tuple[str, str]]:
+    from latent.config import masker_for
+
+    mask = masker_for(workspace).text
+    if result.value is not None:
+        yield "Result", mask(_shown(result.value, mask))
+    if (run := _recorded(workspace, result)) is not None:
+        saved = {each["name"]: each["path"] for each in run.datasets if each["direction"] == "output"}
+        for name, path in saved.items():
+            yield "Saved", printable(f"{name} ({path})" if path else name)
+        yield "Run", workspace.label(run.folder.path)
+        if (command := mlflow_command(workspace, run)) is not None:
+            yield "MLflow", command
+    if result.state != "ok":
+        yield "Resume", f"{mask(resume_command(result.flow_name, given))}   (what is finished is kept)"
+
+
+def _recorded(workspace: Workspace, result: RunResult) -> RunView | None:
+    """The run's folder; None when the run ended before it began, or its folder cannot be read."""
+    from latent.errors import RunNotFoundError
+    from latent.tracking import load_run
+
+    if result.run_id is None:
+        return None
+    try:
+        return load_run(workspace, result.run_id)
+    except RunNotFoundError:
+        return None  # a full or read-only disk: said in the log when it happened
+
+
+def _shown(value: Any, mask: Any) -> str:
+    from latent.tracking import shorten
+
+    preview = shorten(value, RESULT_CHARS, mask=mask)
+    return printable(preview if isinstance(preview, str) else repr(preview))
