@@ -127,5 +127,6 @@ def _say_ambiguous() -> None:
         _warned_ambiguous = True
         logger.warning(
             "MLflow is used in a thread of the user's own while several flows run in this process, so it "
-            "cannot be told which run is meant. Start the thread with `contextvars.copy_context().run` to say so."
+            "cannot be told which run is meant. Start the thread with `contextvars.copy_context().run` to "
+            "say so."
         )

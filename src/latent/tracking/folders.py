@@ -128,12 +128,12 @@ def destination(workspace: Workspace) -> Destination:
 
 def default_tracking_uri(workspace: Workspace) -> str:
     """The address of the workspace's own database, as SQLAlchemy writes it on this system."""
-    return f"sqlite:///{workspace.mlflow_db.as_posix()}"
+    return f"sqlite:///{workspace.mlflow_db.absolute().as_posix()}"
 
 
 def artifact_location(workspace: Workspace) -> str:
     """Where runs in the workspace's own database keep their artifacts, as a file URI."""
-    return (workspace.state_dir / "mlartifacts").as_uri()
+    return (workspace.state_dir.absolute() / "mlartifacts").as_uri()
 
 
 def without_credentials(uri: str) -> str:

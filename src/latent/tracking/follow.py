@@ -138,7 +138,7 @@ class Follower:
 def is_alive(workspace: Workspace, run: Mapping[str, Any]) -> bool:
     """Whether the process that runs `run` lives, as far as its lock tells."""
     name = run.get("holder")
-    return bool(name) and holder.is_held(workspace, name)
+    return isinstance(name, str) and holder.is_held(workspace, name)
 
 
 def _new_lines(path: Path, start: int) -> tuple[list[dict[str, Any]], int]:

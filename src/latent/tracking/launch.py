@@ -98,6 +98,8 @@ def _is_starting(target: Destination) -> bool:
 
 def _start(workspace: Workspace, target: Destination) -> None:
     ensure_private_dir(target.pending_dir)
+    with suppress(OSError):  # left by somebody who asked a writer to stop that was dead already
+        target.stop_file.unlink()
     # -P keeps the current folder off the import path: a user's mlflow.py must not be taken for MLflow.
     command = [sys.executable, "-P", "-m", "latent.tracking.writer", str(workspace.root)]
     with _log_file(workspace) as log:
@@ -125,7 +127,7 @@ def _log_file(workspace: Workspace) -> Iterator[IO[bytes]]:
 
 
 def _environment() -> dict[str, str]:
-    """The user's environment, where MLflow finds its address and credentials, with nothing that calls home."""
+    """The user's environment, where MLflow finds its address and credentials, without its telemetry."""
     source = str(Path(__file__).parents[2])
     found = os.environ.get("PYTHONPATH", "")
     paths = [path for path in found.split(os.pathsep) if path]

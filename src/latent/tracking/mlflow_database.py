@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from latent.config import ensure_private_dir
-from latent.errors import DamagedDatabaseError, WorkspaceError
+from latent.errors import DamagedDatabaseError, TrackingError, WorkspaceError
 from latent.tracking.folders import artifact_location, default_tracking_uri, tracking_dir
 from latent.tracking.locks import FileLock
 
@@ -35,9 +35,15 @@ def ensure_database(workspace: Workspace) -> None:
 
     Raises:
         DamagedDatabaseError: It exists and is no MLflow database; it is left as it is.
+        TrackingError: The workspace's path holds characters that MLflow takes for something else.
         OSError: The disk is full or read-only.
     """
-    path = workspace.mlflow_db
+    path = workspace.mlflow_db.absolute()
+    if {"%", "?"} & set(str(path)):
+        raise TrackingError(
+            f"MLflow cannot keep a database in {path.parent}, because of the '%' or '?' in it: rename the folder, "
+            "or set MLFLOW_TRACKING_URI."
+        )
     with FileLock(ensure_private_dir(tracking_dir(workspace)) / "database.lock"):
         if path.exists() and path.stat().st_size > 0:
             _check(path)
@@ -45,7 +51,7 @@ def ensure_database(workspace: Workspace) -> None:
         new = path.with_name(f".mlflow-{uuid4().hex[:8]}.db")
         try:
             _create(new)
-            # Complete and closed before it appears under its name: whoever dies in between leaves no half database.
+            # Whole before it appears under its name: whoever dies in between leaves no half database.
             new.replace(path)
         finally:
             with suppress(OSError):
@@ -89,14 +95,14 @@ def _migrate(new: Path) -> None:
 
     @sqlalchemy.event.listens_for(engine, "connect")
     def be_quick(connection: sqlite3.Connection, _record: object) -> None:
-        # Hundreds of small transactions, each waiting for the disk: pointless for a file that is renamed when whole.
+        # Hundreds of small transactions, each waiting for the disk: pointless for a file nobody has seen yet.
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute("PRAGMA journal_mode=MEMORY")
 
     level = logging.getLogger("mlflow.store.db.utils").level
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     try:
-        utils._initialize_tables(engine)
+        utils._initialize_tables(engine)  # type: ignore[no-untyped-call]  # MLflow's inside
     finally:
         logging.getLogger("mlflow.store.db.utils").setLevel(level)
         engine.dispose()
@@ -137,4 +143,6 @@ def _register_artifact_location(workspace: Workspace) -> None:
     """Open the new store once with our place for artifacts: MLflow's own choice is the current folder."""
     from mlflow.tracking._tracking_service.utils import _get_store
 
-    _get_store(default_tracking_uri(workspace), artifact_location(workspace))
+    _get_store(  # type: ignore[no-untyped-call]  # MLflow's inside
+        default_tracking_uri(workspace), artifact_location(workspace)
+    )

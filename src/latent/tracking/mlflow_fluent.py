@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import sys
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +32,11 @@ def bind(fluent: ModuleType) -> None:
         return
     from mlflow.utils.thread_utils import ThreadLocalVariable
 
-    class FlowRunStack(ThreadLocalVariable):  # type: ignore[misc]  # MLflow's classes are not typed
+    class FlowRunStack(ThreadLocalVariable):
         """A thread's active runs, with the run of the flow that it works for at the bottom."""
 
         def get(self) -> Any:
-            stack = super().get()
+            stack: list[Any] = super().get()  # type: ignore[no-untyped-call]  # MLflow's inside
             run = _run_here()
             if stack and getattr(stack[0], _MARK, False):
                 if stack[0] is run:
@@ -45,7 +47,7 @@ def bind(fluent: ModuleType) -> None:
             return stack
 
     known = fluent._active_run_stack
-    stacks = FlowRunStack(default_factory=known.default_factory)
+    stacks: Any = FlowRunStack(known.default_factory)  # type: ignore[no-untyped-call]  # MLflow's inside
     if existing := known.get():
         stacks.set(existing)
     fluent._active_run_stack = stacks  # type: ignore[attr-defined]
@@ -74,7 +76,7 @@ def _replace_start_run(fluent: ModuleType) -> None:
 def _run_here() -> Any:
     """The MLflow run of this thread's flow; None when there is none or it lies in another store."""
     recorder = binding.run_here()
-    if recorder is None:
+    if recorder is None or not _is_used(recorder.target.uri):
         return None
     found = recorder.mlflow_run
     if found is None:
@@ -85,6 +87,13 @@ def _run_here() -> Any:
     return found or None
 
 
+def _is_used(uri: str) -> bool:
+    """Whether MLflow writes to `uri` now: the user may have sent it elsewhere in the middle of a flow."""
+    from mlflow.tracking import get_tracking_uri
+
+    return bool(get_tracking_uri() == uri)
+
+
 def _agree(recorder: RunRecorder) -> Any:
     """The `ActiveRun` for `recorder`, agreed with the writer; False when that failed, which is said once."""
     from mlflow.tracking.fluent import ActiveRun
@@ -93,7 +102,8 @@ def _agree(recorder: RunRecorder) -> Any:
 
     try:
         recorder.flush()
-        run = ActiveRun(agree(recorder.workspace, recorder.target, recorder.folder).entity())
+        entity = agree(recorder.workspace, recorder.target, recorder.folder).entity()
+        run = ActiveRun(entity)  # type: ignore[no-untyped-call]  # MLflow's inside
     except Exception as error:  # MLflow's store may be down; the user's own call then says so
         logger.warning("The flow's MLflow run cannot be reached: %s", error)
         return False
@@ -104,16 +114,13 @@ def _agree(recorder: RunRecorder) -> Any:
 def _use_our_store() -> None:
     """Point MLflow to the store of the running flow, unless the user named one."""
     recorder = binding.run_here()
-    from mlflow.tracking._tracking_service import utils
-
-    if recorder is None or not recorder.target.is_default:
+    if recorder is None or not recorder.target.is_default or os.environ.get("MLFLOW_TRACKING_URI"):
         return
-    if utils._tracking_uri in (None, _used.get("uri")) and not utils.MLFLOW_TRACKING_URI.get():
+    utils: Any = import_module("mlflow.tracking._tracking_service.utils")
+    if utils._tracking_uri in (None, _used.get("uri")) and utils._tracking_uri != recorder.target.uri:
         # Not `mlflow.set_tracking_uri`: that writes to the environment, which other programs inherit.
         utils._tracking_uri = _used["uri"] = recorder.target.uri
-        from mlflow.tracing.provider import reset
-
-        reset()
+        import_module("mlflow.tracing.provider").reset()
 
 
 _used: dict[str, str] = {}

@@ -109,8 +109,9 @@ def _experiment(client: Any, name: str, artifacts: str | None) -> str:
                 raise
     if experiment.lifecycle_stage == "deleted":
         raise TrackingError(
-            f"The MLflow experiment {name!r} is deleted: restore it in the MLflow UI or with `mlflow experiments "
-            f"restore --experiment-id {experiment.experiment_id}`. Its runs are kept here and sent then."
+            f"The MLflow experiment {name!r} is deleted: restore it in the MLflow UI or with `mlflow "
+            f"experiments restore --experiment-id {experiment.experiment_id}`. "
+            "Its runs are kept here and sent then."
         )
     return str(experiment.experiment_id)
 

@@ -1,4 +1,4 @@
-"""Batches into MLflow: the one place that turns our plain values into MLflow's types, and its errors into ours."""
+"""Batches into MLflow: where our plain values become MLflow's types, and its errors ours."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class MLflowSender:
 
         self.run = run
         self.artifact_max_bytes = artifact_max_bytes
-        self.client = MlflowClient(tracking_uri=run.uri)
-        self.store = _get_store(run.uri)
+        self.client: Any = MlflowClient(tracking_uri=run.uri)
+        self.store: Any = _get_store(run.uri)  # type: ignore[no-untyped-call]  # MLflow's inside
         self.notes: set[str] = set()
         """What MLflow did not take, in a sentence each; the rest of the run is complete."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,7 +93,7 @@ def batch_of(
     return batch
 
 
-def crashed(run: Mapping[str, Any], last_seen: float, tasks: list[Mapping[str, Any]]) -> Batch:
+def crashed(run: Mapping[str, Any], last_seen: float, tasks: Sequence[Mapping[str, Any]]) -> Batch:
     """The end that a run never wrote, because its process died."""
     error = {"type": "Crashed", "message": "The process died before the run ended."}
     line = {"event": "finish", "outcome": "crashed", "finished_at": last_seen, "error": error, "tasks": tasks}

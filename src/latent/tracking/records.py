@@ -96,7 +96,7 @@ class SpanRecord:
 
 
 def describe_error(error: BaseException, *, limit: int = 2_000) -> dict[str, Any]:
-    """The type, message and traceback of `error` as a record keeps them; the message in `limit` characters."""
+    """The type, message and traceback of `error` as a record keeps them; `limit` cuts the message."""
     import traceback
 
     text = "".join(traceback.format_exception(error))

@@ -186,9 +186,9 @@ def load_run(workspace: Workspace, run_id: str) -> RunView:
 
 def wait_for_tracking(workspace: Workspace, run_id: str, timeout_seconds: float) -> bool:
     """
-    Wait until MLflow knows the run completely; False after `timeout_seconds`, or at once when it is not tracked.
+    Wait until MLflow knows the run completely; False after `timeout_seconds`.
 
-    Starts a writer when none lives.
+    Also False, at once, when the run is not tracked. Starts a writer when none lives.
     """
     from latent.tracking.launch import ensure_writer
 

@@ -31,7 +31,7 @@ _IDLE_POLL_SECONDS = 0.25
 _LOCK_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
-# With nothing alive to wait for, a writer that cannot reach MLflow makes room for one with a newer environment.
+# With no run alive, a writer that cannot reach MLflow makes room for one with a newer environment.
 _GIVE_UP_SECONDS = 60.0
 
 
@@ -81,9 +81,7 @@ class Writer:
                 continue
             try:
                 busy = self._advance(name, waiting.follower) or busy
-            except (
-                Exception
-            ) as error:  # whatever MLflow, its database or its server raised: told, and tried again
+            except Exception as error:  # whatever MLflow or its server raised: told, and tried again
                 self._fail(waiting, error)
                 failures += 1
             else:
@@ -181,7 +179,7 @@ def _serve(workspace: Workspace, target: Destination) -> bool:
 
 
 def _prepare_process() -> None:
-    """Log to the standard error stream, step back behind the user's work, and keep MLflow quick and silent."""
+    """Log to the standard error stream, step back behind the user's work, keep MLflow quick and silent."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s"
     )
@@ -191,7 +189,7 @@ def _prepare_process() -> None:
             os.nice(5)
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["DO_NOT_TRACK"] = "true"
-    # We wait and try again ourselves, with the spool safe on disk: MLflow's own patience of minutes is too long.
+    # We try again ourselves, with the spool safe on disk: MLflow's own patience of minutes is too long.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     os.environ.setdefault("MLFLOW_ASYNC_TRACE_LOGGING_RETRY_TIMEOUT", "30")
