@@ -95,7 +95,8 @@ class DatasetNotFoundError(CatalogError, KeyError):
         self.name, self.known, self.file = name, known, file
 
     def __str__(self) -> str:
-        hint = did_you_mean(self.name, self.known, "`latent catalog list` shows what is defined.")
+        elsewhere = next((name for name in self.known if name.endswith(f".{self.name}")), None)
+        hint = did_you_mean(elsewhere or self.name, self.known, "`latent catalog list` shows what is defined.")
         return f"Dataset {self.name!r} is not in {self.file}: {hint}"
 
 

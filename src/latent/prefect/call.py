@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -25,7 +26,7 @@ from latent.registry import TaskRegistry
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping
 
-    from latent.cache import CodeFingerprint, Hit
+    from latent.cache import CodeFingerprint, Hit, Lease
     from latent.prefect.tasks import Task
     from latent.tracking.records import CacheState, Outcome
 
@@ -51,28 +52,31 @@ class Call:
         self.started_at = time.time()
         self.task_run_id: str | None = None
         self.recorded = False
+        self._failure: TaskExecutionError | None = None
 
     # -- before Prefect ------------------------------------------------------------------------------------------
 
     def recall(self) -> Any:
         """The remembered result, `output` saved again where it is gone; `NO_VALUE` when the task has to run."""
-        if not self.task.remembers:
+        if not self.find_key() or self.key is None:
             return NO_VALUE
-        self.key = call_key(self.task, self.run, self.arguments)
-        if self.key is None or self.task.refresh_cache:
-            return NO_VALUE
-        hit = self.run.memory.recall(self.key.key, **self.validity(self.key))
+        hit = self.run.memory.recall(self.key.key, code=self.code, parameter=self.run.parameter_fingerprint)
         return NO_VALUE if hit is None else self.accept(hit)
 
-    def validity(self, key: CallKey) -> dict[str, Any]:
-        """What must be as it was for an entry to count: the code and the parameters, unless the user owns the key."""
-        code = None if key.users_own else self.code()
-        return {"code": code, "parameter": self.run.parameter_fingerprint}
+    def find_key(self) -> bool:
+        """Whether there is a key to look under: the task is remembered, and its arguments have fingerprints."""
+        if not self.task.remembers:
+            return False
+        self.key = call_key(self.task, self.run, self.arguments)
+        return self.key is not None and not self.task.refresh_cache
 
-    def code(self) -> CodeFingerprint:
-        """The fingerprint of the task's code as it is now."""
+    @cached_property
+    def code(self) -> CodeFingerprint | None:
+        """The fingerprint of the task's code when it was called; None when the user's own key decides alone."""
         from latent.cache import code_fingerprint
 
+        if self.key is None or self.key.users_own:
+            return None
         return code_fingerprint(self.task.fn, self.run.workspace.root)
 
     def accept(self, hit: Hit) -> Any:
@@ -130,13 +134,15 @@ class Call:
     # -- afterwards ----------------------------------------------------------------------------------------------
 
     def failure(self, error: BaseException) -> TaskExecutionError:
-        """The error that the caller sees, with everything known about the call; accounted for once."""
+        """The error that the caller sees, with everything known about the call; the same one however often asked."""
+        if self._failure is not None:
+            return self._failure
         attempts = error.__dict__.pop(_ATTEMPTS, self.attempts)
         failure = TaskExecutionError.of(
             self.task.name, error, self.context(attempts), masker_for(self.run.workspace).text(str(error))
         )
         failure.__cause__ = error
-        self.attempts = attempts
+        self.attempts, self._failure = attempts, failure
         self.account("failed", None, cache="miss" if self.key else self._cache_state(), error=failure)
         return failure
 
@@ -146,7 +152,7 @@ class Call:
         return {
             "input": inputs,
             "row_index": self.row_index,
-            "arguments": self._shown(self.arguments),
+            "arguments": masker_for(self.run.workspace).data(self._previewed(self.arguments)),
             "attempts": attempts,
             "span": {"name": self.task.name, "type": self.task.span_type, "id": self.span_id},
         }
@@ -177,8 +183,8 @@ class Call:
             span_type=self.task.span_type,
             span_id=self.span_id,
             parent_span_id=self.parent_span_id,
-            inputs=self._shown(self.arguments),
-            output=self._shown(value),
+            inputs=self._previewed(self.arguments),
+            output=self._previewed(value),
             rows_in=count_rows(*self.arguments.values()) if rows_in is None else rows_in,
             rows_out=count_rows(value),
             error=describe_error(error.original_error) if error else None,
@@ -193,17 +199,17 @@ class Call:
     def _cache_state(self) -> CacheState:
         return "unkeyed" if self.task.remembers else "off"
 
-    def _shown(self, value: Any) -> Any:
+    def _previewed(self, value: Any) -> Any:
+        """A shortened picture of a value; the records mask it when they write it."""
         from latent.tracking.preview import shorten
 
-        settings = self.run.workspace.settings.tracking
-        masker = masker_for(self.run.workspace)
-        return masker.data(shorten(value, settings.preview_chars, mask=masker.text))
+        limit = self.run.workspace.settings.tracking.preview_chars
+        return shorten(value, limit, mask=masker_for(self.run.workspace).text)
 
     # A worker process gets the call without the run's live parts, and attaches to its own.
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"run": self.run.reference()}
+        return {**self.__dict__, "run": self.run.reference()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -215,27 +221,26 @@ class Attempt:
 
     def __init__(self, call: Call, scope: Scope) -> None:
         self.call, self.scope = call, scope
-        self.lease: Any = None
-        self.value = self._recall()
+        self.value = NO_VALUE
+        self.lease: Lease | None = None
         self._rows_in: int | None = None
 
     @property
-    def recalled(self) -> bool:
+    def is_recalled(self) -> bool:
         """Whether the value is there already."""
         return self.value is not NO_VALUE
 
-    def _recall(self) -> Any:
-        """What is remembered by now; when another thread or process is at it, its result once that is there."""
+    def key_to_claim(self) -> str | None:
+        """The key that others must not work on at the same time; None when there is nothing to share."""
         call = self.call
         for dataset in call.task.inputs:
             call.run.settle_outputs(dataset)
-        if not call.task.remembers:
-            return NO_VALUE
-        if (value := call.recall()) is not NO_VALUE or call.key is None or call.task.refresh_cache:
-            return value
-        self.lease = call.run.memory.claim(call.key.key)
-        # Whoever held the key before may have finished it meanwhile.
-        return call.recall() if self.lease.waited else NO_VALUE
+        return call.key.key if call.find_key() and call.key is not None else None
+
+    def recall(self, lease: Lease) -> None:
+        """Look once more, now that nobody else is at it: whoever held the key may have finished."""
+        self.lease = lease
+        self.value = self.call.recall()
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The positional and keyword arguments of the user's function, datasets loaded."""
@@ -273,7 +278,7 @@ class Attempt:
                 value,
                 task=call.task.name,
                 kind="row" if call.row_index is not None else "task",
-                code=call.validity(key)["code"],
+                code=call.code,
                 parameters_read={} if key.users_own else self.scope.parameters_read,
                 key_parts=key.parts,
                 expires_in=call.task.expires_in(call.run.workspace.settings),
@@ -295,7 +300,9 @@ class Attempt:
 def work(call: Call, given: Mapping[str, Any]) -> Any:
     """What Prefect runs for a plain function."""
     with call.attempting(given) as attempt:
-        if not attempt.recalled:
+        if (key := attempt.key_to_claim()) is not None:
+            attempt.recall(call.run.memory.claim(key))
+        if not attempt.is_recalled:
             args, kwargs = attempt.arguments()
             attempt.value = attempt.keep(call.task.fn(*args, **kwargs))
     return attempt.value
@@ -304,7 +311,9 @@ def work(call: Call, given: Mapping[str, Any]) -> Any:
 async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
     """What Prefect runs for an async function."""
     with call.attempting(given) as attempt:
-        if not attempt.recalled:
+        if (key := attempt.key_to_claim()) is not None:
+            attempt.recall(await call.run.memory.claim_async(key))
+        if not attempt.is_recalled:
             args, kwargs = attempt.arguments()
             attempt.value = attempt.keep(await cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs)))
     return attempt.value

@@ -207,7 +207,7 @@ class _Running:
         if run.recorder is not None:
             info = run.catalog.describe(dataset)
             run.recorder.dataset(
-                dataset, "input", run.catalog.fingerprint(dataset), path=info.path, rows=count_rows(value)
+                dataset, "input", fingerprint=info.fingerprint, path=info.path, rows=count_rows(value)
             )
         return value
 
@@ -222,6 +222,8 @@ class _Running:
         if self.flow.outputs:
             split_outputs(self.flow.outputs, value, self.flow.label)
             save_outputs(self.run, self.flow.outputs, value, owner=self.flow.label)
+        if self.run.recorder is not None:
+            self.run.result_preview = self.run.recorder.preview(value)
         return value
 
 
@@ -252,7 +254,7 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
 
 @contextmanager
 def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
-    from latent.tracking import RunInfo, RunRecorder
+    from latent.tracking import RunInfo, RunRecorder, describe_error
 
     info = RunInfo(
         run_id=run.run_id,
@@ -265,13 +267,17 @@ def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
         environment=workspace.settings.environment,
         command=tuple(sys.argv),
     )
-    run.recorder = RunRecorder.start(workspace, info)
+    run.recorder = recorder = RunRecorder.start(workspace, info)
     try:
-        yield
+        with recorder.active():
+            yield
     except BaseException as error:
-        run.recorder.finish("failed" if isinstance(error, Exception) else "interrupted", error=error)
+        recorder.finish("failed" if isinstance(error, Exception) else "interrupted", describe_error(error))
         raise
-    run.recorder.finish("ok")
+    else:
+        recorder.finish("ok", result_preview=run.result_preview)
+    finally:
+        recorder.flush()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import uuid4
 
 import prefect.futures
@@ -13,6 +13,7 @@ from prefect.states import Completed, State
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from latent.errors import TaskExecutionError
     from latent.prefect.call import Call
 
 R = TypeVar("R")
@@ -67,12 +68,12 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
         self.looked_at = True
         if self._inner is None:
             return self._final_state.data.result  # type: ignore[union-attr]  # a remembered result has its state
-        try:
-            return self._inner.result(timeout, raise_on_failure)
-        except Exception as error:
-            if not self._state().is_final():
-                raise
+        if not raise_on_failure:
+            return self._inner.result(timeout, raise_on_failure=False)
+        self._inner.wait(timeout)
+        if (error := failure_in(self._state())) is not None:
             raise self.call.failure(error) from error
+        return self._inner.result(timeout)
 
     def add_done_callback(self, fn: Callable[[PrefectFuture[R]], None]) -> None:
         """Call `fn` with this future once it is finished; at once when it is."""
@@ -85,28 +86,30 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
         """Wait for the call and what it saves."""
         self.wait()
 
-    def error(self) -> Exception | None:
+    def error(self) -> TaskExecutionError | None:
         """The error of a finished call that failed; asking is not looking at it."""
-        state = self._state()
-        if not (state.is_failed() or state.is_crashed() or state.is_cancelled()):
-            return None
-        looked_at = self.looked_at
-        try:
-            self.result()
-        except Exception as error:
-            return error
-        finally:
-            self.looked_at = looked_at
-        return None
+        error = failure_in(self._state())
+        return None if error is None else self.call.failure(error)
 
     def _account(self, inner: PrefectFuture[R]) -> None:
-        """Account for a call whose attempts ran elsewhere, or that failed for good."""
+        """Account for a call that failed for good, or whose attempts ran in another process."""
         inner.wait()
-        state = inner.state
-        if state.is_completed():
-            self.call.account("ok", _plain_result(state), cache="miss")
-        elif (error := self.error()) is not None:
-            del error  # `failure` has accounted for it
+        if self.error() is None and inner.state.is_completed():
+            self.call.account("ok", result_in(inner.state), cache="miss")
+
+
+def failure_in(state: State[Any]) -> BaseException | None:
+    """What a run that ended badly raised; None for any other state."""
+    if not (state.is_failed() or state.is_crashed() or state.is_cancelled()):
+        return None
+    if isinstance(error := result_in(state), BaseException):
+        return error
+    return cast("BaseException", state.result(raise_on_failure=False, _sync=True))  # type: ignore[call-overload]  # Prefect's own escape from its event loop
+
+
+def result_in(state: State[Any]) -> Any:
+    """The result that a state carries; `state.result()` takes a detour through an event loop's thread."""
+    return state.data.result if isinstance(state.data, ResultRecord) else state.data
 
 
 def done_future(call: Call, value: R) -> TaskFuture[R]:
@@ -161,12 +164,8 @@ def _result_if_done(future: PrefectFuture[Any]) -> Any:
         if future.remembered:
             return future.result()
         state = future._state()
-        return _plain_result(state) if state.is_completed() else future
+        return result_in(state) if state.is_completed() else future
     return future
-
-
-def _plain_result(state: State[Any]) -> Any:
-    return state.data.result if isinstance(state.data, ResultRecord) else state.data
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from latent.cache import file_key, row_key, stable_hash
+from latent.cache import argument_hashes, file_key, key_of_parts, stable_hash
 from latent.errors import CatalogError, UnhashableError
 from latent.prefect.logs import warn_once
 
@@ -39,12 +39,12 @@ def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> Ca
         if task.users_key:
             return _users_key(task, run, arguments)
         if not task.inputs:
-            parts = _fingerprints(task, arguments)
-            return CallKey(row_key(task.name, arguments), parts)
+            parts = argument_hashes(arguments)
+            return CallKey(key_of_parts(task.name, parts), parts)
         datasets = _dataset_fingerprints(task, run, arguments)
         others = {name: value for name, value in arguments.items() if name not in task.fills}
         key = file_key(list(datasets.values()), task.key_signature, others)
-        return CallKey(key, datasets | _fingerprints(task, others))
+        return CallKey(key, datasets | argument_hashes(others))
     except UnhashableError as error:
         warn_once(
             f"unhashable:{task.name}",
@@ -54,10 +54,6 @@ def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> Ca
         # The task itself will load the dataset, fail, and say so with its full context.
         pass
     return None
-
-
-def _fingerprints(task: Task[..., Any], arguments: Mapping[str, Any]) -> dict[str, str]:
-    return {name: stable_hash(value) for name, value in arguments.items()}
 
 
 def _dataset_fingerprints(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> dict[str, str]:

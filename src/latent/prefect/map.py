@@ -116,20 +116,21 @@ def map_rows(
 
 def _recall_all(calls: list[Call]) -> dict[int, Any]:
     """The remembered results by row, read from the store in one go."""
-    from latent.prefect.key import call_key
-
     if not calls or not calls[0].task.remembers or calls[0].task.refresh_cache:
         return {}
     for dataset in calls[0].task.inputs:
         calls[0].run.settle_outputs(dataset)
     for call in calls:
         if not has_futures(call.arguments):
-            call.key = call_key(call.task, call.run, call.arguments)
+            call.find_key()
     keyed = [call for call in calls if call.key is not None]
     if not keyed:
         return {}
-    validity = keyed[0].validity(keyed[0].key)  # type: ignore[arg-type]  # keyed calls have a key
-    hits = calls[0].run.memory.recall_many([call.key.key for call in keyed if call.key], **validity)
+    run, code = keyed[0].run, keyed[0].code
+    for call in keyed:
+        call.code = code  # one task, one code: fingerprinted once for all its rows
+    keys = [call.key.key for call in keyed if call.key is not None]
+    hits = run.memory.recall_many(keys, code=code, parameter=run.parameter_fingerprint)
     return {
         call.row_index: call.accept(hits[call.key.key])
         for call in keyed

@@ -73,9 +73,8 @@ def _save(run: Run, name: str, data: Any) -> str:
     run.catalog.save(name, data)
     fingerprint = run.catalog.fingerprint(name)
     if run.recorder is not None:
-        run.recorder.dataset(
-            name, "output", fingerprint, path=run.catalog.describe(name).path, rows=count_rows(data)
-        )
+        path = run.catalog.describe(name).path
+        run.recorder.dataset(name, "output", fingerprint=fingerprint, path=path, rows=count_rows(data))
     return fingerprint
 
 

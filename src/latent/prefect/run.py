@@ -65,7 +65,9 @@ class Run:
     outcomes: Outcomes | None = None
     flow_run: Any = None
     """Prefect's own record of the run; None outside of flows and in worker processes."""
-    mapped: list[MappedFutures] = field(default_factory=list)
+    result_preview: Any = None
+    """What the flow returned, shortened."""
+    mapped: list[MappedFutures[Any]] = field(default_factory=list)
     """Maps whose rows the flow still has to wait for."""
     producers: dict[str, list[Any]] = field(default_factory=dict)
     """Submitted work by the dataset that it will save: whoever reads the dataset waits for it."""

@@ -15,7 +15,7 @@ from prefect.context import FlowRunContext
 from latent.errors import RegistryError
 from latent.prefect.api import prefect_api
 from latent.prefect.call import NO_VALUE, Call, work, work_async
-from latent.prefect.futures import TaskFuture, done_future, has_futures, resolved
+from latent.prefect.futures import TaskFuture, done_future, failure_in, has_futures, resolved, result_in
 from latent.prefect.inputs import dataset_names, keyword_only, match_inputs, signature_of
 from latent.prefect.retries import default_retry_options
 from latent.prefect.run import current_run, surroundings
@@ -312,7 +312,7 @@ class _Work:
         self.__name__ = call.task.fn.__name__
         self.__signature__ = keyword_only(call.task.signature)
 
-    def __call__(self, **given: Any) -> Any:
+    def __call__(self, /, **given: Any) -> Any:
         # Prefect fills absent parameters with the signature's default: only what was passed counts.
         arguments = {name: value for name, value in given.items() if name in self.call.arguments}
         return (work_async if self.call.task.isasync else work)(self.call, arguments)
@@ -323,10 +323,11 @@ _HOOKS = ("on_completion", "on_failure", "on_running", "on_rollback", "on_commit
 
 def _value_of(call: Call, state: Any) -> Any:
     """The result in a final state; a failure as the error that explains it."""
-    try:
-        return state.result(raise_on_failure=True)
-    except Exception as error:
+    if (error := failure_in(state)) is not None:
         raise call.failure(error) from error
+    if state.is_completed():
+        return result_in(state)
+    return state.result(_sync=True)  # paused or not ready: Prefect says so
 
 
 def _is_no_cache(policy: Any) -> bool:
