@@ -57,5 +57,5 @@ def test_settings_load_pydantic_and_parameters_yaml_and_nothing_else(workspace):
         "tomllib",
     }
     (workspace.config_dir / "global.yaml").write_text("a: 1")
-    code = "from latent.config import *; load_parameters(find_workspace(), flow_name='x', folder=None)"
-    assert loaded_after(code) == {"yaml"}
+    code = "from latent.config import find_workspace, load_parameters as load"
+    assert loaded_after(f"{code}; load(find_workspace(), flow_name='x', folder=None)") == {"yaml"}

@@ -2,7 +2,7 @@
 Where settings come from: `LATENT_*` variables over the settings file over the defaults of the model.
 
 Read by hand, since a message must name the file or the variable that a wrong value came from, unknown
-variables must be errors, and importing pydantic-settings costs more than everything else done here.
+variables must be errors, and importing pydantic-settings takes as long as everything else done here.
 """
 
 from __future__ import annotations

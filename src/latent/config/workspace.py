@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +14,8 @@ from latent.config.stamps import stamp
 from latent.errors import ConfigError, WorkspaceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from latent.config.settings import Settings
 
 SETTINGS_FILES = ("config/latent.toml", "latent.toml", ".latent.toml")
@@ -144,10 +147,10 @@ _known_lock = Lock()
 def settings_files(root: Path) -> list[Path]:
     """The settings files that `root` has as the root of a workspace; more than one is a mistake."""
     names: tuple[str, ...] = SETTINGS_FILES
-    if root.name == "config" and not (root / "flows").is_dir():
+    if root.name == "config" and not _is(stat.S_ISDIR, root, "flows"):
         # my_project/config/latent.toml makes my_project the root, also when one stands in config/.
         names = ("config/latent.toml", ".latent.toml")
-    return [root / name for name in names if (root / name).is_file()]
+    return [root / name for name in names if _is(stat.S_ISREG, root, name)]
 
 
 def ensure_private_dir(path: Path) -> Path:
@@ -160,9 +163,8 @@ def ensure_private_dir(path: Path) -> Path:
     Raises:
         WorkspaceError: The folder cannot be created (read-only disk, a file in its place).
     """
-    folders = [folder for folder in (*reversed(path.parents), path) if not folder.is_dir()]
     try:
-        for folder in folders:
+        for folder in [folder for folder in (*reversed(path.parents), path) if not folder.is_dir()]:
             # The mode is ignored on Windows, where a user's own folders are private already.
             folder.mkdir(mode=0o700, exist_ok=True)
         for folder in (path, *path.parents):
@@ -192,9 +194,17 @@ def _locate(start: Path | None) -> tuple[Path, bool]:
     if here.is_file():
         here = here.parent
     for folder in (here, *here.parents):
-        if (folder / "flows").is_dir() or settings_files(folder):
+        if _is(stat.S_ISDIR, folder, "flows") or settings_files(folder):
             return folder, True
     return here, False
+
+
+def _is(kind: Callable[[int], bool], folder: Path, name: str) -> bool:
+    """Whether `folder/name` is of a kind; what may not be looked at is not there."""
+    try:
+        return kind(os.stat(f"{folder}{os.sep}{name}").st_mode)  # noqa: PTH116 - asked often, and five times faster
+    except (OSError, ValueError):
+        return False
 
 
 def _environment() -> object:
