@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from pydoc_data.topics import topics as TOPICS  # noqa: N812  # constant, whatever the standard library calls it
 from types import ModuleType
@@ -26,40 +27,35 @@ def plain(text: str) -> str:
 PLAIN_TOPICS = {name: plain(text) for name, text in TOPICS.items()}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def workspace_modules() -> Any:
-    """`embedding` and `reporting` can be imported, as they can while `latent run` is at work."""
-    before = set(sys.modules)
+@pytest.fixture(scope="module")
+def flows() -> Iterator[Path]:
+    """The workspace's `flows` package can be imported, as it can while `latent run` is at work."""
     sys.path.insert(0, str(WORKSPACE))
-    yield
+    forget_flows()
+    yield WORKSPACE
+    forget_flows()
     sys.path.remove(str(WORKSPACE))
-    for name in {"embedding", "reporting"} - before:
-        sys.modules.pop(name, None)
 
 
-def load(path: str) -> ModuleType:
-    name = "python_reference_" + re.sub(r"\W", "_", path)
-    spec = importlib.util.spec_from_file_location(name, WORKSPACE / path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # pydantic looks the annotations of a model up there
-    spec.loader.exec_module(module)
-    return module
+def forget_flows() -> None:
+    """Every workspace has a package called `flows`: what was imported from another one must not answer."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "flows"]:
+        del sys.modules[name]
 
 
 @pytest.fixture(scope="module")
-def prepare() -> ModuleType:
-    return load("flows/prepare/flow.py")
+def prepare(flows: Path) -> ModuleType:
+    return import_module("flows.prepare.flow")
 
 
 @pytest.fixture(scope="module")
-def evaluate() -> ModuleType:
-    return load("flows/evaluate/flow.py")
+def evaluate(flows: Path) -> ModuleType:
+    return import_module("flows.evaluate.flow")
 
 
 @pytest.fixture(scope="module")
-def reporting() -> ModuleType:
-    return load("reporting.py")
+def reporting(flows: Path) -> ModuleType:
+    return import_module("flows.evaluate.reporting")
 
 
 class TestQuestions:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from embedding import embed
+from flows.embedding import embed
+from flows.evaluate.reporting import METRICS, Row, report, with_interval
 from pydantic import BaseModel, Field
-from reporting import METRICS, Row, report, with_interval
 
 from latent.prefect import flow, log_metric, logger, params, task
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Self
 
-from embedding import embed
+from flows.embedding import embed
 from pydantic import BaseModel, Field, model_validator
 
 from latent.prefect import flow, logger, params, task
