@@ -252,5 +252,4 @@ def _orchestration_result(decision: Decision, run: Record) -> Record:
         details["reason"] = decision.reason
     if decision.status == "WAIT":
         details["delay_seconds"] = decision.delay_seconds
-    told = decision.status in {"ACCEPT", "REJECT"}
-    return {"status": decision.status, "state": run["state"] if told else None, "details": details}
+    return {"status": decision.status, "state": run["state"], "details": details}

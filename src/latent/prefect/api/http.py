@@ -41,6 +41,7 @@ class LoopbackServer:
         self._answer = answer
         self._authorization = authorization.encode("ascii")
         self._loop = asyncio.new_event_loop()
+        self._stopped = asyncio.Event()
         # Bound here, so that the address is known and connections queue up before the thread runs.
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}{PREFIX}"
@@ -51,25 +52,23 @@ class LoopbackServer:
     def stop(self) -> None:
         """Close the port and all connections, and end the thread."""
         if self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._stopped.set)
             self._thread.join()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
         connections: set[_Connection] = set()
-        server = self._loop.run_until_complete(
-            self._loop.create_server(
-                lambda: _Connection(self._answer, self._authorization, connections), sock=self._socket
-            )
+        server = await self._loop.create_server(
+            lambda: _Connection(self._answer, self._authorization, connections), sock=self._socket
         )
-        try:
-            self._loop.run_forever()
-        finally:
-            server.close()
-            for connection in list(connections):
-                connection.abort()
-            self._loop.run_until_complete(asyncio.sleep(0))
-            self._loop.close()
+        await self._stopped.wait()
+        server.close()
+        for connection in list(connections):
+            connection.abort()
+        await asyncio.sleep(0)
 
 
 class _Connection(asyncio.Protocol):

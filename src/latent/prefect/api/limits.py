@@ -25,8 +25,8 @@ from latent.prefect.api.slots import MIN_OCCUPANCY_SECONDS, Slots
 
 MAX_WAIT_SECONDS = 30.0
 """Longest estimate of a wait: Prefect's `maximum_concurrency_slot_wait_seconds`."""
-_HOLD_SECONDS = 10.0
-"""Longest time that one request is held open, well below any client's read timeout."""
+HOLD_SECONDS = 10.0
+"""Longest time that one request is held open; Prefect's client gives up reading after 60."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +58,19 @@ class _Lease:
 
 
 class GlobalLimits:
-    """The global concurrency limits of this process and its children."""
+    """
+    The global concurrency limits of this process and its children.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        clock: Seconds that never go back; leases, decay and waits are counted with it.
+        hold_seconds: Longest time that one request for a slot is held open.
+    """
+
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, hold_seconds: float = HOLD_SECONDS
+    ) -> None:
         self._clock = clock
+        self._hold_seconds = hold_seconds
         self._limits: dict[str, _Limit] = {}
         self._leases: dict[str, _Lease] = {}
         self._freed = asyncio.Event()
@@ -180,7 +189,7 @@ class GlobalLimits:
         That keeps `max_retries` of a client, which counts these answers, worth the same time.
         """
         until = self._clock() + self._estimate(asked)
-        hold_until = min(until, self._clock() + _HOLD_SECONDS)
+        hold_until = min(until, self._clock() + self._hold_seconds)
         while (now := self._clock()) < hold_until:
             freed = self._freed
             pause = min(hold_until - now, self._next_change(asked, now))

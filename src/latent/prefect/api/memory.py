@@ -25,12 +25,12 @@ class MemoryApi:
     called from any thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: GlobalLimits | None = None) -> None:
         self._task_runs = TaskRuns()
         self._flow_runs = FlowRuns(self._task_runs)
         self._artifacts = Artifacts()
         self._variables = Variables()
-        self._limits = GlobalLimits()
+        self._limits = limits or GlobalLimits()
         # Requests are answered on one thread; the lock is for those who look in from another.
         self._lock = threading.Lock()
         self._routes = _by_shape(

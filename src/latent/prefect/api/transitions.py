@@ -63,15 +63,23 @@ def new_state(type_: str, at: datetime, **fields: Any) -> State:
 
 def decide(proposal: Proposal, *, force: bool) -> Decision:
     """Return what becomes of a proposed state; `force` leaves out most rules, as on the server."""
+    policy: dict[str, Any] = {}
     if proposal.initial is not None:
         for rule in _FORCED_RULES if force else _RULES:
-            if (decision := rule(proposal, proposal.initial)) is not None:
+            decision = rule(proposal, proposal.initial)
+            if decision is not None and decision.status != "ACCEPT":
                 return decision
-    return Decision(status="ACCEPT", state=proposal.proposed)
+            policy.update(decision.policy if decision is not None else {})
+    return Decision(status="ACCEPT", state=proposal.proposed, policy=policy)
 
 
 def _reject(reason: str, state: State | None = None, **policy: Any) -> Decision:
     return Decision(status="REJECT", state=state, reason=reason, policy=policy)
+
+
+def _accept(**policy: Any) -> Decision:
+    """Let the state pass as far as this rule goes, with a change to the run's policy."""
+    return Decision(status="ACCEPT", policy=policy)
 
 
 def _abort(reason: str) -> Decision:
@@ -101,8 +109,7 @@ def _leave_terminal_state(proposal: Proposal, initial: State) -> Decision | None
         return _abort("Cannot reschedule a run without an associated deployment.")
     if proposed["type"] in TERMINAL:
         return None
-    fresh = {"resuming": False, "pause_keys": [], "retry_type": None}
-    return Decision(status="ACCEPT", state=proposed, policy=fresh)
+    return _accept(resuming=False, pause_keys=[], retry_type=None)
 
 
 def _keep_result(proposal: Proposal, initial: State) -> Decision | None:
@@ -185,7 +192,7 @@ def _retry_failed_flow(proposal: Proposal, initial: State) -> Decision | None:
     policy = proposal.run["empirical_policy"]
     retries = policy.get("retries")
     if retries is None or proposal.run["run_count"] > retries:
-        return Decision(status="ACCEPT", state=proposal.proposed, policy={"retry_type": None})
+        return _accept(retry_type=None)
     retry = new_state(
         "SCHEDULED",
         proposal.at,
@@ -198,6 +205,7 @@ def _retry_failed_flow(proposal: Proposal, initial: State) -> Decision | None:
 
 
 Rule = Callable[[Proposal, State], Decision | None]
+"""None: the rule does not apply. The first decision that is not ACCEPT ends the matter."""
 
 _RULES: tuple[Rule, ...] = (
     _same_transition,

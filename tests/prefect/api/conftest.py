@@ -1,0 +1,144 @@
+"""A Prefect of its own for these tests, and one real Prefect server to compare with."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from prefect.settings import Settings
+
+START_SECONDS = 90
+# Prefect leaves some of its own HTTP clients to the garbage collector, whatever server they talk to.
+PREFECTS_SOCKETS = r"unclosed <socket\.socket.*127\.0\.0\.1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings(f"ignore:{PREFECTS_SOCKETS}:ResourceWarning"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prefects_sockets_are_collected_here() -> Iterator[None]:
+    """Sockets that Prefect leaves behind are collected before other tests could stumble over them."""
+    yield
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", PREFECTS_SOCKETS, ResourceWarning)
+        gc.collect()
+
+
+@pytest.fixture(scope="session")
+def prefect_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("prefect-home")
+
+
+@pytest.fixture(scope="session")
+def fresh_settings(prefect_home: Path) -> Settings:
+    """Prefect's settings as on a fresh machine: no server named, nothing of the developer's own."""
+    from prefect.settings import temporary_settings
+
+    changes = {
+        "home": prefect_home,
+        "results.local_storage_path": prefect_home / "storage",
+        "api.url": None,
+        "api.key": None,
+        "flows.heartbeat_frequency": None,
+        "logging.to_api.enabled": False,
+    }
+    with temporary_settings(changes) as settings:
+        return settings
+
+
+@pytest.fixture(autouse=True)
+def no_server_named(fresh_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test begins with the settings of a fresh machine."""
+    monkeypatch.setenv("DO_NOT_TRACK", "1")
+    from prefect.context import SettingsContext, get_settings_context
+
+    with SettingsContext(profile=get_settings_context().profile, settings=fresh_settings):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def server_process(
+    request: pytest.FixtureRequest, prefect_home: Path
+) -> Iterator[tuple[str, subprocess.Popen[bytes]] | None]:
+    """The real server, started beside the first tests, if any test will ask for it."""
+    if not any("real_server" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        yield None
+        return
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with (prefect_home / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            _server_command(port), env=_server_environment(prefect_home), stdout=log, stderr=log
+        )
+        try:
+            yield f"http://127.0.0.1:{port}/api", process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@pytest.fixture
+def real_server(server_process: tuple[str, subprocess.Popen[bytes]], prefect_home: Path) -> str:
+    """The address of the real server, once it answers."""
+    url, process = server_process
+    for _ in range(START_SECONDS * 10):
+        if process.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=5):
+                return url
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"The Prefect server does not start:\n{(prefect_home / 'server.log').read_text()}")
+
+
+def _server_command(port: int) -> list[str]:
+    app = "prefect.server.api.server:create_app"
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    return [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--factory",
+        app,
+        *address,
+        "--log-level",
+        "error",
+        "--lifespan",
+        "on",
+    ]
+
+
+def _server_environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {
+        **kept,
+        "DO_NOT_TRACK": "1",
+        "PREFECT_HOME": str(home / "server"),
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'server.db'}",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_ENABLED": "false",
+        "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+    }
