@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -49,17 +48,11 @@ def start(workspace: Workspace) -> Iterator[Start]:
 
 
 @pytest.fixture
-def writer(workspace: Workspace) -> Iterator[Writer]:
+def writer(workspace: Workspace, start: Start) -> Iterator[Writer]:
     """A writer in this process; it holds the lock, so that no other is started."""
     target = destination(workspace)
-    target.pending_dir.mkdir(parents=True)
+    target.pending_dir.mkdir(parents=True, exist_ok=True)
     lock = FileLock(target.lock_file)
     assert lock.acquire()
     yield Writer(workspace, target, idle_seconds=0.0)
     lock.release()
-
-
-@pytest.fixture
-def in_workspace(workspace: Workspace) -> Path:
-    """The root of the current workspace."""
-    return workspace.root

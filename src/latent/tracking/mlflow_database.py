@@ -41,8 +41,8 @@ def ensure_database(workspace: Workspace) -> None:
     path = workspace.mlflow_db.absolute()
     if {"%", "?"} & set(str(path)):
         raise TrackingError(
-            f"MLflow cannot keep a database in {path.parent}, because of the '%' or '?' in it: rename the folder, "
-            "or set MLFLOW_TRACKING_URI."
+            f"MLflow cannot keep a database in {path.parent}, because of the '%' or '?' in it: rename the "
+            "folder, or set MLFLOW_TRACKING_URI."
         )
     with FileLock(ensure_private_dir(tracking_dir(workspace)) / "database.lock"):
         if path.exists() and path.stat().st_size > 0:

@@ -54,6 +54,16 @@ class MLflowSender:
             RefusedError: The MLflow run was deleted.
             Exception: MLflow cannot be reached, or fails; the whole batch is to be sent again.
         """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._send(about, batch)
+        except MlflowException as error:
+            if error.error_code in _REFUSALS:
+                self._check_run_lives()
+            raise
+
+    def _send(self, about: Mapping[str, Any], batch: Batch) -> None:
         if batch.started:
             self.client.update_run(self.run.run_id, status="RUNNING")
             self._trace_info(about, None)
