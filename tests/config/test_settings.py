@@ -69,6 +69,10 @@ def test_empty_variable_is_an_unset_one(make_workspace):
     assert read(make_workspace, "", LATENT_ENVIRONMENT="", LATENT_TASKS__RETRIES="") == Settings()
 
 
+def test_variables_of_the_command_line_are_not_settings(make_workspace):
+    assert read(make_workspace, "", LATENT_DEBUG="1") == Settings()
+
+
 def test_unknown_and_wrong_settings_are_told_at_once_with_file_and_nearest_name(make_workspace):
     toml = """
         enviroment = "dev"
