@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from threading import Lock
@@ -39,10 +39,20 @@ def local_files(blueprint: Blueprint, dataset: Any) -> dict[str, Path]:
             return {}
         listed = {"": path}
     files = {name: path for part, whole in listed.items() for name, path in _walked(part, whole)}
-    if not blueprint.workspace.settings.catalog.allow_outside_paths:
-        for path in files.values():
-            check_inside(path, blueprint.workspace.root)
+    check_places(blueprint, files.values())
     return dict(sorted(files.items()))
+
+
+def check_places(blueprint: Blueprint, paths: Iterable[Path]) -> None:
+    """
+    Refuse paths outside of the workspace, unless its settings allow them.
+
+    Raises:
+        OutsideWorkspaceError: One of them is.
+    """
+    if not blueprint.workspace.settings.catalog.allow_outside_paths:
+        for path in paths:
+            check_inside(path, blueprint.workspace.root)
 
 
 def current_path(blueprint: Blueprint, dataset: Any) -> Path | None:
@@ -66,6 +76,8 @@ def content_hash(blueprint: Blueprint, dataset: Any) -> str:
     """
     if blueprint.inner is not None:
         return content_hash(blueprint.inner, blueprint.inner.make())
+    if (path := blueprint.plain_file) is not None and not path.is_dir():
+        return hashes_for(blueprint.workspace).of(path)
     if files := local_files(blueprint, dataset):
         hashes = hashes_for(blueprint.workspace).of_all(files)
         return hashes[""] if files.keys() == {""} else combined(hashes.items())
@@ -78,6 +90,8 @@ def content_hash(blueprint: Blueprint, dataset: Any) -> str:
 
 def save_content(blueprint: Blueprint, dataset: Any, value: Any) -> None:
     """Save; in one step when the content is one local file, else as the dataset does it itself."""
+    if blueprint.local is not None and hasattr(dataset, "_partition_to_path") and isinstance(value, dict):
+        check_places(blueprint, (Path(dataset._partition_to_path(str(name))) for name in value))
     if blueprint.inner is not None:
         save_content(blueprint.inner, blueprint.inner.make(), value)
         dataset._cache.save(value)

@@ -11,9 +11,16 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from latent.catalog.blueprint import Blueprint
-from latent.catalog.content import check_present, content_hash, current_path, local_files, save_content
+from latent.catalog.content import (
+    check_places,
+    check_present,
+    content_hash,
+    current_path,
+    local_files,
+    save_content,
+)
 from latent.catalog.explain import line_of, reason_of
-from latent.catalog.paths import OutsideWorkspaceError, check_inside, label
+from latent.catalog.paths import OutsideWorkspaceError, label
 from latent.catalog.validators import validated
 from latent.errors import (
     DatasetAccessError,
@@ -92,9 +99,12 @@ class Dataset:
             DatasetLoadError: It cannot be read; with the line where one is to blame.
         """
         with self._explained(DatasetLoadError):
-            self._check_places()
+            check_places(self._blueprint, self._blueprint.places)
             check_present(self._blueprint)
-            data = self._instance().load()
+            dataset = self._instance()
+            if self._blueprint.plain_file is None:
+                local_files(self._blueprint, dataset)  # links among them must not lead out either
+            data = dataset.load()
             return validated(self.name, self._config.get("validator"), data, "load")
 
     def save(self, value: Any) -> None:
@@ -107,14 +117,14 @@ class Dataset:
         with self._explained(DatasetSaveError):
             if value is None:
                 raise ValueError("there is nothing to save: the value is None")
-            self._check_places()
+            check_places(self._blueprint, self._blueprint.places)
             value = validated(self.name, self._config.get("validator"), value, "save")
             save_content(self._blueprint, self._instance(), value)
 
     def exists(self) -> bool:
         """Whether there is data to load."""
         with self._explained(DatasetLoadError):
-            self._check_places()
+            check_places(self._blueprint, self._blueprint.places)
             if (path := self._blueprint.plain_file) is not None:
                 return path.exists()
             return bool(self._instance().exists())
@@ -133,7 +143,7 @@ class Dataset:
         from latent.catalog.fingerprints import combined
 
         with self._explained(DatasetLoadError):
-            self._check_places()
+            check_places(self._blueprint, self._blueprint.places)
             check_present(self._blueprint)
             content = content_hash(self._blueprint, self._instance_unless_plain())
             return combined([("content", content), ("definition", self._blueprint.definition_hash)])
@@ -175,8 +185,9 @@ class Dataset:
                 return self._kept
             try:
                 dataset = self._blueprint.make()
-            except ValueError as error:
-                raise DatasetConfigError(self.name, self.file, str(error)) from error
+            except Exception as error:  # a class of the user's may raise what it likes
+                reason = reason_of(error, self._config["type"], self._workspace)
+                raise DatasetConfigError(self.name, self.file, reason) from error
             if getattr(dataset, "_EPHEMERAL", False):
                 self._kept = dataset
             return dataset
@@ -184,11 +195,6 @@ class Dataset:
     def _instance_unless_plain(self) -> Any:
         # A plain file says all there is to know: no reason to import pandas for it.
         return None if self._blueprint.plain_file is not None else self._instance()
-
-    def _check_places(self) -> None:
-        if not self._workspace.settings.catalog.allow_outside_paths:
-            for path in self._blueprint.places:
-                check_inside(path, self._workspace.root)
 
     def _shown(self, path: Path | None) -> str | None:
         return self._blueprint.written if path is None else label(path, self._workspace.root)

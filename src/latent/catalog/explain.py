@@ -53,6 +53,8 @@ def _root(error: BaseException) -> BaseException:
 def _said(error: BaseException) -> str:
     from kedro.io.core import DatasetError
 
+    from latent.catalog.types import UnknownTypeError
+
     if reason := getattr(error, "reason", None):
         # UnicodeDecodeError has a reason, too, which says little without the rest.
         return str(error) if isinstance(error, UnicodeError) else str(reason)
@@ -60,6 +62,6 @@ def _said(error: BaseException) -> str:
         detail = f" ({error.strerror})" if error.strerror and "ermission" not in error.strerror else ""
         return _SYSTEM[error.errno].format(detail=detail)
     text = str(error).strip()
-    if type(error) in (TypeError, ValueError, DatasetError) and text:
+    if type(error) in (TypeError, ValueError, DatasetError, UnknownTypeError) and text:
         return f"{text.rstrip('.')}."
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -107,7 +107,8 @@ def parse_json(text: str) -> Any:
     try:
         value = _decoder.decode(text)
     except json.JSONDecodeError as error:
-        raise UnreadableFileError(f"column {error.colno}: {error.msg}", error.lineno) from error
+        what = f"{error.msg[0].lower()}{error.msg[1:]}".removesuffix(" at")
+        raise UnreadableFileError(f"{what} at column {error.colno}", error.lineno) from error
     except RecursionError as error:
         raise UnreadableFileError("nested too deeply to be read.") from error
     except ValueError as error:
@@ -123,7 +124,7 @@ def _line(text: str, number: int) -> Any:
 
 
 def _line_hint(text: str, number: int, error: UnreadableFileError) -> str:
-    if "Extra data" in error.reason:
+    if error.reason.startswith("extra data"):
         return ": each line holds one JSON value; a second one begins there."
     if number == 1 and text.strip() in ("[", "{"):
         return ": each line holds one whole JSON value; give an indented document the suffix .json."

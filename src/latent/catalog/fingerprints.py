@@ -73,7 +73,8 @@ class FileHashes:
         Raises:
             OSError: It cannot be read, or is no regular file.
         """
-        return self.of_all({"": path})[""]
+        known = self._remembered(str(path), _identity(path))
+        return known or self.of_all({"": path})[""]
 
     def of_all(self, paths: Mapping[str, Path]) -> dict[str, str]:
         """The hashes of many files by the names given to them; the store is asked and told once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
@@ -19,9 +20,25 @@ from kedro_datasets.pandas.parquet_dataset import (  # type: ignore[import-untyp
 from latent.catalog.files import WRITE_TEXT
 from latent.catalog.reading import UnreadableFileError, not_text, read_bytes
 
+_log = logging.getLogger("latent.catalog")
+
 _SET_ENCODING = "load_args: {{encoding: {0}}}"
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+# What decides where a field ends.
+_DIALECT = frozenset(
+    {"sep", "delimiter", "encoding", "encoding_errors", "quotechar", "quoting", "doublequote", "escapechar"}
+    | {
+        "comment",
+        "compression",
+        "engine",
+        "lineterminator",
+        "skipinitialspace",
+        "skip_blank_lines",
+        "skiprows",
+    }
+)
 _PARSER_LINE = re.compile(r"(?P<what>Expected \d+ fields) in line (?P<line>\d+), (?P<saw>saw \d+)")
+_LEADING_ZERO = re.compile(rb"(?:^|[,;\t\"])[-+]?0\d", re.MULTILINE)
 _OPEN_QUOTE = re.compile(r"EOF inside string starting at row (?P<row>\d+)")
 
 
@@ -37,6 +54,7 @@ class CSVDataset(KedroCSVDataset):  # type: ignore[misc]  # Kedro has no types
             raise self._explained(error.__cause__) or error from error.__cause__
         if isinstance(frame, pd.DataFrame):
             self._refuse_misread(frame)
+            self._warn_of_lost_zeros(frame)
         return frame
 
     def save(self, data: Any) -> None:
@@ -81,12 +99,45 @@ class CSVDataset(KedroCSVDataset):  # type: ignore[misc]  # Kedro has no types
                         "(or `sep: ','` if it is one column).",
                         1,
                     )
-        if not given.keys() & {"index_col", "names"} and not isinstance(frame.index, pd.RangeIndex):
+        if not given.keys() & {"index_col", "names", "header", "usecols"} and self._rows_exceed_header():
             raise UnreadableFileError(
                 f"the header names {len(frame.columns)} columns and the rows have more, so that pandas "
                 "takes the first for row names: complete the header, or set `load_args: {index_col: 0}`.",
                 1,
             )
+
+    def _rows_exceed_header(self) -> bool:
+        if self._protocol != "file":  # not worth a second download
+            return False
+        # Read as rows like any other, a first one that is longer than the header is an error to pandas.
+        given = {key: value for key, value in self._load_args.items() if key in _DIALECT}
+        try:
+            self._read(**given, header=None, nrows=2)
+        except pd.errors.ParserError:
+            return True
+        return False
+
+    def _read(self, **load_args: Any) -> pd.DataFrame:
+        """All columns as text, read with other arguments."""
+        other = self._copy(_load_args={**load_args, "dtype": str})
+        frame: pd.DataFrame = KedroCSVDataset.load.__wrapped__(other)
+        return frame
+
+    def _warn_of_lost_zeros(self, frame: pd.DataFrame) -> None:
+        """Say which columns look like ids: `01` is another id than `1` until pandas makes numbers of both."""
+        numbers = [name for name in frame.columns if pd.api.types.is_integer_dtype(frame[name])]
+        if not numbers or self._protocol != "file" or not _LEADING_ZERO.search(read_bytes(self)):
+            return
+        text = self._read(**self._load_args)
+        for name in numbers:
+            if name in text and text[name].str.match(r"[-+]?0\d", na=False).any():
+                _log.warning(
+                    "%s: leading zeros of the column %r are lost, since pandas reads it as numbers; "
+                    "`load_args: {dtype: {%s: str}}` keeps them.",
+                    self._filepath,
+                    name,
+                    name,
+                )
 
 
 class ParquetDataset(KedroParquetDataset):  # type: ignore[misc]
