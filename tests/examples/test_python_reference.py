@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections import Counter
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from pydoc_data.topics import topics as TOPICS  # noqa: N812  # constant, whatever the standard library calls it
@@ -15,8 +13,9 @@ from typing import Any
 
 import pytest
 
-WORKSPACE = Path(__file__).parents[2] / "examples" / "python_reference"
-QUESTION_LINES = (WORKSPACE / "data" / "questions.jsonl").read_text(encoding="utf-8").splitlines()
+from tests.examples.conftest import PYTHON_REFERENCE
+
+QUESTION_LINES = (PYTHON_REFERENCE / "data" / "questions.jsonl").read_text(encoding="utf-8").splitlines()
 QUESTIONS = [json.loads(line) for line in QUESTION_LINES]
 
 
@@ -25,22 +24,6 @@ def plain(text: str) -> str:
 
 
 PLAIN_TOPICS = {name: plain(text) for name, text in TOPICS.items()}
-
-
-@pytest.fixture(scope="module")
-def flows() -> Iterator[Path]:
-    """The workspace's `flows` package can be imported, as it can while `latent run` is at work."""
-    sys.path.insert(0, str(WORKSPACE))
-    forget_flows()
-    yield WORKSPACE
-    forget_flows()
-    sys.path.remove(str(WORKSPACE))
-
-
-def forget_flows() -> None:
-    """Every workspace has a package called `flows`: what was imported from another one must not answer."""
-    for name in [name for name in sys.modules if name.split(".")[0] == "flows"]:
-        del sys.modules[name]
 
 
 @pytest.fixture(scope="module")
