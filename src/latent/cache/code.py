@@ -1,11 +1,16 @@
-"""Fingerprints of code."""
+"""Fingerprints of code: equal as long as a function would do the same, whatever happens to its comments."""
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MethodType
 from typing import Any
+
+from latent.cache.code_watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +23,48 @@ class CodeFingerprint:
 
 
 def code_fingerprint(fn: Callable[..., Any], root: Path) -> CodeFingerprint:
-    """The fingerprint of a function's own bytecode."""
-    from latent.cache.hashing import stable_hash
+    """
+    The fingerprint of a function and of everything of the user's own that it uses.
 
-    code = fn.__code__
-    digest = stable_hash(
-        [code.co_code, [c for c in code.co_consts if isinstance(c, str | int | float | None)]]
-    )
-    return CodeFingerprint(digest, {f"{fn.__module__}:{fn.__qualname__}": digest})
+    That is its syntax without comments, docstrings, formatting and annotations; its defaults and captured
+    values; and the helpers, classes and constants that it reads, with what these use in turn. A library's
+    code counts by its version. What a function changes itself (a list it appends to, a counter) is its state
+    and does not count.
+
+    Asking again costs microseconds while nothing has changed: what was seen is compared, not computed anew.
+
+    Args:
+        fn: A function, method, partial, class or callable object; also an object that holds the function as
+            `fn` or `__wrapped__`.
+        root: The workspace's; parts are named relative to it.
+    """
+    key = (id(fn.__func__), id(fn.__self__), root) if isinstance(fn, MethodType) else (id(fn), 0, root)
+    with _lock:
+        known = _known.get(key)
+    if known is not None and known.watch.holds():
+        return known.fingerprint
+
+    from latent.cache.code_walk import Walk  # once for each function, not for each call
+
+    walk = Walk(root)
+    fingerprint = CodeFingerprint(*walk.fingerprint(fn))
+    with _lock:
+        _known[key] = _Known(fn, fingerprint, walk.watch)
+        _known.move_to_end(key)
+        if len(_known) > _KEPT:
+            _known.popitem(last=False)
+    return fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    fn: Any
+    """Held, so that no other function gets the same id."""
+    fingerprint: CodeFingerprint
+    watch: Watch
+
+
+# Few, since each holds what its function captured: functions may be defined by the thousand, in a loop.
+_KEPT = 128
+_known: OrderedDict[tuple[int, int, Path], _Known] = OrderedDict()
+_lock = threading.Lock()

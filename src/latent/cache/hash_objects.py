@@ -96,6 +96,7 @@ _BY_CLASS: dict[tuple[str, str], Encoder] = {
     ("pydantic_core", "MultiHostUrl"): _encode_by_text,
     ("types", "SimpleNamespace"): _encode_namespace,
     ("collections", "defaultdict"): _encode_defaultdict,
+    ("builtins", "mappingproxy"): lambda value, fallback: b"proxy" + encode_mapping(b"d", value, fallback),
     ("datetime", "timezone"): _encode_by_text,
     ("zoneinfo", "ZoneInfo"): _encode_by_text,
     ("ipaddress", "_IPAddressBase"): _encode_by_text,

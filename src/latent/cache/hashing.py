@@ -58,6 +58,15 @@ def encode(value: Any, fallback: Fallback | None = None) -> bytes:
     return encoder(value, fallback) if encoder is not None else _encode_other(value, fallback)
 
 
+def is_hashable_type(cls: type) -> bool:
+    """Whether objects of a class have a hash by what they hold, without a fallback."""
+    if cls in _ENCODERS or hasattr(cls, HASH_METHOD) or issubclass(cls, (enum.Enum, PurePath)):
+        return True
+    from latent.cache.hash_objects import find_encoder
+
+    return find_encoder(cls) is not None or any(base in _ENCODERS for base in cls.__mro__)
+
+
 class _UnhashableError(Exception):
     """Collects the path to the offending part while the calls unwind."""
 
@@ -197,10 +206,11 @@ def _encode_other(value: Any, fallback: Fallback | None) -> bytes:
         own = getattr(value, "__dict__", {})
         head = b"sub" + text(class_name(type(value))) + encode_fields(b"o", sorted(own.items()), fallback)
         return head + _ENCODERS[base](value, fallback)
-    if isinstance(value, Mapping):
-        return encode_mapping(b"map" + text(class_name(type(value))), value, fallback)
+    # First the fallback: reading a mapping of an unknown kind may run code.
     if fallback is not None and (identity := fallback(value)) is not None:
         return b"fallback" + text(identity)
+    if isinstance(value, Mapping):
+        return encode_mapping(b"map" + text(class_name(type(value))), value, fallback)
     raise unhashable(value, _why_not(value))
 
 

@@ -1,0 +1,96 @@
+"""Whose code is it: the user's own, which counts by its source, or a library's, which counts by its version."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+import sysconfig
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+
+_INSTALLED = ("site-packages", "dist-packages")
+_LATENT = str(Path(__file__).resolve().parents[1])
+_STANDARD = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
+
+
+@lru_cache(maxsize=4096)
+def is_own(file: str) -> bool:
+    """
+    Whether code of this file is the user's own.
+
+    Everything is that neither was installed nor comes with Python: a workspace may import helpers that lie
+    beside it. What has no file (a notebook, a REPL, `exec`) is the user's too.
+    """
+    if file.startswith("<"):
+        return not file.startswith("<frozen ")
+    path = Path(file)
+    if any(part in _INSTALLED for part in path.parts):
+        return False
+    return not any(path.is_relative_to(folder) for folder in (*_STANDARD, _LATENT))
+
+
+def module_is_own(name: str) -> bool:
+    """As `is_own`, for a module that is loaded."""
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
+    if file is not None:
+        return is_own(file)
+    # A namespace package is as much the user's own as the folders it spans; `__main__` may have no file.
+    paths = list(getattr(module, "__path__", ()))
+    return name == "__main__" or (bool(paths) and is_own(str(Path(paths[0]) / "__init__.py")))
+
+
+@lru_cache(maxsize=1024)
+def version_of(module_name: str) -> str:
+    """The version of the distribution that a module came with; empty for what comes with Python or with latent."""
+    top = module_name.partition(".")[0]
+    if top in sys.stdlib_module_names or top in ("latent", "builtins", ""):
+        # Remembered work outlives an upgrade of Python or of latent itself.
+        return ""
+    if top not in sys.modules:
+        return ""
+    version = vars(sys.modules[top]).get("__version__")
+    return version if isinstance(version, str) else _distribution_version(top)
+
+
+def _distribution_version(top: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(top)
+    except metadata.PackageNotFoundError:
+        # The distribution has another name; asking all of them takes long, so it comes last.
+        names = metadata.packages_distributions().get(top, ())
+        return metadata.version(names[0]) if names else ""
+
+
+def describe_file(file: str, root: Path) -> str:
+    """How parts of code name their file: relative to the workspace where that is possible."""
+    if file.startswith("<"):
+        return file
+    path = Path(file)
+    if path.is_relative_to(root):
+        return path.relative_to(root).as_posix()
+    return f"{path.parent.name}/{path.name}"
+
+
+def own_module(name: str, package: str = "") -> ModuleType | None:
+    """
+    The user's own module of a name, loaded as the import statement that names it would do; None for a library's.
+
+    Args:
+        package: Where relative names begin.
+    """
+    try:
+        full = importlib.util.resolve_name(name, package)
+        if full in sys.modules:
+            return sys.modules[full] if module_is_own(full) else None
+        spec = importlib.util.find_spec(full)
+        if spec is None or not spec.has_location or spec.origin is None or not is_own(spec.origin):
+            return None
+        return importlib.import_module(full)
+    except Exception:
+        # A module may raise anything; the function that imports it will tell the user.
+        return None

@@ -1,0 +1,268 @@
+"""The syntax of a function or class: what it says, without comments, docstrings, formatting and annotations."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType
+from typing import Any
+
+import xxhash
+
+from latent.cache.code_bytes import same_code
+
+Path_ = tuple[str, ...]
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
+
+# Decorators are seen through the objects that they made; positions and contexts say nothing of their own.
+_SKIPPED_FIELDS = frozenset(
+    {"ctx", "type_comment", "kind", "decorator_list", "returns", "type_params", "type_ignores"}
+)
+
+MUTATORS = frozenset(
+    [
+        "add",
+        "append",
+        "appendleft",
+        "clear",
+        "discard",
+        "extend",
+        "extendleft",
+        "insert",
+        "pop",
+        "popitem",
+        "popleft",
+        "put",
+        "put_nowait",
+        "remove",
+        "reverse",
+        "rotate",
+        "setdefault",
+        "sort",
+        "symmetric_difference_update",
+        "update",
+        "write",
+        "writelines",
+    ]
+)
+"""Methods that change what they are called on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """What a function or class says, and what the names in it need."""
+
+    digest: str
+    changed: frozenset[Path_]
+    """Names, or names with one attribute, that it changes: its state, which is no input of it."""
+    imports: tuple[tuple[str, int, str, str | None], ...]
+    """What it imports inside: local name, level, module, and the attribute of `from ... import`."""
+    names: frozenset[str]
+    """Names that are read in it, for a class; a function's are read from its bytecode."""
+
+
+def function_syntax(code: CodeType) -> Syntax | None:
+    """
+    The syntax of the function that runs `code`; None when its source is not there or is not what runs.
+
+    A file may have been edited after it was imported: its text is used only when it compiles to what runs.
+    """
+    for refresh in (False, True):
+        file = _source_file(code.co_filename, refresh=refresh)
+        node = None if file is None else file.function(code)
+        if node is not None:
+            body = node.body if isinstance(node.body, list) else [node.body]
+            return _syntax([node.args, *_without_docstring(body)], in_class=False)
+    return None
+
+
+def class_syntax(cls: type, file_name: str) -> Syntax | None:
+    """The statements of a class apart from its methods; None when its source is not there."""
+    file = _source_file(file_name, refresh=False)
+    node = None if file is None else file.classes.get(cls.__qualname__)
+    if node is None:
+        return None
+    statements = [item for item in _without_docstring(node.body) if not isinstance(item, FUNCTIONS)]
+    return _syntax([*node.keywords, *statements], in_class=True)
+
+
+def module_digest(file_name: str) -> str | None:
+    """The digest of a whole file; None when it cannot be read."""
+    file = _source_file(file_name, refresh=True)
+    return None if file is None else _digest(_without_docstring(file.tree.body), in_class=False)
+
+
+class _SourceFile:
+    """A parsed file, and which of its functions compiles to which code."""
+
+    def __init__(self, text: str, name: str) -> None:
+        self.text = text
+        self.tree = ast.parse(text, name)
+        self._codes = list(_nested_codes(compile(text, name, "exec", dont_inherit=True)))
+        self._functions: dict[tuple[int, str], list[Any]] = {}
+        self.classes: dict[str, ast.ClassDef] = {}
+        self._index(self.tree, "")
+
+    def _index(self, node: ast.AST, prefix: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            inner = prefix
+            if isinstance(child, ast.ClassDef):
+                self.classes[prefix + child.name] = child
+                inner = f"{prefix}{child.name}."
+            elif isinstance(child, FUNCTIONS):
+                name = getattr(child, "name", "<lambda>")
+                inner = f"{prefix}{name}.<locals>."
+                first = min([child.lineno, *(item.lineno for item in getattr(child, "decorator_list", ()))])
+                self._functions.setdefault((first, name), []).append(child)
+            self._index(child, inner)
+
+    def function(self, code: CodeType) -> Any:
+        """The node that compiles to `code`; None when there is none, or more than one might."""
+        if not any(same_code(code, compiled) for compiled in self._codes):
+            return None
+        nodes = self._functions.get((code.co_firstlineno, code.co_name), [])
+        if len(nodes) > 1:
+            nodes = [node for node in nodes if _covers(node, code)]
+        return nodes[0] if len(nodes) == 1 else None
+
+
+_files: dict[str, _SourceFile] = {}
+_files_lock = threading.Lock()
+
+
+def _source_file(name: str, *, refresh: bool) -> _SourceFile | None:
+    with _files_lock:
+        if refresh:
+            linecache.checkcache(name)
+        elif name in _files:
+            return _files[name]
+        text = "".join(linecache.getlines(name))
+        known = _files.get(name)
+        if not text or (known is not None and known.text == text):
+            return known if text else None
+        try:
+            known = _SourceFile(text, name)
+        except (SyntaxError, ValueError, RecursionError):
+            return None
+        _files[name] = known
+        return known
+
+
+def _nested_codes(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _nested_codes(constant)
+
+
+def _covers(node: Any, code: CodeType) -> bool:
+    """Whether all instructions of `code` stand inside the body of `node`: tells lambdas on one line apart."""
+    body = node.body if isinstance(node.body, list) else [node.body]
+    start = (body[0].lineno, body[0].col_offset)
+    end = (body[-1].end_lineno, body[-1].end_col_offset)
+    placed = [place for place in code.co_positions() if None not in place and place[2:] != (0, 0)]
+    return bool(placed) and all(start <= (p[0], p[2]) and (p[1], p[3]) <= end for p in placed)
+
+
+def _syntax(nodes: list[ast.AST], *, in_class: bool) -> Syntax:
+    parts = [part for node in nodes for part in ast.walk(node)]
+    return Syntax(
+        digest=_digest(nodes, in_class=in_class),
+        changed=frozenset(path for part in parts for path in _changed_by(part)),
+        imports=tuple(sorted(set(_imports(parts)), key=repr)),
+        names=frozenset(part.id for part in parts if isinstance(part, ast.Name)),
+    )
+
+
+def _digest(nodes: list[Any], *, in_class: bool) -> str:
+    out: list[str] = []
+    for node in nodes:
+        _dump(node, out, in_class)
+    return xxhash.xxh3_128_hexdigest("".join(out).encode("utf-8", "surrogatepass"))
+
+
+def _dump(node: Any, out: list[str], in_class: bool) -> None:
+    """
+    A canonical text of a node: empty fields are left out, so that versions of Python which add some agree.
+
+    Annotations count only where they are fields, in the body of a class.
+    """
+    if isinstance(node, ast.AnnAssign) and not in_class:
+        if node.value is None:
+            return
+        node = ast.Assign(targets=[node.target], value=node.value)
+    out.append(f"({type(node).__name__}")
+    inner = isinstance(node, ast.ClassDef)
+    for name, value in ast.iter_fields(node):
+        if name in _SKIPPED_FIELDS or (name == "annotation" and not isinstance(node, ast.AnnAssign)):
+            continue
+        if value is None and not isinstance(node, ast.Constant):
+            continue
+        if isinstance(value, list):
+            items = (
+                _without_docstring(value)
+                if name == "body" and isinstance(node, (*FUNCTIONS, ast.ClassDef))
+                else value
+            )
+            if items:
+                out.append(f" {name}[")
+                for item in items:
+                    _dump_value(item, out, inner)
+                out.append("]")
+        else:
+            out.append(f" {name}=")
+            _dump_value(value, out, inner)
+    out.append(")")
+
+
+def _dump_value(value: Any, out: list[str], in_class: bool) -> None:
+    if isinstance(value, ast.AST):
+        _dump(value, out, in_class)
+    else:
+        out.append(f"{type(value).__name__}:{value!r};")
+
+
+def _without_docstring(body: list[Any]) -> list[Any]:
+    first = body[0] if body else None
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
+        return body[1:]
+    return body
+
+
+def _changed_by(node: ast.AST) -> Iterator[Path_]:
+    if isinstance(node, ast.Global | ast.Nonlocal):
+        yield from ((name,) for name in node.names)
+    elif isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+        yield from _path_of(node)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+        yield from _path_of(node.func.value)
+
+
+def _path_of(node: ast.AST) -> Iterator[Path_]:
+    """The name, with its first attribute, under which something is reached that changes."""
+    attributes: list[str] = []
+    while isinstance(node, ast.Subscript | ast.Attribute):
+        if isinstance(node, ast.Attribute):
+            attributes.append(node.attr)
+        node = node.value
+    if isinstance(node, ast.Name):
+        yield (node.id, *attributes[::-1])[:2]
+
+
+def _imports(parts: list[ast.AST]) -> Iterator[tuple[str, int, str, str | None]]:
+    for node in parts:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                yield (alias.asname, 0, alias.name, None) if alias.asname else (top, 0, top, None)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield (alias.asname or alias.name, node.level, node.module or "", alias.name)
