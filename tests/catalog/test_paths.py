@@ -121,6 +121,13 @@ def test_missing_file_is_said_with_the_nearest_name(make_catalog):
     assert (info.exists, info.size_bytes, info.fingerprint) == (False, None, None)
 
 
+@pytest.mark.parametrize("path", ["data/file/x.json", "data/file/deeper/x.json"])
+def test_file_in_place_of_a_folder_is_said(make_catalog, path):
+    catalog = make_catalog(f"x: {path}", {"data/file": ""})
+    with pytest.raises(Exception, match="cannot be saved: a part of its path is a file, not a folder"):
+        catalog.save("x", 1)
+
+
 @pytest.mark.parametrize("name", ["x.csv", "x.json", "x.jsonl", "x.txt", "x.yaml"])
 def test_folder_in_place_of_a_file_is_said(make_catalog, name):
     catalog = make_catalog(f"x: data/{name}", {f"data/{name}/inner": ""})

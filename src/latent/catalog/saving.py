@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import secrets
@@ -34,7 +35,7 @@ def save_atomically(target: Path, write: Callable[[Path], None]) -> None:
         write(target)
         return
     _check_writable(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(target.parent)
     # The suffixes come last, since some formats are chosen by them.
     temporary = target.with_name(f"{TEMPORARY}{secrets.token_hex(6)}-{target.name[-150:]}")
     try:
@@ -43,8 +44,8 @@ def save_atomically(target: Path, write: Callable[[Path], None]) -> None:
             write(target)
             return
         if temporary.is_file():
-            _keep_permissions(temporary, target)
             _sync(temporary)
+            _keep_permissions(temporary, target)
         temporary.replace(target)
         _sync_folder(target.parent)
     finally:
@@ -69,7 +70,14 @@ def _appends(section: object) -> bool:
 def _check_writable(target: Path) -> None:
     """A file that was made read-only is not replaced, though its folder would allow it."""
     if target.is_file() and not os.access(target, os.W_OK):
-        raise PermissionError(13, "the file is read-only", str(target))
+        raise PermissionError(errno.EACCES, "the file is read-only", str(target))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:  # what POSIX says elsewhere in this case
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder)) from error
 
 
 def _keep_permissions(temporary: Path, target: Path) -> None:
