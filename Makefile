@@ -12,10 +12,10 @@ BIN := $(VENV)/bin
 # Errors only: what pip warns of (its own age, mirrors without a package) is not for the reader of the demo.
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 WORKSPACE := examples/python_reference
-LATENT := cd $(WORKSPACE) && $(CURDIR)/$(BIN)/latent
+LATENT := cd $(WORKSPACE) && ../../$(BIN)/latent
 
 # Not only `-c`: pip builds the project in an environment of its own, and only the variable reaches that one.
-export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_CONSTRAINT := constraints.txt
 # Python writes and uses compiled files, which starts latent in a fraction of the time.
 unexport PYTHONDONTWRITEBYTECODE
 # The demo's workspace is the one it changes into.
@@ -36,11 +36,11 @@ demo: $(VENV)/.installed ## evaluate searching the Python language reference; ru
 	@sed '/^## The worst misses/,$$d' $(WORKSPACE)/data/evaluate/report.md
 	@$(LATENT) graph
 	@echo
-	@echo "Where to look:"
-	@echo "  the report, with the worst misses   $(WORKSPACE)/data/evaluate/report.md"
-	@echo "  every question with its scores      $(WORKSPACE)/data/evaluate/scores.json"
-	@echo "  the runs                            cd $(WORKSPACE) && $(CURDIR)/$(BIN)/latent runs list"
-	@echo "  the runs in MLflow                  $(BIN)/mlflow ui --backend-store-uri sqlite:///$(WORKSPACE)/.latent/mlflow.db"
+	@echo "Where to look, in $(WORKSPACE):"
+	@echo "  the report, with the worst misses    data/evaluate/report.md"
+	@echo "  every question with its scores       data/evaluate/scores.json"
+	@echo "  all runs                             ../../$(BIN)/latent runs list"
+	@echo "  the runs in MLflow                   ../../$(BIN)/mlflow ui --backend-store-uri sqlite:///.latent/mlflow.db"
 	@echo "Run 'make demo' again: nothing is computed twice."
 
 test: $(VENV)/.developing ## run all tests

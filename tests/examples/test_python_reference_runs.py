@@ -16,14 +16,17 @@ QUESTIONS = 6
 
 @pytest.fixture
 def workspace(make_workspace: Any) -> Workspace:
-    """A copy of the example."""
+    """A copy of the example, without tracking: that is tested elsewhere."""
     patterns = ("config/*.yaml", "flows/**/*.py", "flows/**/*.yaml")
     files = [path for pattern in patterns for path in PYTHON_REFERENCE.glob(pattern)]
     questions = (PYTHON_REFERENCE / "data" / "questions.jsonl").read_bytes().splitlines(keepends=True)
     forget_flows()
     return make_workspace(
         {path.relative_to(PYTHON_REFERENCE).as_posix(): path.read_bytes() for path in files}
-        | {"data/questions.jsonl": b"".join(questions[:QUESTIONS])}
+        | {
+            "data/questions.jsonl": b"".join(questions[:QUESTIONS]),
+            "config/latent.toml": "[tracking]\nenabled = false",
+        }
     )
 
 
