@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from latent.cache.codecs import decode as decode
     from latent.cache.codecs import encode as encode
     from latent.cache.entry import Entry as Entry
+    from latent.cache.entry import Version as Version
     from latent.cache.hashing import stable_hash as stable_hash
     from latent.cache.keys import argument_hashes as argument_hashes
     from latent.cache.keys import file_key as file_key
@@ -38,6 +39,7 @@ _HOME = {
     "SQLiteStore": "latent.cache.sqlite",
     "Store": "latent.cache.store",
     "StoreStats": "latent.cache.store",
+    "Version": "latent.cache.entry",
     "TaskStats": "latent.cache.store",
     "UnhashableError": "latent.errors",
     "UnstorableError": "latent.errors",
@@ -58,6 +60,7 @@ __all__ = [  # noqa: RUF022  # listed by what they are for
     "Result",
     "open_memory",
     "Entry",
+    "Version",
     "Lease",
     "Leases",
     "Store",

@@ -27,23 +27,26 @@ CREATE TABLE IF NOT EXISTS entries (
     id INTEGER PRIMARY KEY,
     key TEXT NOT NULL,
     variant TEXT NOT NULL,
-    task TEXT NOT NULL,
-    kind TEXT NOT NULL,
     codec TEXT NOT NULL,
     value BLOB,
-    blob TEXT,
     size_bytes INTEGER NOT NULL,
-    checksum BLOB NOT NULL,
     created_at REAL NOT NULL,
     expires_at REAL,
-    code TEXT NOT NULL,
-    parameters_read TEXT NOT NULL,
     key_parts TEXT NOT NULL,
     outputs TEXT NOT NULL,
+    blob TEXT,
+    checksum BLOB NOT NULL,
     UNIQUE (key, variant)
 );
-CREATE INDEX IF NOT EXISTS entries_by_task ON entries (task, kind, expires_at, size_bytes);
-CREATE TABLE IF NOT EXISTS codes (digest TEXT PRIMARY KEY, parts TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS entries_by_variant ON entries (variant, expires_at, size_bytes);
+CREATE TABLE IF NOT EXISTS variants (
+    variant TEXT PRIMARY KEY,
+    task TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    code TEXT NOT NULL,
+    parameters_read TEXT NOT NULL,
+    code_parts TEXT NOT NULL
+) WITHOUT ROWID;
 """
 
 LOCKED_PATIENCE_SECONDS = 60.0

@@ -6,18 +6,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from latent.cache.code import CodeFingerprint
 from latent.cache.codecs import DamagedValueError, UnreadableValueError, decode, encode
-from latent.cache.entry import Entry, variant_of
+from latent.cache.entry import Entry, Version
 from latent.cache.leases import Lease, Leases
 from latent.cache.sqlite import SQLiteStore
-from latent.cache.validity import ParameterReader, code_holds, parameters_hold, part_reasons, reasons
+from latent.cache.validity import ParameterReader, Verdict, part_reasons, reasons, verdict_on
 from latent.errors import UnstorableError
 
 if TYPE_CHECKING:
@@ -28,12 +27,12 @@ _log = logging.getLogger("latent.cache")
 
 OnCodeChange = Literal["recompute", "warn", "reuse"]
 
+_VERSIONS_KEPT = 1_024
 _RECENT_ENTRIES = 500
 """How many entries of a task are compared to explain a miss."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A remembered value that still counts; a remembered None is a hit too."""
 
     value: Any
@@ -87,6 +86,7 @@ class Memory:
         self._on_code_change = on_code_change
         self._allow_pickle = allow_pickle
         self._clock = clock
+        self._versions: dict[tuple[object, ...], Version] = {}
         self._told: set[tuple[str, str]] = set()
 
     def recall(self, key: str, *, code: CodeFingerprint | None, parameter: ParameterReader) -> Hit | None:
@@ -98,17 +98,21 @@ class Memory:
             parameter: Gives today's fingerprint of a parameter that was read when the value was computed.
         """
         entries = self.store.get_many((key,)).get(key)
-        return None if entries is None else self._choose(entries, code, parameter, self._clock())
+        return (
+            None
+            if entries is None
+            else self._choose(entries, code, self._judge(code, parameter), self._clock())
+        )
 
     def recall_many(
         self, keys: Iterable[str], *, code: CodeFingerprint | None, parameter: ParameterReader
     ) -> dict[str, Hit]:
         """The hits among `keys`, read in one go; keys without one are left out."""
         now = self._clock()
-        today = cache(parameter)
+        counts = self._judge(code, parameter)
         hits = {}
         for key, entries in self.store.get_many(keys).items():
-            hit = self._choose(entries, code, today, now)
+            hit = self._choose(entries, code, counts, now)
             if hit is not None:
                 hits[key] = hit
         return hits
@@ -154,7 +158,7 @@ class Memory:
     def set_outputs(self, entry: Entry, outputs: Mapping[str, str]) -> Entry:
         """The entry with the fingerprints of the datasets that were saved from its value, noted in the store."""
         self.store.set_outputs(entry, outputs)
-        return replace(entry, outputs=dict(outputs))
+        return entry._replace(outputs=dict(outputs))
 
     def claim(self, key: str, timeout_seconds: float | None = None) -> Lease:
         """
@@ -221,40 +225,65 @@ class Memory:
     def _entry(self, result: Result) -> Entry:
         codec, data = encode(result.value, allow_pickle=self._allow_pickle)
         now = self._clock()
-        code = "" if result.code is None else result.code.digest
         return Entry(
             key=result.key,
-            variant=variant_of(code, result.parameters_read),
-            task=result.task,
-            kind=result.kind,
+            version=self._version(result),
             codec=codec,
             value=data,
             size_bytes=len(data),
             created_at=now,
             expires_at=None if result.expires_in is None else now + result.expires_in.total_seconds(),
-            code=code,
-            parameters_read=result.parameters_read,
             key_parts=result.key_parts,
-            code_parts={} if result.code is None else result.code.parts,
             outputs=result.outputs,
         )
 
+    def _version(self, result: Result) -> Version:
+        """Rows of one map share their version, so that its digest is made once."""
+        code = "" if result.code is None else result.code.digest
+        which = (result.task, result.kind, code, tuple(sorted(result.parameters_read.items())))
+        version = self._versions.get(which)
+        if version is None:
+            parts = {} if result.code is None else result.code.parts
+            version = Version(result.task, result.kind, code, dict(result.parameters_read), parts)
+            if len(self._versions) >= _VERSIONS_KEPT:
+                self._versions.clear()
+            self._versions[which] = version
+        return version
+
+    def _judge(self, code: CodeFingerprint | None, today: ParameterReader) -> Callable[[Entry], Verdict]:
+        """What to make of an entry; worked out once for all entries of one version."""
+        known: dict[int, Verdict] = {}
+
+        def judge(entry: Entry) -> Verdict:
+            verdict = known.get(id(entry.version))
+            if verdict is None:
+                verdict = known[id(entry.version)] = verdict_on(entry.version, code, today)
+            return verdict
+
+        return judge
+
     def _choose(
-        self, entries: Sequence[Entry], code: CodeFingerprint | None, today: ParameterReader, now: float
+        self,
+        entries: Sequence[Entry],
+        code: CodeFingerprint | None,
+        judge: Callable[[Entry], Verdict],
+        now: float,
     ) -> Hit | None:
         """The newest entry that counts and can be read."""
-        others = []
+        older = []
         for entry in entries:
-            if entry.is_expired(now) or not parameters_hold(entry, today):
+            if entry.expires_at is not None and entry.expires_at <= now:
                 continue
-            if not code_holds(entry, code):
-                others.append(entry)
-            elif (hit := self._hit(entry)) is not None:
-                return hit
+            verdict = judge(entry)
+            if verdict == "current":
+                if (hit := self._hit(entry)) is not None:
+                    return hit
+            elif verdict == "other code":
+                older.append(entry)
         if self._on_code_change == "recompute" or code is None:
             return None
-        for entry in others:
-            if entry.code and (hit := self._hit(entry)) is not None:
+        for entry in older:
+            if (hit := self._hit(entry)) is not None:
                 self._tell_old_code(entry, code)
                 return hit
         return None

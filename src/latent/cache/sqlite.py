@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +15,7 @@ import xxhash
 
 from latent.cache.blobs import Blobs, disk_bytes
 from latent.cache.database import Database, StoreUnavailableError
-from latent.cache.entry import Entry
+from latent.cache.entry import Entry, Version
 from latent.cache.store import VARIANTS_PER_KEY, StoreStats, TaskStats
 from latent.config.workspace import ensure_private_dir
 from latent.errors import WorkspaceError
@@ -22,15 +24,24 @@ T = TypeVar("T")
 _log = logging.getLogger("latent.cache")
 
 _COLUMNS = (
-    "key, variant, task, kind, codec, value, blob, size_bytes, checksum, created_at, expires_at, code, "
-    "parameters_read, key_parts, outputs"
+    "key, variant, codec, value, size_bytes, created_at, expires_at, key_parts, outputs, blob, checksum"
 )
-_ONE = f"SELECT {_COLUMNS} FROM entries WHERE key = ? ORDER BY id DESC"
-_MANY = f"SELECT {_COLUMNS} FROM entries WHERE key IN (SELECT value FROM json_each(?)) ORDER BY id DESC"
-_INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 15)})"
-_PRESENT = "SELECT id, key, variant, blob FROM entries WHERE key IN (SELECT value FROM json_each(?)) ORDER BY id DESC"
+_ONE = f"SELECT {_COLUMNS}, id FROM entries WHERE key = ?"  # noqa: S608  # nothing of it comes from outside
+_MANY = _ONE.replace("= ?", "IN (SELECT value FROM json_each(?))")
+_RECENT = _ONE.replace("value", "NULL", 1).replace(
+    "key = ?", "variant IN (SELECT variant FROM variants WHERE task = ?) ORDER BY id DESC LIMIT ?"
+)
+_INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 11)})"  # noqa: S608  # as above
+_PRESENT = "SELECT id, key, variant, blob FROM entries WHERE key IN (SELECT value FROM json_each(?))"
+_STATS = """
+SELECT task, kind, COUNT(*), SUM(size_bytes), COUNT(CASE WHEN expires_at <= ? THEN 1 END)
+FROM entries JOIN variants USING (variant) GROUP BY task, kind ORDER BY task, kind
+"""
 
 _KEYS_PER_READ = 1_000
+_VERSIONS_KEPT = 4_096
+_NO_ROWS: list[tuple[Any, ...]] = []
+_row_number = itemgetter(11)
 
 _WARNINGS = {
     "read": "Remembered results in %s cannot be read (%s): the work goes on and computes them again.",
@@ -56,7 +67,7 @@ class SQLiteStore:
         self._blobs = Blobs(folder / "blobs")
         self._large_value_bytes = large_value_bytes
         self._waiting: list[_Batch] = []
-        self._code_parts: dict[str, dict[str, str]] = {"": {}}
+        self._versions: dict[str, Version] = {}
         self._told: set[str] = set()
 
     def get_many(self, keys: Iterable[str]) -> dict[str, list[Entry]]:
@@ -74,11 +85,11 @@ class SQLiteStore:
         if entry.value is not None:
             return entry.value
         query = "SELECT blob, checksum FROM entries WHERE key = ? AND variant = ?"
-        which = (entry.key, entry.variant)
+        which = (entry.key, entry.version.variant)
         blob, checksum = self._read(lambda db: db.execute(query, which).fetchone(), None) or (None, None)
         data = None if blob is None else self._blobs.read(blob)
         if data is None or xxhash.xxh3_64_digest(data) != checksum:
-            self._drop(entry.key, entry.task, entry.variant, "its file is missing or damaged")
+            self._drop(entry.key, entry.version.variant, "its file is missing or damaged")
             return None
         return data
 
@@ -100,13 +111,13 @@ class SQLiteStore:
     def set_outputs(self, entry: Entry, outputs: Mapping[str, str]) -> None:
         """Note the fingerprints of the datasets saved from the entry's value."""
         query = "UPDATE entries SET outputs = ? WHERE key = ? AND variant = ?"
-        values = (_dump(outputs), entry.key, entry.variant)
+        values = (_dump(outputs), entry.key, entry.version.variant)
         self._write(lambda db: db.execute(query, values).rowcount, 0)
 
     def discard(self, entries: Sequence[Entry]) -> None:
         """Drop these entries, and no other version under their keys."""
         for entry in entries:
-            self._delete("key = ? AND variant = ?", (entry.key, entry.variant))
+            self._delete("key = ? AND variant = ?", (entry.key, entry.version.variant))
 
     def delete(
         self,
@@ -118,9 +129,9 @@ class SQLiteStore:
     ) -> int:
         """Delete the entries that meet every condition given (all of them when none is); how many they were."""
         conditions: dict[str, Any] = {
-            "key IN (SELECT value FROM json_each(?))": None if keys is None else _dump(list(keys)),
-            "task = ?": task,
-            "kind = ?": kind,
+            "key IN (SELECT value FROM json_each(?))": None if keys is None else _dump_keys(list(keys)),
+            "variant IN (SELECT variant FROM variants WHERE task = ?)": task,
+            "variant IN (SELECT variant FROM variants WHERE kind = ?)": kind,
             "expires_at <= ?": expired_before,
         }
         given = {condition: value for condition, value in conditions.items() if value is not None}
@@ -131,20 +142,12 @@ class SQLiteStore:
 
     def recent(self, task: str, limit: int) -> list[Entry]:
         """The newest entries of a task, without their values."""
-        columns = _COLUMNS.replace(" value,", " NULL,")
-        query = f"SELECT {columns} FROM entries WHERE task = ? ORDER BY id DESC LIMIT ?"  # noqa: S608  # ours
-        rows = self._read(lambda db: db.execute(query, (task, limit)).fetchall(), [])
-        return [
-            entry for row in rows if (entry := self._entry((*row[:6], row[6] or "", *row[7:]))) is not None
-        ]
+        rows = self._read(lambda db: db.execute(_RECENT, (task, limit)).fetchall(), _NO_ROWS)
+        return [entry for row in rows if (entry := self._entry(row, with_value=False)) is not None]
 
     def stats(self, now: float) -> StoreStats:
         """What the store holds; what expired before `now` (Unix seconds) is counted as expired."""
-        query = (
-            "SELECT task, kind, COUNT(*), SUM(size_bytes), COUNT(CASE WHEN expires_at <= ? THEN 1 END) "
-            "FROM entries GROUP BY task, kind ORDER BY task, kind"
-        )
-        rows = self._read(lambda db: db.execute(query, (now,)).fetchall(), [])
+        rows = self._read(lambda db: db.execute(_STATS, (now,)).fetchall(), _NO_ROWS)
         tasks = (
             TaskStats(task=task, kind=kind, entries=entries, size_bytes=size, expired=expired)
             for task, kind, entries, size, expired in rows
@@ -156,49 +159,57 @@ class SQLiteStore:
         self._database.close()
 
     def _rows(self, keys: list[str]) -> list[tuple[Any, ...]]:
-        if len(keys) == 1:
-            return self._read(lambda db: db.execute(_ONE, keys).fetchall(), [])
-        return self._read(lambda db: db.execute(_MANY, (_dump(keys),)).fetchall(), [])
+        """The rows under the keys, newest first."""
+        query, values = (_ONE, keys) if len(keys) == 1 else (_MANY, [_dump_keys(keys)])
+        rows = self._read(lambda db: db.execute(query, values).fetchall(), _NO_ROWS)
+        if len(rows) > 1:
+            # Not in SQL: its sorter would copy the values.
+            rows.sort(key=_row_number, reverse=True)
+        return rows
 
-    def _entry(self, row: tuple[Any, ...]) -> Entry | None:
-        """The entry in a row; None, and the row is dropped, when it is damaged or was written by something else."""
-        (key, variant, task, kind, codec, value, blob, size, checksum, created, expires, code, *texts) = row
+    def _entry(self, row: tuple[Any, ...], *, with_value: bool = True) -> Entry | None:
+        """The entry in a row; None, and the row is dropped, when it is damaged or of another make."""
+        key, variant, codec, value, size, created, expires, parts, outputs, blob, checksum, _ = row
         try:
-            if blob is None and xxhash.xxh3_64_digest(value) != checksum:
+            if with_value and blob is None and xxhash.xxh3_64_digest(value) != checksum:
                 raise ValueError("its value is not what was written")
-            parameters, parts, outputs = (orjson.loads(text) if text != "{}" else {} for text in texts)
-            return Entry(
-                key=key, variant=variant, task=task, kind=kind, codec=codec, value=value, size_bytes=size,
-                created_at=created, expires_at=expires, code=code, parameters_read=parameters,
-                key_parts=parts, code_parts=self._parts_of(code), outputs=outputs,
-            )  # fmt: skip
+            version = self._versions.get(variant) or self._read_version(variant)
+            saved = orjson.loads(outputs) if outputs != "{}" else {}
+            return Entry(key, version, codec, value, size, created, expires, orjson.loads(parts), saved)
         except (ValueError, TypeError) as error:
-            self._drop(key, task, variant, str(error))
+            self._drop(key, variant, str(error))
             return None
 
-    def _parts_of(self, code: str) -> dict[str, str]:
-        """Thousands of entries share one code, whose parts are read once."""
-        if (parts := self._code_parts.get(code)) is None:
-            query = "SELECT parts FROM codes WHERE digest = ?"
-            row = self._read(lambda db: db.execute(query, (code,)).fetchone(), None)
-            parts = self._code_parts[code] = orjson.loads(row[0]) if row else {}
-        return parts
+    def _read_version(self, variant: str) -> Version:
+        """Thousands of entries share a version, which is read once; its variant is a hash of it, so it stays true."""
+        query = "SELECT task, kind, code, parameters_read, code_parts FROM variants WHERE variant = ?"
+        row = self._read(lambda db: db.execute(query, (variant,)).fetchone(), None)
+        if row is None:
+            raise ValueError("what computed it is not known")
+        task, kind, code, parameters, parts = row
+        version = Version(task, kind, code, orjson.loads(parameters), orjson.loads(parts))
+        if version.variant != variant:
+            raise ValueError("what computed it is not what was written")
+        if len(self._versions) >= _VERSIONS_KEPT:
+            self._versions.clear()
+        self._versions[variant] = version
+        return version
 
     def _batch(self, entries: Sequence[Entry]) -> _Batch:
         batch = _Batch()
         for entry in entries:
-            value, blob = entry.value, None
+            value = entry.value
             if value is None:
                 raise ValueError(f"The entry {entry.key} of {entry.task!r} has no value to keep.")
-            checksum = xxhash.xxh3_64_digest(value)
+            checksum, blob = xxhash.xxh3_64_digest(value), None
             if len(value) > self._large_value_bytes:
                 ensure_private_dir(self.folder)
-                value, blob = None, self._blobs.write(value)
-            batch.codes[entry.code] = entry.code_parts
-            batch.rows[entry.key, entry.variant] = (
-                entry.key, entry.variant, entry.task, entry.kind, entry.codec, value, blob, entry.size_bytes,
-                checksum, entry.created_at, entry.expires_at, entry.code, _dump(entry.parameters_read),
-                _dump(entry.key_parts), _dump(entry.outputs),
+                blob = self._blobs.write(value)
+            variant = entry.version.variant
+            batch.versions[variant] = entry.version
+            batch.rows[entry.key, variant] = (
+                entry.key, variant, entry.codec, None if blob else value, entry.size_bytes, entry.created_at,
+                entry.expires_at, _dump(entry.key_parts), _dump(entry.outputs), blob, checksum,
             )  # fmt: skip
         return batch
 
@@ -209,7 +220,7 @@ class SQLiteStore:
         merged = _Batch()
         for batch in together:
             merged.rows.update(batch.rows)
-            merged.codes.update(batch.codes)
+            merged.versions.update(batch.versions)
         kept = False
         try:
             replaced = self._write(lambda db: _insert(db, merged), None)
@@ -226,8 +237,8 @@ class SQLiteStore:
         return len(rows)
 
     def _sweep(self) -> None:
-        """Hand space back: orphaned files, codes that no entry has, free pages."""
-        query = "DELETE FROM codes WHERE digest NOT IN (SELECT code FROM entries)"
+        """Hand space back: orphaned files, versions that no entry has, free pages."""
+        query = "DELETE FROM variants WHERE variant NOT IN (SELECT variant FROM entries)"
         self._write(lambda db: db.execute(query).rowcount, 0)
         used = self._read(
             lambda db: db.execute("SELECT blob FROM entries WHERE blob NOTNULL").fetchall(), None
@@ -239,8 +250,10 @@ class SQLiteStore:
         except StoreUnavailableError as error:
             _log.debug("The store keeps its free pages for now: %s", error)
 
-    def _drop(self, key: str, task: str, variant: str, reason: str) -> None:
-        _log.warning("A remembered result of task %r is damaged (%s): it is computed again.", task, reason)
+    def _drop(self, key: str, variant: str, reason: str) -> None:
+        known = self._versions.get(variant)
+        owner = f"task {known.task!r}" if known is not None else "an unknown task"
+        _log.warning("A remembered result of %s is damaged (%s): it is computed again.", owner, reason)
         self._delete("key = ? AND variant = ?", (key, variant))
 
     def _read(self, action: Callable[[sqlite3.Connection], T], default: T) -> T:
@@ -268,29 +281,41 @@ class _Batch:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], tuple[Any, ...]] = {}
-        self.codes: dict[str, Mapping[str, str]] = {}
+        self.versions: dict[str, Version] = {}
         self.done = False
         self.kept = False
 
 
 def _insert(connection: sqlite3.Connection, batch: _Batch) -> list[str]:
     """Write the rows in place of those they replace; the names of files that nothing needs any more."""
-    keys = _dump(list({key for key, _ in batch.rows}))
-    stale: list[tuple[int]] = []
-    blobs: list[str] = []
-    others: dict[str, int] = {}
-    for number, key, variant, blob in connection.execute(_PRESENT, (keys,)):
-        replaced = (key, variant) in batch.rows
-        others[key] = others.get(key, 0) + (not replaced)
-        if replaced or others[key] >= VARIANTS_PER_KEY:
-            stale.append((number,))
-            blobs.extend([blob] if blob is not None else [])
-    connection.executemany("DELETE FROM entries WHERE id = ?", stale)
+    present = connection.execute(_PRESENT, (_dump_keys(list({key for key, _ in batch.rows})),)).fetchall()
+    if present:
+        stale = _stale(present, batch)
+        connection.executemany("DELETE FROM entries WHERE id = ?", [(number,) for number, _ in stale])
     connection.executemany(_INSERT, batch.rows.values())
-    codes = [(digest, _dump(parts)) for digest, parts in batch.codes.items() if parts]
-    connection.executemany("INSERT OR IGNORE INTO codes VALUES (?, ?)", codes)
-    return blobs
+    versions = [
+        (variant, of.task, of.kind, of.code, _dump(of.parameters_read), _dump(of.code_parts))
+        for variant, of in batch.versions.items()
+    ]
+    connection.executemany("INSERT OR IGNORE INTO variants VALUES (?, ?, ?, ?, ?, ?)", versions)
+    return [blob for _, blob in stale if blob is not None] if present else []
 
 
-def _dump(value: object) -> str:
-    return orjson.dumps(dict(value) if isinstance(value, Mapping) else value).decode()
+def _stale(present: list[tuple[int, str, str, str | None]], batch: _Batch) -> list[tuple[int, str | None]]:
+    """Of the rows that are there: those that new ones replace, and the oldest of more than are kept."""
+    stale = []
+    versions = Counter(key for key, _ in batch.rows)
+    for number, key, variant, blob in sorted(present, reverse=True):
+        if (key, variant) in batch.rows or versions[key] >= VARIANTS_PER_KEY:
+            stale.append((number, blob))
+        else:
+            versions[key] += 1
+    return stale
+
+
+def _dump(mapping: Mapping[str, str]) -> str:
+    return orjson.dumps(dict(mapping)).decode() if mapping else "{}"
+
+
+def _dump_keys(keys: list[str]) -> str:
+    return orjson.dumps(keys).decode()

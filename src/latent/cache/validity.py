@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
+from typing import Literal
 
 from latent.cache.code import CodeFingerprint
-from latent.cache.entry import Entry
+from latent.cache.entry import Entry, Version
 
 ParameterReader = Callable[[str], str]
 """Today's fingerprint of a parameter by name."""
 
 
-def parameters_hold(entry: Entry, today: ParameterReader) -> bool:
-    """Whether every parameter that was read while the value was computed is as it was."""
-    return all(today(name) == then for name, then in entry.parameters_read.items())
+Verdict = Literal["current", "other code", "other parameters"]
 
 
-def code_holds(entry: Entry, code: CodeFingerprint | None) -> bool:
-    """Whether the code is as it was; without code, only entries that depend on none count."""
-    return entry.code == ("" if code is None else code.digest)
+def verdict_on(version: Version, code: CodeFingerprint | None, today: ParameterReader) -> Verdict:
+    """Whether code and parameters are what they were when entries of a version were computed."""
+    if any(today(name) != then for name, then in version.parameters_read.items()):
+        return "other parameters"
+    # Without code, only entries that depend on none are current.
+    return "current" if version.code == ("" if code is None else code.digest) else "other code"
 
 
 def reasons(entry: Entry, code: CodeFingerprint | None, today: ParameterReader, now: float) -> list[str]:
@@ -27,10 +29,9 @@ def reasons(entry: Entry, code: CodeFingerprint | None, today: ParameterReader, 
     found = []
     if entry.is_expired(now) and entry.expires_at is not None:
         found.append(f"It expired at {_moment(entry.expires_at)}.")
-    if not code_holds(entry, code):
-        found.extend(_changes("The code of", entry.code_parts, {} if code is None else code.parts))
-        if not found or found[-1].startswith("It expired"):
-            found.append("The code has changed.")
+    if entry.version.code != ("" if code is None else code.digest):
+        changes = _changes("The code of", entry.version.code_parts, {} if code is None else code.parts)
+        found.extend(changes or ["The code has changed."])
     for name, then in sorted(entry.parameters_read.items()):
         if today(name) != then:
             found.append(f"Parameter {name!r} has changed.")
