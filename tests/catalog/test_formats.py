@@ -196,13 +196,13 @@ def test_value_that_does_not_fit_its_format_is_refused_and_leaves_no_file(format
 
 
 def test_broken_json_line_names_file_line_and_column(make_catalog):
-    catalog = make_catalog("rows: data/rows.jsonl", {"data/rows.jsonl": '{"a": 1}\n\n{"a": 2,}\n'})
+    catalog = make_catalog("rows: data/rows.jsonl", {"data/rows.jsonl": "{\"a\": 1}\n\n{'a': 2}\n"})
     with pytest.raises(DatasetLoadError) as caught:
         catalog.load_data("rows")
     assert caught.value.line == 3
     assert str(caught.value) == (
         "Dataset 'rows' (latent.catalog.JSONLinesDataset, data/rows.jsonl) cannot be loaded: line 3: "
-        "expecting property name enclosed in double quotes at column 9 in '{\"a\": 2,}'"
+        "expecting property name enclosed in double quotes at column 2 in \"{'a': 2}\""
     )
     assert isinstance(caught.value.__cause__, Exception)
 

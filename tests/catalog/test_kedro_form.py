@@ -1,5 +1,6 @@
 """Kedro's own form: what works in a Kedro project's catalog works here, and means the same."""
 
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -33,6 +34,18 @@ class SuffixAdding(Doubled):
 
     def save(self, data: str) -> None:
         Path(f"{self._filepath}.extra").write_text(data)
+
+
+@pytest.fixture(autouse=True)
+def close_databases():
+    """Kedro keeps the connections of its SQL datasets for as long as the process lives."""
+    yield
+    if "kedro_datasets.pandas.sql_dataset" in sys.modules:
+        from kedro_datasets.pandas import SQLTableDataset
+
+        for engine in SQLTableDataset.engines.values():
+            engine.dispose()
+        SQLTableDataset.engines.clear()
 
 
 @pytest.mark.parametrize("prefix", ["", "kedro_datasets."])
