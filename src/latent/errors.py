@@ -34,10 +34,10 @@ from __future__ import annotations
 import pickle
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 
 class LatentError(Exception):
@@ -96,7 +96,9 @@ class DatasetNotFoundError(CatalogError, KeyError):
 
     def __str__(self) -> str:
         elsewhere = next((name for name in self.known if name.endswith(f".{self.name}")), None)
-        hint = did_you_mean(elsewhere or self.name, self.known, "`latent catalog list` shows what is defined.")
+        hint = did_you_mean(
+            elsewhere or self.name, self.known, "`latent catalog list` shows what is defined."
+        )
         return f"Dataset {self.name!r} is not in {self.file}: {hint}"
 
 
@@ -276,7 +278,7 @@ class TaskExecutionError(LatentError):
         Args:
             text: The original's text when it must be masked; its own text otherwise.
         """
-        kind = _failure_class(_root_class(original))
+        kind = _failure_class(cast("Hashable", _root_class(original)))
         error = _instance(kind, original)
         error.__dict__.update({k: v for k, v in original.__dict__.items() if not k.startswith("__")})
         for attribute in _BUILTIN_ATTRIBUTES:
@@ -306,19 +308,26 @@ class FailedRowsError(LatentError, ExceptionGroup):
         """One error for all failed rows; its text names each different cause once, with its first row."""
         causes: dict[str, list[Exception]] = {}
         for error in errors:
-            original = error.original_error if isinstance(error, TaskExecutionError) else error
-            causes.setdefault(f"{type(original).__name__}: {original}", []).append(error)
-        shown = [f"  {len(group)}x {cause}{_first_row(group[0])}" for cause, group in list(causes.items())[:5]]
+            causes.setdefault(_cause(error), []).append(error)
+        shown = [
+            f"  {len(group)}x {cause}{_first_row(group[0])}" for cause, group in list(causes.items())[:5]
+        ]
         if len(causes) > len(shown):
             shown.append(f"  ... and {len(causes) - len(shown)} other causes")
         return cls("\n".join([f"Task {task_name!r}: {len(errors)} of {rows} rows failed.", *shown]), errors)
 
-    def derive(self, excs: Sequence[Exception]) -> FailedRowsError:
+    def derive(self, excs: Sequence[Exception]) -> FailedRowsError:  # type: ignore[override]  # rows raise no others
         """A part of this group with the same text: what `except*` and `split` make."""
         return FailedRowsError(self.message, excs)
 
     def __str__(self) -> str:
         return self.message
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, TaskExecutionError):
+        return f"{type(error.original_error).__name__}: {error.original_text}"
+    return f"{type(error).__name__}: {error}"
 
 
 def _first_row(error: Exception) -> str:
@@ -346,9 +355,10 @@ def _root_class(error: BaseException) -> type[BaseException]:
 
 
 @lru_cache(maxsize=256)
-def _failure_class(original: type[BaseException]) -> type[TaskExecutionError]:
+def _failure_class(original: Hashable) -> type[TaskExecutionError]:
+    bases = (TaskExecutionError, cast("type[BaseException]", original))
     try:
-        return type("TaskExecutionError", (TaskExecutionError, original), {"__module__": __name__})
+        return type("TaskExecutionError", bases, {"__module__": __name__})
     except TypeError:  # a final class, or one whose memory layout cannot be combined
         return TaskExecutionError
 
@@ -358,7 +368,7 @@ def _instance(kind: type[TaskExecutionError], original: BaseException) -> TaskEx
     try:
         error = kind.__new__(kind, *original.args)
         builtin = next(base for base in type(original).__mro__ if base.__module__ == "builtins")
-        builtin.__init__(error, *original.args)
+        builtin.__init__(error, *original.args)  # type: ignore[misc]  # it is one of the error's own bases
     except TypeError:  # a class that wants other arguments than it keeps in `args`
         error = BaseException.__new__(kind, *original.args)
     return error

@@ -1,8 +1,8 @@
 """
 What flows and tasks exist, and how data runs between them.
 
-Decorators enter their functions here when a flow file is imported; a flow's tasks are those that its function can
-reach, in the order in which they were defined, and those that were seen to run in it.
+Decorators enter their functions here when a flow file is imported; a flow's tasks are those that its function
+can reach, in the order in which they were defined, and those that were seen to run in it.
 """
 
 from __future__ import annotations
@@ -214,7 +214,9 @@ def _reachable(fn: Callable[..., Any] | None) -> Iterator[RegisteredTask | Regis
 
 
 def _named_values(fn: Callable[..., Any]) -> Iterator[Any]:
-    """The values of the global and captured names that a function's code mentions, in the order of mention."""
+    """
+    The values of the global and captured names that a function's code mentions, in the order of mention.
+    """
     fn = inspect.unwrap(fn)
     code = getattr(fn, "__code__", None)
     if code is None:
@@ -255,7 +257,9 @@ def _file(fn: Callable[..., Any]) -> str:
 
 
 def _is_same_place(one: Callable[..., Any], other: Callable[..., Any]) -> bool:
-    return _file(one) == _file(other) and getattr(one, "__qualname__", "") == getattr(other, "__qualname__", "")
+    return _file(one) == _file(other) and getattr(one, "__qualname__", "") == getattr(
+        other, "__qualname__", ""
+    )
 
 
 def _place(fn: Callable[..., Any]) -> str:

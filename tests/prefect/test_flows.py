@@ -8,7 +8,13 @@ import pandas as pd
 import pytest
 from pydantic import BaseModel
 
-from latent.errors import DatasetNotFoundError, FailedRowsError, NotInRunError, OutputMismatchError, RegistryError
+from latent.errors import (
+    DatasetNotFoundError,
+    FailedRowsError,
+    NotInRunError,
+    OutputMismatchError,
+    RegistryError,
+)
 from latent.prefect import flow, params, task
 from latent.prefect.api import memory_api
 
@@ -344,7 +350,14 @@ def test_params_outside_of_a_run_say_what_to_do(make):
 def test_two_runs_in_threads_keep_their_parameters_apart(make):
     from concurrent.futures import ThreadPoolExecutor
 
-    make({"flows/one/parameters.yaml": "n: 1\n", "flows/one/flow.py": "", "flows/two/parameters.yaml": "n: 2\n", "flows/two/flow.py": ""})
+    make(
+        {
+            "flows/one/parameters.yaml": "n: 1\n",
+            "flows/one/flow.py": "",
+            "flows/two/parameters.yaml": "n: 2\n",
+            "flows/two/flow.py": "",
+        }
+    )
 
     @flow("one")
     def one():

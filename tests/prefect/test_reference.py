@@ -363,7 +363,12 @@ def test_cross_flow_parameters(make):
 
 
 def test_get_config(make):
-    make({"flows/my_flow/parameters.yaml": "batch_size: 8\n", "flows/my_flow/catalog.yaml": "raw: data/raw.csv\n"})
+    make(
+        {
+            "flows/my_flow/parameters.yaml": "batch_size: 8\n",
+            "flows/my_flow/catalog.yaml": "raw: data/raw.csv\n",
+        }
+    )
 
     @flow("my_flow")
     def my_flow():
@@ -544,7 +549,10 @@ def test_subflows(make):
 
 def test_file_based_caching(make):
     workspace = make(
-        {"flows/main/catalog.yaml": "raw_data: data/raw.json\nprocessed_data: data/p.json\n", "data/raw.json": "[1, 2]"}
+        {
+            "flows/main/catalog.yaml": "raw_data: data/raw.json\nprocessed_data: data/p.json\n",
+            "data/raw.json": "[1, 2]",
+        }
     )
     calls = []
 

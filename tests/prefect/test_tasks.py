@@ -8,11 +8,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from latent.prefect.cache_policies import INPUTS, NO_CACHE
 from prefect.exceptions import MappingLengthMismatch, MappingMissingIterable
 
 from latent.errors import FailedRowsError, RegistryError, TaskExecutionError
 from latent.prefect import flow, logger, params, task, unmapped
-from latent.prefect.cache_policies import INPUTS, NO_CACHE
 from latent.prefect.futures import as_completed, wait
 from latent.prefect.tasks import task_input_hash
 
@@ -298,7 +298,7 @@ def test_futures_pass_between_tasks_and_prefects_helpers(make):
     def main():
         first = one.submit()
         second = add.submit(first, y=first)
-        done, not_done = wait([first, second])
+        _, not_done = wait([first, second])
         assert not not_done
         assert {f.result() for f in as_completed([first, second])} == {1, 2}
         return add(second, 10)

@@ -1,9 +1,9 @@
 """
 Flows and tasks: what a user's `flow.py` imports.
 
-Whatever else Prefect offers is here as well (`from latent.prefect import tags, unmapped, get_run_logger`, and its
-submodules, `from latent.prefect.artifacts import create_markdown_artifact`), so that a Prefect script becomes a latent
-one by changing its imports.
+Whatever else Prefect offers is here as well (`from latent.prefect import tags, unmapped, get_run_logger`, and
+its submodules, `from latent.prefect.artifacts import create_markdown_artifact`), so that a Prefect script
+becomes a latent one by changing its imports.
 """
 
 from __future__ import annotations

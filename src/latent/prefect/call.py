@@ -1,8 +1,9 @@
 """
 One call of a task: recalled when it is remembered, else attempted, remembered, saved and accounted for.
 
-`recall` runs before Prefect hears of the call, so that a hit makes no task run. `Attempt` is what Prefect runs, once
-per attempt: in the same thread, on a thread of its task runner, or in another process, which gets the call by pickle.
+`recall` runs before Prefect hears of the call, so that a hit makes no task run. `Attempt` is what Prefect
+runs, once per attempt: in the same thread, on a thread of its task runner, or in another process, which gets
+the call by pickle.
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ NO_VALUE: Any = type("NoValue", (), {"__repr__": lambda self: "NO_VALUE"})()
 """Stands for a result that is not there: a remembered None is a value."""
 
 _ATTEMPTS = "__latent_attempts__"
-"""Where an exception carries the number of its attempt: it may come back from another process without the call."""
+"""
+Where an exception carries the number of its attempt: it may come back from another process without the call.
+"""
 
 
 class Call:
@@ -54,17 +57,21 @@ class Call:
         self.recorded = False
         self._failure: TaskExecutionError | None = None
 
-    # -- before Prefect ------------------------------------------------------------------------------------------
+    # -- before Prefect ----------------------------------------------------------------------------------
 
     def recall(self) -> Any:
-        """The remembered result, `output` saved again where it is gone; `NO_VALUE` when the task has to run."""
+        """
+        The remembered result, `output` saved again where it is gone; `NO_VALUE` when the task has to run.
+        """
         if not self.find_key() or self.key is None:
             return NO_VALUE
         hit = self.run.memory.recall(self.key.key, code=self.code, parameter=self.run.parameter_fingerprint)
         return NO_VALUE if hit is None else self.accept(hit)
 
     def find_key(self) -> bool:
-        """Whether there is a key to look under: the task is remembered, and its arguments have fingerprints."""
+        """
+        Whether there is a key to look under: the task is remembered, and its arguments have fingerprints.
+        """
         if not self.task.remembers:
             return False
         self.key = call_key(self.task, self.run, self.arguments)
@@ -72,7 +79,9 @@ class Call:
 
     @cached_property
     def code(self) -> CodeFingerprint | None:
-        """The fingerprint of the task's code when it was called; None when the user's own key decides alone."""
+        """
+        The fingerprint of the task's code when it was called; None when the user's own key decides alone.
+        """
         from latent.cache import code_fingerprint
 
         if self.key is None or self.key.users_own:
@@ -96,7 +105,7 @@ class Call:
         """The arguments as Prefect sees them."""
         return carry(self.arguments)
 
-    # -- one attempt, inside Prefect's run -----------------------------------------------------------------------
+    # -- one attempt, inside Prefect's run ---------------------------------------------------------------
 
     @contextmanager
     def attempting(self, given: Mapping[str, Any]) -> Iterator[Attempt]:
@@ -131,10 +140,13 @@ class Call:
         with entered(self.run):
             yield
 
-    # -- afterwards ----------------------------------------------------------------------------------------------
+    # -- afterwards --------------------------------------------------------------------------------------
 
     def failure(self, error: BaseException) -> TaskExecutionError:
-        """The error that the caller sees, with everything known about the call; the same one however often asked."""
+        """
+        The error that the caller sees, with everything known about the call; the same one however often
+        asked.
+        """
         if self._failure is not None:
             return self._failure
         attempts = error.__dict__.pop(_ATTEMPTS, self.attempts)
@@ -247,11 +259,11 @@ class Attempt:
         call = self.call
         loaded = {
             name: call.run.catalog.load_data(dataset)
-            for name, dataset in call.task.fills.items()
+            for name, dataset in call.task.binder.fills.items()
             if name not in call.arguments
         }
         self._rows_in = count_rows(*loaded.values(), *call.arguments.values())
-        return call.task.positional(call.arguments | loaded)
+        return call.task.binder.positional(call.arguments | loaded)
 
     def keep(self, value: Any) -> Any:
         """Remember, save and account for what the function returned; the value once all of that is done."""
@@ -315,12 +327,14 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
             attempt.recall(await call.run.memory.claim_async(key))
         if not attempt.is_recalled:
             args, kwargs = attempt.arguments()
-            attempt.value = attempt.keep(await cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs)))
+            attempt.value = attempt.keep(
+                await cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs))
+            )
     return attempt.value
 
 
 def _is_state(value: Any) -> bool:
     """Whether a task decided its own Prefect state by returning one."""
-    from prefect.states import State
+    from prefect.client.schemas.objects import State
 
     return isinstance(value, State)

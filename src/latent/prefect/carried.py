@@ -1,8 +1,9 @@
 """
 Large arguments travel past Prefect, not through it.
 
-Prefect walks through every argument to look for futures, and sends a flow's arguments to its API: an 8 MB frame costs
-seconds there, and a server refuses more than 512 kB. A `Carried` is opaque to both; its text is a fingerprint.
+Prefect walks through every argument to look for futures, and sends a flow's arguments to its API: an 8 MB
+frame costs seconds there, and a server refuses more than 512 kB. A `Carried` is opaque to both; its text is a
+fingerprint.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """
 `@checkpoint`: inside a long task, each call of a function remembered on disk, in development.
 
-A task that dies at item 7,500 of 10,000 finds the first 7,500 when it is retried or started again. The memory of
-whole tasks does not help there: the task never finished.
+A task that dies at item 7,500 of 10,000 finds the first 7,500 when it is retried or started again. The memory
+of whole tasks does not help there: the task never finished.
 """
 
 from __future__ import annotations
@@ -34,11 +34,12 @@ def checkpoint(fn: Callable[P, R], /) -> Callable[P, R]: ...
 def checkpoint(*, name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def checkpoint(fn: Any = None, /, *, name: str | None = None) -> Any:
     """
-    Remember each distinct call of a function on disk, and return it at once after a crash, a retry or a restart.
+    Remember each distinct call of a function on disk, and return it at once after a crash, a retry or a
+    restart.
 
-    Only in development (`environment = "dev"`); in production the function runs each time. A call is told apart by
-    its arguments, by the function's code with the values that it captures, and by the parameters that it reads.
-    Works for plain and async functions, from threads and from several processes.
+    Only in development (`environment = "dev"`); in production the function runs each time. A call is told
+    apart by its arguments, by the function's code with the values that it captures, and by the parameters
+    that it reads. Works for plain and async functions, from threads and from several processes.
 
     Args:
         name: Tells functions of one name in one task apart; the function's qualified name by default.
@@ -57,7 +58,7 @@ def clear_checkpoints() -> int:
 
 def _checkpointed(fn: Callable[..., Any], name: str | None) -> Callable[..., Any]:
     signature = signature_of(fn)
-    label = name or getattr(fn, "__qualname__", type(fn).__name__)
+    label = str(name or getattr(fn, "__qualname__", type(fn).__name__))
 
     def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Remembered | None:
         run = current_run() or surroundings(None)
@@ -108,19 +109,21 @@ class _Remembered:
             record_read(hit.entry.parameters_read)
 
     @classmethod
-    def of(cls, run: Run, fn: Callable[..., Any], label: str, arguments: dict[str, Any]) -> _Remembered | None:
+    def of(
+        cls, run: Run, fn: Callable[..., Any], label: str, arguments: dict[str, Any]
+    ) -> _Remembered | None:
         """The call's place in the memory; None, said once, when an argument has no fingerprint."""
         scope = current_scope()
         task_name = scope.task_name if scope else ""
         code = code_fingerprint(fn, run.workspace.root)
         try:
-            # The code is part of the key, not only of the entry: functions of one name that are defined again and
-            # again with other captured values stand side by side.
+            # The code is part of the key, not only of the entry: functions of one name that are defined again
+            # and again with other captured values stand side by side.
             key = row_key(f"checkpoint:{task_name}:{label}:{code.digest}", arguments)
         except UnhashableError as error:
             warn_once(
                 f"checkpoint:{label}",
-                f"Calls of checkpoint {label!r} are not remembered, since an argument has no fingerprint: {error}",
+                f"Calls of checkpoint {label!r} are not remembered: {error}",
             )
             return None
         return cls(run, task_name, label, key, code)
@@ -139,5 +142,7 @@ class _Remembered:
                 expires_in=None,
             )
         except UnstorableError as error:
-            warn_once(f"checkpoint:{self.label}", f"Calls of checkpoint {self.label!r} are not remembered: {error}")
+            warn_once(
+                f"checkpoint:{self.label}", f"Calls of checkpoint {self.label!r} are not remembered: {error}"
+            )
         return value

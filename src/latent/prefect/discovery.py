@@ -100,42 +100,53 @@ def find_flow(workspace: Workspace, name: str) -> FoundFlow:
 def _flows_in(workspace: Workspace, name: str, folder: Path) -> list[FoundFlow]:
     file = folder / "flow.py"
     module = _import(workspace, name, file)
-    import prefect
+    from latent.prefect.flows import Flow
 
     flows = [
         FoundFlow(value.name, file, value)
-        for value in dict.fromkeys(v for v in vars(module).values() if isinstance(v, prefect.Flow))
+        for value in dict.fromkeys(v for v in vars(module).values() if isinstance(v, Flow))
         if _defined_in(value, file)
     ]
     names = [found.name for found in flows]
     if repeated := {n for n in names if names.count(n) > 1}:
-        raise RegistryError(f"{_shown(file, workspace)} defines flow {sorted(repeated)[0]!r} twice. Rename one of them.")
+        raise RegistryError(
+            f"{_shown(file, workspace)} defines flow {sorted(repeated)[0]!r} twice. Rename one of them."
+        )
     _entry_name(dict.fromkeys(names), name, file=_shown(file, workspace))
     return flows
 
 
 def _entry_name(flows: dict[str, Any], folder: str, *, file: str = "") -> str:
-    """The flow named like its folder; `-` and `_` count as the same, since Prefect writes names with dashes."""
+    """
+    The flow named like its folder; `-` and `_` count as the same, since Prefect writes names with dashes.
+    """
     for name in flows:
         if name.replace("-", "_") == folder.replace("-", "_"):
             return name
     defined = ", ".join(map(repr, flows)) or "none"
     raise FlowImportError(
-        file, None, f"it defines no flow {folder!r} (flows here: {defined}). Name one @flow({folder!r}), like its folder."
+        file,
+        None,
+        f"it defines no flow {folder!r} (flows here: {defined}). Name one @flow({folder!r}).",
     )
 
 
 def _import(workspace: Workspace, name: str, file: Path) -> ModuleType:
-    """Import a flow file as `flows.<name>.flow`, so that it can import its neighbours, and worker processes can find it."""
+    """
+    Import a flow file as `flows.<name>.flow`, so that it can import its neighbours, and worker processes can
+    find it.
+    """
     root = str(workspace.root)
-    if root not in sys.path:
-        sys.path.insert(0, root)
+    if sys.path[:1] != [root]:
+        sys.path[:] = [root, *(place for place in sys.path if place != root)]
     _forget_other_workspaces(workspace)
     try:
         return importlib.import_module(f"flows.{name}.flow")
     except SyntaxError as error:
         where = Path(error.filename) if error.filename else file
-        raise FlowImportError(_shown(where, workspace), error.lineno, f"{type(error).__name__}: {error.msg}") from error
+        raise FlowImportError(
+            _shown(where, workspace), error.lineno, f"{type(error).__name__}: {error.msg}"
+        ) from error
     except RegistryError as error:
         raise FlowImportError(_shown(file, workspace), _line_in(error, workspace), str(error)) from error
     except (Exception, SystemExit) as error:
@@ -145,12 +156,11 @@ def _import(workspace: Workspace, name: str, file: Path) -> ModuleType:
 
 def _forget_other_workspaces(workspace: Workspace) -> None:
     """Modules of another workspace's `flows/` must not answer for this one's."""
-    package = sys.modules.get("flows")
-    if package is None:
-        return
-    places = [Path(place).resolve() for place in getattr(package, "__path__", [])]
-    if workspace.flows_dir.resolve() not in places:
-        for name in [name for name in sys.modules if name == "flows" or name.startswith("flows.")]:
+    loaded = [name for name in sys.modules if name == "flows" or name.startswith("flows.")]
+    files = [getattr(sys.modules[name], "__file__", None) for name in loaded]
+    # The package itself has no file, and one path for all workspaces on `sys.path`.
+    if not all(Path(file).resolve().is_relative_to(workspace.flows_dir.resolve()) for file in files if file):
+        for name in loaded:
             del sys.modules[name]
     importlib.invalidate_caches()
 

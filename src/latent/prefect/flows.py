@@ -9,24 +9,26 @@ import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
-import prefect
 from prefect.context import FlowRunContext
 
+import prefect
 from latent.prefect.api import prefect_api
 from latent.prefect.carried import Carried, carry, is_large, unpack
 from latent.prefect.futures import resolved
-from latent.prefect.inputs import dataset_names, match_inputs, signature_of, without
+from latent.prefect.inputs import Binder, dataset_names, without
 from latent.prefect.logs import run_log
 from latent.prefect.outcomes import Outcomes
 from latent.prefect.outputs import count_rows, save_outputs, split_outputs
-from latent.prefect.run import Run, configuration, current_run, entered, workspace_for
+from latent.prefect.run import Run, configuration, current_run, entered, file_of, workspace_for
 from latent.registry import TaskRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from prefect.client.schemas.objects import State
     from pydantic import BaseModel
 
     from latent.config import Workspace
@@ -47,13 +49,13 @@ class Launch:
 launch: ContextVar[Launch | None] = ContextVar("latent_launch", default=None)
 """What the next flow that starts is told by its launcher."""
 
-_replaced: ContextVar[Mapping[str, Any]] = ContextVar("latent_replaced", default={})  # noqa: B039  # never changed
+_replaced: ContextVar[Mapping[str, Any]] = ContextVar("latent_replaced", default=MappingProxyType({}))
 """Values that a call passed in the place of datasets, on their way past Prefect."""
 
 _FLOW_OWN = ("input", "output", "config_schema")
 
 
-class Flow(prefect.Flow, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's parameters are given through P and R
+class Flow(prefect.Flow[P, R]):
     """
     A Prefect flow with a workspace; `latent.prefect.flow` makes it.
 
@@ -74,8 +76,7 @@ class Flow(prefect.Flow, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
         self.own = {"input": input, "output": output, "config_schema": config_schema}
         self.inputs, self.outputs = dataset_names(input), dataset_names(output)
         self.config_schema = config_schema
-        self.signature = signature_of(fn)
-        self.fills = match_inputs(f"Flow {name or fn.__name__!r}", self.signature, self.inputs)
+        self.binder = Binder.of(f"Flow {name or fn.__name__!r}", fn, self.inputs)
         super().__init__(_body(self, fn), name=name, **prefect_options)
 
     @property
@@ -83,7 +84,7 @@ class Flow(prefect.Flow, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
         """How messages name this flow."""
         return f"Flow {self.name!r}"
 
-    def with_options(self, **changes: Any) -> Flow[P, R]:  # type: ignore[override]  # ours are accepted as well
+    def with_options(self, **changes: Any) -> Flow[P, R]:
         """A copy with other options, ours or Prefect's."""
         own = self.own | {name: changes.pop(name) for name in _FLOW_OWN if name in changes}
         # Prefect knows which of its options carry over; the function it copies is the one that runs a flow.
@@ -92,9 +93,15 @@ class Flow(prefect.Flow, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
         body = copied.fn
         copied.__dict__.update({name: value for name, value in plain.__dict__.items() if name not in _KEPT})
         copied.fn = body
-        return cast("Flow[P, R]", copied)
+        return copied
 
-    def __call__(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """
         Run the flow and return its value, futures resolved.
 
@@ -104,8 +111,9 @@ class Flow(prefect.Flow, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
             ConfigValidationError: `config_schema` refuses the parameters (a `ValueError`).
             TaskExecutionError: A task failed; also an instance of what it raised.
         """
+        prefects = {name: kwargs.pop(name) for name in ("return_state", "wait_for") if name in kwargs}
         parameters, replaced = self._split(args, kwargs)
-        call = functools.partial(super().__call__, return_state=return_state, wait_for=wait_for, **parameters)
+        call = functools.partial(super().__call__, **prefects, **parameters)
         if self.isgenerator:
             return call()
         if self.isasync:
@@ -117,14 +125,16 @@ class Flow(prefect.Flow, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
         with prefect_api(), _setting(_replaced, replaced):
             return await call()
 
-    def _split(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _split(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Prefect's parameters, large ones carried, and the values that replace datasets."""
         owner = getattr(self.fn, "__prefect_self__", getattr(self.fn, "__prefect_cls__", None))
-        bound = self.signature.bind_partial(*(args if owner is None else (owner, *args)), **kwargs)
-        replaced = {name: value for name, value in bound.arguments.items() if name in self.fills}
+        bound = self.binder.signature.bind_partial(*(args if owner is None else (owner, *args)), **kwargs)
+        replaced = {name: value for name, value in bound.arguments.items() if name in self.binder.fills}
         # Prefect puts a method's owner in front by itself.
-        given = {n: v for n, v in bound.arguments.items() if n not in self.fills and v is not owner}
-        return carry(_keyworded(self.signature, given)), replaced
+        given = {n: v for n, v in bound.arguments.items() if n not in self.binder.fills and v is not owner}
+        return carry(_keyworded(self.binder.signature, given)), replaced
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Prefect's validation against the annotations, with large values in their places."""
@@ -137,14 +147,18 @@ class Flow(prefect.Flow, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """What the API is told: of a large value, its fingerprint."""
         plain = {name: repr(v) if isinstance(v, Carried) else v for name, v in parameters.items()}
-        return cast("dict[str, Any]", super().serialize_parameters(plain))
+        return super().serialize_parameters(plain)
 
 
-_KEPT = ("fn", "bare", "own", "inputs", "outputs", "config_schema", "signature", "fills")
+_KEPT = ("fn", "bare", "own", "inputs", "outputs", "config_schema", "binder")
+"""What a copy with other options has of its own."""
 
 
 def _body(owner: Flow[..., Any], fn: Callable[..., Any]) -> Callable[..., Any]:
-    """What Prefect runs in the function's place: with the flow's run around it, and without the catalog's parameters."""
+    """
+    What Prefect runs in the function's place: with the flow's run around it, and without the catalog's
+    parameters.
+    """
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         return fn
     if inspect.iscoroutinefunction(fn):
@@ -166,7 +180,8 @@ def _body(owner: Flow[..., Any], fn: Callable[..., Any]) -> Callable[..., Any]:
                 positional, named = running.arguments(args, kwargs)
                 return running.keep(fn(*positional, **named))
 
-    body.__signature__ = without(owner.signature, owner.fills)  # type: ignore[attr-defined]  # read by `inspect`
+    needed = without(owner.binder.signature, owner.binder.fills)
+    body.__signature__ = needed  # type: ignore[attr-defined]  # read by `inspect`
     return body
 
 
@@ -186,18 +201,18 @@ class _Running:
     def __init__(self, flow: Flow[..., Any], run: Run) -> None:
         self.flow, self.run = flow, run
 
-    def arguments(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def arguments(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The function's arguments: Prefect's parameters, and datasets loaded or replaced."""
-        flow, run = self.flow, self.run
+        flow = self.flow
         given = inspect.signature(flow.fn).bind(*args, **kwargs).arguments
         replaced = _replaced.get()
         data = {
             name: resolved(replaced[name]) if name in replaced else self._load(dataset)
-            for name, dataset in flow.fills.items()
+            for name, dataset in flow.binder.fills.items()
         }
-        bound = inspect.BoundArguments(flow.signature, cast("Any", unpack(given) | data))
-        run.flow_run = FlowRunContext.get().flow_run if FlowRunContext.get() else None  # type: ignore[union-attr]  # asked before
-        return bound.args, bound.kwargs
+        return flow.binder.positional(unpack(given) | data)
 
     def _load(self, dataset: str) -> Any:
         run = self.run
@@ -233,7 +248,7 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
     context = FlowRunContext.get()
     assert context is not None and context.flow_run is not None
     parent = current_run()
-    workspace = parent.workspace if parent else workspace_for(_file_of(flow.bare))
+    workspace = parent.workspace if parent else workspace_for(file_of(flow.bare))
     launched = launch.get()
     parameters, catalog = configuration(
         workspace,
@@ -300,18 +315,21 @@ def _keyworded(signature: inspect.Signature, given: Mapping[str, Any]) -> dict[s
     return keywords
 
 
-def _file_of(fn: Callable[..., Any]) -> str | None:
-    code = getattr(inspect.unwrap(fn), "__code__", None)
-    return code.co_filename if code else None
-
-
 @overload
 def flow(name: Callable[P, R], /) -> Flow[P, R]: ...
 @overload
 def flow(
     name: str | None = None,
     *,
-    input: str | Sequence[str] | None = None,
+    input: str | Sequence[str],
+    output: str | Sequence[str] | None = None,
+    config_schema: type[BaseModel] | None = None,
+    **prefect_options: Any,
+) -> Callable[[Callable[..., R]], Flow[..., R]]: ...
+@overload
+def flow(
+    name: str | None = None,
+    *,
     output: str | Sequence[str] | None = None,
     config_schema: type[BaseModel] | None = None,
     **prefect_options: Any,
@@ -322,10 +340,11 @@ def flow(name: Any = None, **options: Any) -> Any:
 
     Args:
         name: The flow's name, which is its folder's name under `flows/`; the function's when omitted.
-        input: Datasets that fill parameters: by name where names match, the others in order. `other_flow.dataset`
+        input: Datasets that fill parameters: by name where names match, the others in order.
+        `other_flow.dataset`
             names another flow's.
-        output: Datasets that the returned value is saved to: one value, a tuple in order, or a mapping by name.
-        config_schema: Pydantic model that the parameters are validated against when the flow starts.
+        output: Datasets that the returned value is saved to: one value, a tuple in order, or a mapping by
+        name. config_schema: Pydantic model that the parameters are validated against when the flow starts.
         prefect_options: Whatever `prefect.flow` takes.
 
     Raises:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import uuid4
 
 import prefect.futures
+from prefect._internal.result_records import ResultRecord
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture, PrefectTaskRunFuture
-from prefect.results import ResultRecord
-from prefect.states import Completed, State
+from prefect.states import Completed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,9 @@ R = TypeVar("R")
 class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
     """The eventual result of one call: of a task run, or remembered and there at once."""
 
-    def __init__(self, call: Call, inner: PrefectFuture[R] | None, final_state: State[R] | None = None) -> None:
+    def __init__(
+        self, call: Call, inner: PrefectFuture[R] | None, final_state: State[R] | None = None
+    ) -> None:
         super().__init__(inner.task_run_id if inner is not None else uuid4())
         self.call = call
         self.looked_at = False
@@ -67,7 +70,7 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
         """
         self.looked_at = True
         if self._inner is None:
-            return self._final_state.data.result  # type: ignore[union-attr]  # a remembered result has its state
+            return cast("R", result_in(self._state()))
         if not raise_on_failure:
             return self._inner.result(timeout, raise_on_failure=False)
         self._inner.wait(timeout)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
+from dataclasses import dataclass
 from inspect import Parameter, Signature
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from latent.errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from typing import Any
 
+_VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
@@ -58,6 +60,63 @@ def match_inputs(owner: str, signature: Signature, datasets: Sequence[str]) -> d
     return by_name | dict(zip(free, others, strict=False))
 
 
+@dataclass(frozen=True)
+class Binder:
+    """How calls of one function become arguments by name, and the other way round."""
+
+    label: str
+    """How messages name the function."""
+    signature: Signature
+    fills: Mapping[str, str]
+    """The dataset that fills a parameter, by the parameter's name."""
+
+    @classmethod
+    def of(cls, label: str, fn: Callable[..., Any], datasets: Sequence[str]) -> Binder:
+        """The binder of `fn`, whose parameters `datasets` fill."""
+        signature = signature_of(fn)
+        return cls(label, signature, match_inputs(label, signature, datasets))
+
+    def bind(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, defaults: bool = True
+    ) -> dict[str, Any]:
+        """
+        The arguments by parameter name; those that the catalog fills may be missing.
+
+        Raises:
+            TypeError: The call does not fit the function.
+        """
+        try:
+            bound = self.signature.bind_partial(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.label}: {error}") from None
+        arguments = dict(bound.arguments)
+        absent = [
+            p
+            for name, p in self.signature.parameters.items()
+            if name not in arguments and name not in self.fills
+        ]
+        if missing := [p.name for p in absent if p.default is Parameter.empty and p.kind not in _VARIADIC]:
+            raise TypeError(self._missing(missing, arguments))
+        if defaults:
+            arguments |= {p.name: p.default for p in absent if p.default is not Parameter.empty}
+        return arguments
+
+    def positional(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments by name in the form in which the function takes them."""
+        in_order = {name: arguments[name] for name in self.signature.parameters if name in arguments}
+        bound = inspect.BoundArguments(self.signature, OrderedDict(in_order))
+        return bound.args, bound.kwargs
+
+    def _missing(self, names: list[str], given: Mapping[str, Any]) -> str:
+        text = f"{self.label} is missing {', '.join(map(repr, names))}."
+        if displaced := [name for name in self.fills if name in given]:
+            text += (
+                f" The value for {displaced[0]!r} replaced its dataset {self.fills[displaced[0]]!r}: "
+                "pass the other arguments by keyword to have it loaded."
+            )
+        return text
+
+
 def without(signature: Signature, names: Mapping[str, str]) -> Signature:
     """The signature that callers and deployments need: without the parameters that the catalog fills."""
     kept = [p for p in signature.parameters.values() if p.name not in names]
@@ -65,9 +124,13 @@ def without(signature: Signature, names: Mapping[str, str]) -> Signature:
 
 
 def keyword_only(signature: Signature) -> Signature:
-    """The same parameters, all passed by name and none of them variadic: the form in which Prefect calls a task."""
+    """
+    The same parameters, all passed by name and none of them variadic: the form in which Prefect calls a task.
+    """
     return signature.replace(
-        parameters=[Parameter(p.name, Parameter.KEYWORD_ONLY, default=None) for p in signature.parameters.values()]
+        parameters=[
+            Parameter(p.name, Parameter.KEYWORD_ONLY, default=None) for p in signature.parameters.values()
+        ]
     )
 
 

@@ -42,7 +42,7 @@ def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> Ca
             parts = argument_hashes(arguments)
             return CallKey(key_of_parts(task.name, parts), parts)
         datasets = _dataset_fingerprints(task, run, arguments)
-        others = {name: value for name, value in arguments.items() if name not in task.fills}
+        others = {name: value for name, value in arguments.items() if name not in task.binder.fills}
         key = file_key(list(datasets.values()), task.key_signature, others)
         return CallKey(key, datasets | argument_hashes(others))
     except UnhashableError as error:
@@ -58,9 +58,11 @@ def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> Ca
 
 def _dataset_fingerprints(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> dict[str, str]:
     """By dataset name; a value that the call passed in a dataset's place stands with its own hash."""
-    replaced = {dataset: name for name, dataset in task.fills.items() if name in arguments}
+    replaced = {dataset: name for name, dataset in task.binder.fills.items() if name in arguments}
     return {
-        dataset: stable_hash(arguments[replaced[dataset]]) if dataset in replaced else run.catalog.fingerprint(dataset)
+        dataset: stable_hash(arguments[replaced[dataset]])
+        if dataset in replaced
+        else run.catalog.fingerprint(dataset)
         for dataset in task.inputs
     }
 
@@ -69,8 +71,8 @@ def _users_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> 
     """
     The key from Prefect's own `cache_key_fn` or `cache_policy`.
 
-    Both expect the context of a task run, which a hit never makes: they get one that names the task, the flow run
-    and the arguments.
+    Both expect the context of a task run, which a hit never makes: they get one that names the task, the flow
+    run and the arguments.
     """
     from prefect.client.schemas.objects import TaskRun
     from prefect.context import FlowRunContext, TaskRunContext

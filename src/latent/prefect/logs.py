@@ -1,8 +1,8 @@
 """
 `logger`: one object that logs to wherever this code runs.
 
-In a run its lines are Prefect's (terminal, UI, API) and stand in `.latent/logs/<run id>.log`; outside of runs, in
-plain functions and unit tests, they go to the standard library's logger "latent".
+In a run its lines are Prefect's (terminal, UI, API) and stand in `.latent/logs/<run id>.log`; outside of
+runs, in plain functions and unit tests, they go to the standard library's logger "latent".
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def warn_once(topic: str, message: str) -> None:
 
 @contextmanager
 def run_log(run: Run) -> Iterator[None]:
-    """While the block runs, write the run's lines to its own file, at the level of the settings, secrets masked."""
+    """
+    While the block runs, write the run's lines to its own file, at the level of the settings, secrets masked.
+    """
     settings = run.workspace.settings.logging
     mask = _Masking(run)
     handler = _file_handler(run) if settings.files else None
@@ -120,9 +122,13 @@ class _Masking(logging.Filter):
 def _file_handler(run: Run) -> logging.Handler | None:
     try:
         ensure_private_dir(run.workspace.logs_dir)
-        handler = logging.FileHandler(run.workspace.logs_dir / f"{run.run_id}.log", encoding="utf-8", delay=True)
+        handler = logging.FileHandler(
+            run.workspace.logs_dir / f"{run.run_id}.log", encoding="utf-8", delay=True
+        )
     except OSError as error:
-        warn_once("log-file", f"Log files are not written: {error}. The run goes on; its lines are in the terminal.")
+        warn_once(
+            "log-file", f"Log files are not written: {error}. The run goes on; its lines are in the terminal."
+        )
         return None
     handler.setFormatter(logging.Formatter(_FORMAT))
     handler.addFilter(_OfRun(run.run_id))
@@ -148,7 +154,7 @@ class _TerminalHandler(logging.StreamHandler[Any]):
         logging.Handler.__init__(self)
 
     @property
-    def stream(self) -> Any:  # type: ignore[override]  # a property where the base class has an attribute
+    def stream(self) -> Any:
         return sys.stderr
 
 

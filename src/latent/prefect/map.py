@@ -16,7 +16,7 @@ from latent.prefect.futures import done_future, has_futures, resolved
 from latent.prefect.outputs import save_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from latent.prefect.futures import TaskFuture
     from latent.prefect.run import Run
@@ -25,16 +25,18 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class MappedFutures(PrefectFutureList[PrefectFuture[R]]):
+class MappedFutures(PrefectFutureList[R]):
     """The futures of one map, in input order, and the dataset that its results are saved to."""
 
-    def __init__(self, task: Task[..., Any], run: Run, futures: Iterable[TaskFuture[R]]) -> None:
+    def __init__(self, task: Task[..., Any], run: Run, futures: Sequence[TaskFuture[R]]) -> None:
         super().__init__(futures)
+        self.rows = futures
+        """The same futures under their own type."""
         self.task, self.run = task, run
         self._saved = not task.outputs
         self._lock = Lock()
 
-    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:  # type: ignore[override]  # Prefect's says the same with its own type variable
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:
         """
         The results of all rows in input order; waits at most `timeout` seconds for each.
 
@@ -42,18 +44,18 @@ class MappedFutures(PrefectFutureList[PrefectFuture[R]]):
             FailedRowsError: Rows failed; its `.exceptions` are their errors, in input order.
         """
         if not raise_on_failure:
-            return [future.result(timeout, raise_on_failure=False) for future in self]
+            return [future.result(timeout, raise_on_failure=False) for future in self.rows]
         self._raise_failures(self._wait_and_look(timeout))
         self.settle()
-        return [future.result(timeout) for future in self]
+        return [future.result(timeout) for future in self.rows]
 
     def settle(self) -> None:
         """Wait for all rows and save their results as the task's `output`; not when a row failed."""
         self.wait()
         with self._lock:
-            if self._saved or any(future.error() for future in self):  # type: ignore[attr-defined]  # ours have it
+            if self._saved or any(future.error() for future in self.rows):
                 return
-            results = [future.result() for future in self]
+            results = [future.result() for future in self.rows]
             save_outputs(self.run, self.task.outputs, results, owner=self.task.label)
             self._saved = True
 
@@ -65,18 +67,18 @@ class MappedFutures(PrefectFutureList[PrefectFuture[R]]):
             FailedRowsError: Rows failed, and neither they nor the list were asked for their result.
         """
         self.wait()
-        unseen = [f.error() for f in self if not f.looked_at]  # type: ignore[attr-defined]  # ours have it
+        unseen = [future.error() for future in self.rows if not future.looked_at]
         self._raise_failures([error for error in unseen if error is not None])
         self.settle()
 
     def _wait_and_look(self, timeout: float | None) -> list[Exception]:
-        errors = []
-        for future in self:
-            future.looked_at = True  # type: ignore[attr-defined]  # ours have it
+        errors: list[Exception] = []
+        for future in self.rows:
+            future.looked_at = True
             future.wait(timeout)
             if not future.state.is_final():
                 future.result(0)  # raises Prefect's own TimeoutError
-            if (error := future.error()) is not None:  # type: ignore[attr-defined]  # ours have it
+            if (error := future.error()) is not None:
                 errors.append(error)
         return errors
 
@@ -107,7 +109,7 @@ def map_rows(
         done_future(call, recalled[index]) if index in recalled else task.start(call, task_runner, wait_for)
         for index, call in enumerate(calls)
     ]
-    mapped: MappedFutures[R] = MappedFutures(task, run, futures)
+    mapped: MappedFutures[R] = MappedFutures(task, run, futures)  # type: ignore[abstract]  # as Prefect's own
     run.mapped.append(mapped)
     for dataset in task.outputs:
         run.producers.setdefault(dataset, []).append(mapped)
@@ -140,7 +142,7 @@ def _recall_all(calls: list[Call]) -> dict[int, Any]:
 
 def _rows(task: Task[..., Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The arguments of each row, from iterables of one length and values that all rows share."""
-    variadic = {p.name for p in task.signature.parameters.values() if p.kind is p.VAR_KEYWORD}
+    variadic = {p.name for p in task.binder.signature.parameters.values() if p.kind is p.VAR_KEYWORD}
     flat = {name: value for name, value in given.items() if name not in variadic}
     extra = {key: value for name in variadic & set(given) for key, value in given[name].items()}
     columns = {name: _column(value) for name, value in (flat | extra).items()}
@@ -156,7 +158,9 @@ def _rows(task: Task[..., Any], given: Mapping[str, Any]) -> list[dict[str, Any]
             f"{task.label}: all mapped arguments need the same number of rows, but {listed}. "
             "Wrap what every row shares in unmapped(...)."
         )
-    shared = {n: v.value if isinstance(v, unmapped) else v for n, v in (flat | extra).items() if columns[n] is None}
+    shared = {
+        n: v.value if isinstance(v, unmapped) else v for n, v in (flat | extra).items() if columns[n] is None
+    }
     rows = []
     for index in range(next(iter(lengths.values()))):
         row = shared | {name: column[index] for name, column in columns.items() if column is not None}

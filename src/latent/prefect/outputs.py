@@ -15,14 +15,16 @@ def split_outputs(names: tuple[str, ...], value: Any, owner: str) -> dict[str, A
     """
     The value of each declared dataset.
 
-    With one name the returned value is the dataset, even a dict. With several, a tuple in order or a mapping by name.
+    With one name the returned value is the dataset, even a dict. With several, a tuple in order or a mapping
+    by name.
 
     Raises:
         OutputMismatchError: Nothing was returned, or not exactly one value for each name.
     """
     if value is None:
         raise OutputMismatchError(
-            f"{owner} declares output {_listed(names)}, but returned None. Return the data, or take `output` off."
+            f"{owner} declares output {_listed(names)}, but returned None. "
+            "Return the data, or take `output` off."
         )
     if len(names) == 1:
         return {names[0]: value}
@@ -30,8 +32,8 @@ def split_outputs(names: tuple[str, ...], value: Any, owner: str) -> dict[str, A
         return _by_name(names, value, owner)
     if not isinstance(value, tuple):
         raise OutputMismatchError(
-            f"{owner} declares {len(names)} outputs ({_listed(names)}), but returned one {type(value).__name__}. "
-            "Return a tuple in that order, or a mapping by name."
+            f"{owner} declares {len(names)} outputs ({_listed(names)}), but returned one "
+            f"{type(value).__name__}. Return a tuple in that order, or a mapping by name."
         )
     if len(value) != len(names):
         raise OutputMismatchError(
@@ -41,7 +43,7 @@ def split_outputs(names: tuple[str, ...], value: Any, owner: str) -> dict[str, A
 
 
 def save_outputs(run: Run, names: tuple[str, ...], value: Any, *, owner: str) -> dict[str, str]:
-    """Save what was returned; the fingerprint of each dataset. Nothing is saved when anything does not fit."""
+    """Save what was returned, unless anything does not fit; the fingerprint of each dataset."""
     values = split_outputs(names, value, owner)
     return {name: _save(run, name, data) for name, data in values.items()}
 
@@ -92,7 +94,9 @@ def _by_name(names: tuple[str, ...], value: Mapping[str, Any], owner: str) -> di
 
 def _refuse_none(values: dict[str, Any], owner: str) -> dict[str, Any]:
     if empty := [name for name, value in values.items() if value is None]:
-        raise OutputMismatchError(f"{owner} returned None for its output {_listed(empty)}. Nothing was saved.")
+        raise OutputMismatchError(
+            f"{owner} returned None for its output {_listed(empty)}. Nothing was saved."
+        )
     return values
 
 

@@ -1,10 +1,13 @@
-"""`params`: the parameters of the running flow, each read written down as a dependency of what is computed from it."""
+"""
+`params`: the parameters of the running flow, each read written down as a dependency of what is computed from
+it.
+"""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from latent.errors import ConfigError, NotInRunError, ParameterNotFoundError, did_you_mean
 from latent.prefect.run import MISSING, Run, current_run
@@ -34,12 +37,14 @@ class Params(Mapping[str, Any]):
     `params.batch_size`, `params["batch_size"]` and `params.get("timeout", 30)` read the flow's own; with a
     `config_schema`, the validated values. `params.get("other_flow.key", default)` reads another flow's.
 
-    What a task reads here belongs to what it depends on: its remembered results are reused only while those values
-    are unchanged. Reading a section depends on the whole section, `params.get("section.key")` on that key alone.
+    What a task reads here belongs to what it depends on: its remembered results are reused only while those
+    values are unchanged. Reading a section depends on the whole section, `params.get("section.key")` on that
+    key alone.
 
     Raises:
         NotInRunError: No flow is running.
-        ParameterNotFoundError: The flow has no such parameter (`KeyError` and `AttributeError` both catch it).
+        ParameterNotFoundError: The flow has no such parameter (`KeyError` and `AttributeError` both catch
+        it).
     """
 
     __slots__ = ()
@@ -56,7 +61,9 @@ class Params(Mapping[str, Any]):
         return _read(run, name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The parameter `name`, nested as `section.key` or of another flow as `flow.key`; `default` without one."""
+        """
+        The parameter `name`, nested as `section.key` or of another flow as `flow.key`; `default` without one.
+        """
         value = _read(_run(), name)
         return default if value is MISSING else value
 
@@ -74,8 +81,10 @@ class Params(Mapping[str, Any]):
                 f"Flow {run.flow_name!r} has config_schema {declared}, not {model.__name__}: "
                 f"declare it with @flow({run.flow_name!r}, config_schema={model.__name__})."
             )
-        record_read({name: run.parameter_fingerprint(name) for name in type(run.parameters.model).model_fields})
-        return cast("Model", run.parameters.model)
+        record_read(
+            {name: run.parameter_fingerprint(name) for name in type(run.parameters.model).model_fields}
+        )
+        return run.parameters.model
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names(_run()))
@@ -102,13 +111,16 @@ def _run() -> Run:
     if (run := current_run()) is not None:
         return run
     raise NotInRunError(
-        "`params` was read outside of a run: parameters belong to a running flow. Read them inside a flow or task, "
-        "or start the flow with `latent run FLOW`; in a unit test, call the flow, or pass values as arguments."
+        "`params` was read outside of a run: parameters belong to a running flow. "
+        "Read them inside a flow or task, or start the flow with `latent run FLOW`; "
+        "in a unit test, call the flow, or pass values as arguments."
     )
 
 
 def _read(run: Run, name: str) -> Any:
-    """A private copy of a parameter's value, so that nobody changes it for others; the read is written down."""
+    """
+    A private copy of a parameter's value, so that nobody changes it for others; the read is written down.
+    """
     record_read({name: run.parameter_fingerprint(name)})
     value = run.parameter(name)
     if isinstance(value, dict):
@@ -128,11 +140,13 @@ def _not_found(run: Run, name: str) -> str:
     folders = run.workspace.flow_folders()
     if flow_name in folders:
         read = f'params.get("{flow_name}.{key or "key"}")'
-        return f"{name!r} is no parameter of flow {run.flow_name!r}. Another flow's parameters are read with {read}."
+        return f"Flow {run.flow_name!r} has no {name!r}: another flow's parameters are read with {read}."
     if key:
-        return f'{name!r} is no parameter of flow {run.flow_name!r}. Nested keys are read with params.get("{name}").'
+        return f'Flow {run.flow_name!r} has no {name!r}: nested keys are read with params.get("{name}").'
     where = f"flows/{run.flow_name}/parameters.yaml" if run.flow_name in folders else "config/global.yaml"
-    hint = did_you_mean(name, run.parameters.values, f"add it to {where}, or read it with params.get({name!r}, default).")
+    hint = did_you_mean(
+        name, run.parameters.values, f"add it to {where}, or read it with params.get({name!r}, default)."
+    )
     return f"Flow {run.flow_name!r} has no parameter {name!r}: {hint}"
 
 

@@ -45,7 +45,9 @@ class _PassThrough(MetaPathFinder):
             if error.name != original:
                 raise
             return None
-        return ModuleSpec(fullname, _PrefectModule(original), is_package=hasattr(sys.modules[original], "__path__"))
+        return ModuleSpec(
+            fullname, _PrefectModule(original), is_package=hasattr(sys.modules[original], "__path__")
+        )
 
 
 def install(package: str) -> None:

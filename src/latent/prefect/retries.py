@@ -14,7 +14,9 @@ MAX_LISTED_DELAYS = 50
 
 
 def default_retry_options(settings: Settings) -> dict[str, Any]:
-    """Prefect's retry options for a task that names none: exponential delays with jitter, from the settings."""
+    """
+    Prefect's retry options for a task that names none: exponential delays with jitter, from the settings.
+    """
     tasks = settings.tasks
     count = min(tasks.retries, MAX_LISTED_DELAYS)
     delays = [min(tasks.retry_delay_seconds * 2**n, tasks.retry_max_delay_seconds) for n in range(count)]
@@ -28,7 +30,8 @@ def default_retry_options(settings: Settings) -> dict[str, Any]:
 
 def is_worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
     """
-    Whether trying again can help: not for what latent itself refuses, which stays wrong until somebody mends it.
+    Whether trying again can help: not for what latent itself refuses, which stays wrong until somebody mends
+    it.
 
     A nested task's failure counts as what failed innermost.
     """

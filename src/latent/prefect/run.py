@@ -1,12 +1,14 @@
 """
 One execution of a flow: its parameters, catalog, memory and records.
 
-Every task, checkpoint, log line and read of `params` asks here for the run it belongs to. A context variable holds
-it; a thread that user code started itself, and that therefore has no context, reaches the only run of the process.
+Every task, checkpoint, log line and read of `params` asks here for the run it belongs to. A context variable
+holds it; a thread that user code started itself, and that therefore has no context, reaches the only run of
+the process.
 """
 
 from __future__ import annotations
 
+import inspect
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from latent.config import Parameters, Workspace, find_workspace, load_flow_parameters, load_parameters
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from pydantic import BaseModel
 
@@ -33,7 +35,9 @@ MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 
 @dataclass(frozen=True)
 class RunReference:
-    """What another process needs to work for a run: it travels with each task that a worker process executes."""
+    """
+    What another process needs to work for a run: it travels with each task that a worker process executes.
+    """
 
     root: Path
     run_id: str
@@ -42,7 +46,9 @@ class RunReference:
     catalog: Catalog
 
     def attach(self) -> Run:
-        """The run itself where it lives in this process, else its stand-in here, made once for all its tasks."""
+        """
+        The run itself where it lives in this process, else its stand-in here, made once for all its tasks.
+        """
         with _registry_lock:
             if (run := _attached.get(self.run_id)) is None:
                 workspace = find_workspace(self.root)
@@ -53,7 +59,9 @@ class RunReference:
 
 @dataclass(eq=False)
 class Run:
-    """One execution of a flow, or (with an empty `run_id`) the surroundings of a task called outside of one."""
+    """
+    One execution of a flow, or (with an empty `run_id`) the surroundings of a task called outside of one.
+    """
 
     workspace: Workspace
     flow_name: str
@@ -143,7 +151,9 @@ _registry_lock = Lock()
 
 @contextmanager
 def entered(run: Run) -> Iterator[Run]:
-    """Make `run` the current one; also for threads without a context, while it is the innermost of the process."""
+    """
+    Make `run` the current one; also for threads without a context, while it is the innermost of the process.
+    """
     token = _current.set(run)
     with _registry_lock:
         _live.append(run)
@@ -181,7 +191,9 @@ def current_run() -> Run | None:
 
 
 def surroundings(file: str | None) -> Run:
-    """What a task called outside of a flow stands in: its workspace, and the flow folder that its file lies in."""
+    """
+    What a task called outside of a flow stands in: its workspace, and the flow folder that its file lies in.
+    """
     workspace = workspace_for(file)
     flow_name = _folder_of(file, workspace)
     key = (workspace.root, flow_name)
@@ -241,3 +253,9 @@ def _folder_of(file: str | None, workspace: Workspace) -> str:
         return Path(file).resolve().relative_to(workspace.flows_dir.resolve()).parts[0]
     except (ValueError, IndexError):
         return ""
+
+
+def file_of(fn: Callable[..., Any]) -> str | None:
+    """The file that a function is written in; None for what has no Python code."""
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    return code.co_filename if code else None

@@ -55,7 +55,8 @@ def run(workspace: Workspace, name: str, overrides: Mapping[str, Any] | None = N
     Run a flow of the workspace; a failure or an interruption is returned, not raised.
 
     Args:
-        overrides: Run-time parameters, nested. One that is named like a parameter of the flow's function is also
+        overrides: Run-time parameters, nested. One that is named like a parameter of the flow's function is
+        also
             passed to it.
 
     Raises:
@@ -74,7 +75,8 @@ def run(workspace: Workspace, name: str, overrides: Mapping[str, Any] | None = N
         return asyncio.run(found.flow(**arguments)) if found.flow.isasync else found.flow(**arguments)
 
     state: Literal["ok", "failed", "interrupted"] = "ok"
-    value, error = None, None
+    value: Any = None
+    error: BaseException | None = None
     try:
         value = copy_context().run(start)
     except Exception as failure:

@@ -1,8 +1,9 @@
 """
 What a running call depends on beside its arguments: the parameters it reads.
 
-A scope stands open while a task's or a checkpoint's function runs. Each read of `params` is written down in it, and
-in the scopes around it, so that an entry is reused only while everything its value came from is unchanged.
+A scope stands open while a task's or a checkpoint's function runs. Each read of `params` is written down in
+it, and in the scopes around it, so that an entry is reused only while everything its value came from is
+unchanged.
 """
 
 from __future__ import annotations
@@ -63,8 +64,8 @@ def record_read(reads: Mapping[str, str]) -> None:
     """
     Write parameter reads down for the call that made them.
 
-    A thread that user code started itself carries no context. Its reads are written down for every open call: one
-    dependency too many costs a recomputation, one too few would return a stale result.
+    A thread that user code started itself carries no context. Its reads are written down for every open call:
+    one dependency too many costs a recomputation, one too few would return a stale result.
     """
     if (scope := _current.get()) is not None:
         scope.record(reads)

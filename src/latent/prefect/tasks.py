@@ -1,28 +1,33 @@
-"""`@task`: a Prefect task that loads its inputs, remembers its results, saves its outputs and explains its failures."""
+"""
+`@task`: a Prefect task that loads its inputs, remembers its results, saves its outputs and explains its
+failures.
+"""
 
 from __future__ import annotations
 
-import inspect
 from copy import copy
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
 
-import prefect
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.context import FlowRunContext
+from prefect.utilities.annotations import NotSet
 
+import prefect
 from latent.errors import RegistryError
 from latent.prefect.api import prefect_api
 from latent.prefect.call import NO_VALUE, Call, work, work_async
 from latent.prefect.futures import TaskFuture, done_future, failure_in, has_futures, resolved, result_in
-from latent.prefect.inputs import dataset_names, keyword_only, match_inputs, signature_of
+from latent.prefect.inputs import Binder, dataset_names, keyword_only
 from latent.prefect.retries import default_retry_options
-from latent.prefect.run import current_run, surroundings
+from latent.prefect.run import current_run, file_of, surroundings
 from latent.registry import TaskRegistry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from prefect.client.schemas.objects import State
 
     from latent.config import Settings
     from latent.prefect.map import MappedFutures
@@ -36,12 +41,12 @@ UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET"})()
 _OWN_OPTIONS = ("input", "output", "cache", "retry", "span_type", "limit")
 
 
-class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's parameters are given through P and R
+class Task(prefect.Task[P, R]):
     """
     A Prefect task with memory; `latent.prefect.task` makes it.
 
-    A call looks among the remembered results first. A hit makes no task run; a miss runs on Prefect's engine as any
-    task would. `.fn` is the bare function, for tests.
+    A call looks among the remembered results first. A hit makes no task run; a miss runs on Prefect's engine
+    as any task would. `.fn` is the bare function, for tests.
     """
 
     def __init__(
@@ -61,7 +66,8 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
         self.options = prefect_options
         """Prefect's options as the user gave them: what is not here is ours to choose."""
         self.own = {
-            "input": input, "output": output, "cache": cache, "retry": retry, "span_type": span_type, "limit": limit,
+            "input": input, "output": output, "cache": cache, "retry": retry, "span_type": span_type, "limit":
+            limit,
         }  # fmt: skip
         self.expiration_option = cache_expiration
         expiration = {} if cache_expiration is UNSET else {"cache_expiration": cache_expiration}
@@ -70,8 +76,7 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
         super().__init__(fn, name=name, **(defaults | prefect_options | expiration))
         self.inputs, self.outputs = dataset_names(input), dataset_names(output)
         self.span_type, self.limit = span_type, limit
-        self.signature = signature_of(self.fn)
-        self.fills = match_inputs(self.label, self.signature, self.inputs)
+        self.binder = Binder.of(self.label, self.fn, self.inputs)
         self.instance: Any = None
         self._check_options(cache_expiration)
 
@@ -82,7 +87,7 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
                 "Write cache_expiration=timedelta(days=7)."
             )
 
-    # -- what the decorator said -----------------------------------------------------------------------------------
+    # -- what the decorator said -------------------------------------------------------------------------
 
     @property
     def label(self) -> str:
@@ -91,7 +96,10 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
 
     @property
     def remembers(self) -> bool:
-        """Whether results are remembered: not with `cache=False`, `NO_CACHE`, `persist_result=False` or a generator."""
+        """
+        Whether results are remembered: not with `cache=False`, `NO_CACHE`, `persist_result=False` or a
+        generator.
+        """
         return (
             bool(self.own["cache"])
             and self.options.get("persist_result") is not False
@@ -112,17 +120,17 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
     @cached_property
     def key_signature(self) -> str:
         """What stands for the task itself in a file-based key; its code is compared apart from the key."""
-        return f"{self.name}({', '.join(self.signature.parameters)})"
+        return f"{self.name}({', '.join(self.binder.signature.parameters)})"
 
     def expires_in(self, settings: Settings) -> timedelta | None:
         """How long a result is remembered; None for ever."""
         if self.expiration_option is UNSET:
             return timedelta(days=settings.cache.expiration_days)
-        return cast("timedelta | None", self.expiration_option)
+        return self.expiration_option
 
-    def with_options(self, **changes: Any) -> Task[P, R]:  # type: ignore[override]  # ours are accepted as well
+    def with_options(self, **changes: Any) -> Task[P, R]:
         """A copy with other options, ours or Prefect's."""
-        given = {name: value for name, value in changes.items() if value is not prefect.tasks.NotSet}
+        given = {name: value for name, value in changes.items() if value is not NotSet}
         own = self.own | {name: given.pop(name) for name in _OWN_OPTIONS if name in given}
         if "retries" in given:
             own["retry"] = True
@@ -130,11 +138,13 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
         name = given.pop("name", None) or self.name
         copied = Task(self.fn, name, cache_expiration=expiration, **own, **(self._prefect_options() | given))
         copied.instance = self.instance
-        return cast("Task[P, R]", copied)
+        return copied
 
     def _prefect_options(self) -> dict[str, Any]:
         """Prefect's options, with the hooks that were added after decoration."""
-        hooks = {name: list(getattr(self, f"{name}_hooks")) for name in _HOOKS if getattr(self, f"{name}_hooks")}
+        hooks = {
+            name: list(getattr(self, f"{name}_hooks")) for name in _HOOKS if getattr(self, f"{name}_hooks")
+        }
         return self.options | hooks
 
     def __get__(self, instance: Any, owner: Any) -> Task[P, R]:
@@ -144,9 +154,15 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
         bound.instance = instance
         return bound
 
-    # -- calls -----------------------------------------------------------------------------------------------------
+    # -- calls -------------------------------------------------------------------------------------------
 
-    def __call__(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+    @overload  # type: ignore[override]  # Prefect's overloads without its special cases
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
+    @overload
+    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """
         Run the task, or return its remembered result.
 
@@ -154,7 +170,8 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
             TaskExecutionError: The task failed; also an instance of what it raised.
         """
         if _is_visualizing() or self.isgenerator:
-            return super().__call__(*args, return_state=return_state, wait_for=wait_for, **kwargs)
+            return super().__call__(*args, **kwargs)
+        return_state, wait_for = kwargs.pop("return_state", False), kwargs.pop("wait_for", None)
         call = self.call(args, kwargs)
         if self.isasync:
             return self._call_async(call, return_state, wait_for)
@@ -175,7 +192,10 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
         from prefect.task_engine import run_task
 
         return run_task(
-            task=call.attempt_task(), parameters=call.prefect_arguments(), wait_for=wait_for, return_type="state"
+            task=call.attempt_task(),
+            parameters=call.prefect_arguments(),
+            wait_for=wait_for,
+            return_type="state",
         )
 
     def _recall_now(self, call: Call, wait_for: Any) -> Any:
@@ -186,7 +206,13 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
             call.run.settle_outputs(dataset)
         return call.recall()
 
-    def submit(self, *args: Any, return_state: bool = False, wait_for: Any = None, **kwargs: Any) -> Any:
+    @overload  # type: ignore[override]  # Prefect's overloads without its special cases
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[R]: ...
+    @overload
+    def submit(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
+    @overload
+    def submit(self, *args: Any, wait_for: Any, **kwargs: Any) -> TaskFuture[R]: ...
+    def submit(self, *args: Any, **kwargs: Any) -> Any:
         """
         Run the task on the flow's task runner; a remembered result is there at once.
 
@@ -195,7 +221,8 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
         """
         context = FlowRunContext.get()
         if context is None or _is_visualizing() or self.isgenerator:
-            return super().submit(*args, return_state=return_state, wait_for=wait_for, **kwargs)
+            return super().submit(*args, **kwargs)
+        return_state, wait_for = kwargs.pop("return_state", False), kwargs.pop("wait_for", None)
         call = self.call(args, kwargs)
         future = self.start(call, context.task_runner, wait_for)
         for dataset in self.outputs:
@@ -213,20 +240,30 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
         inner = task_runner.submit(call.attempt_task(), call.prefect_arguments(), wait_for)
         return TaskFuture(call, inner)
 
+    @overload  # type: ignore[override]  # Prefect's overloads without its special cases
+    def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...
+    @overload
+    def map(self, *args: Any, return_state: Literal[False] = False, **kwargs: Any) -> MappedFutures[R]: ...
     def map(
-        self, *args: Any, return_state: bool = False, wait_for: Iterable[Any] | None = None, deferred: bool = False,
+        self,
+        *args: Any,
+        return_state: bool = False,
+        wait_for: Iterable[Any] | None = None,
+        deferred: bool = False,
         **kwargs: Any,
-    ) -> MappedFutures[R] | list[Any]:  # type: ignore[override]  # one signature for Prefect's overloads  # fmt: skip
+    ) -> Any:
         """
         Run the task once for each row of the given iterables; every remembered row is there at once.
 
         Returns:
-            A list of Prefect futures in input order. Its `.result()` gives all results, or raises one error that
-            groups the failures of all rows.
+            A list of Prefect futures in input order. Its `.result()` gives all results, or raises one error
+            that groups the failures of all rows.
         """
         context = FlowRunContext.get()
         if context is None or deferred or _is_visualizing() or self.isgenerator:
-            return super().map(*args, return_state=return_state, wait_for=wait_for, deferred=deferred, **kwargs)
+            return super().map(
+                *args, return_state=return_state, wait_for=wait_for, deferred=deferred, **kwargs
+            )
         from latent.prefect.map import map_rows
 
         futures = map_rows(self, args, kwargs, context.task_runner, wait_for)
@@ -236,59 +273,27 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
         return futures
 
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, row_index: int | None = None) -> Call:
-        """One call of this task with these arguments, in the run around it or in the task's own surroundings."""
-        run = current_run() or surroundings(_file_of(self.fn))
+        """
+        One call of this task with these arguments, in the run around it or in the task's own surroundings.
+        """
+        run = current_run() or surroundings(file_of(self.fn))
         return Call(self, run, self.bind(args, kwargs), row_index=row_index)
 
-    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, defaults: bool = True) -> dict[str, Any]:
-        """
-        The arguments by parameter name; those that the catalog fills may be missing.
+    def bind(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, defaults: bool = True
+    ) -> dict[str, Any]:
+        """The arguments by parameter name, a method's owner first; see `Binder.bind`."""
+        owner = () if self.instance is None else (self.instance,)
+        return self.binder.bind((*owner, *args), kwargs, defaults=defaults)
 
-        Raises:
-            TypeError: The call does not fit the function.
-        """
-        if self.instance is not None:
-            args = (self.instance, *args)
-        try:
-            bound = self.signature.bind_partial(*args, **kwargs)
-        except TypeError as error:
-            raise TypeError(f"{self.label}: {error}") from None
-        arguments = dict(bound.arguments)
-        missing = []
-        for name, parameter in self.signature.parameters.items():
-            if name in arguments or name in self.fills:
-                continue
-            if parameter.default is not inspect.Parameter.empty:
-                if defaults:
-                    arguments[name] = parameter.default
-            elif parameter.kind not in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
-                missing.append(name)
-        if missing:
-            raise TypeError(self._missing(missing, arguments))
-        return arguments
-
-    def _missing(self, names: list[str], given: Mapping[str, Any]) -> str:
-        text = f"{self.label} is missing {', '.join(map(repr, names))}."
-        if displaced := [name for name in self.fills if name in given]:
-            text += (
-                f" The value for {displaced[0]!r} replaced its dataset {self.fills[displaced[0]]!r}: "
-                "pass the other arguments by keyword to have it loaded."
-            )
-        return text
-
-    def positional(self, arguments: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments by name in the form in which the function takes them."""
-        bound = inspect.BoundArguments(self.signature, dict(arguments))  # type: ignore[arg-type]  # any mapping will do
-        return bound.args, bound.kwargs
-
-    # -- what Prefect runs -----------------------------------------------------------------------------------------
+    # -- what Prefect runs -------------------------------------------------------------------------------
 
     def for_attempts_of(self, call: Call) -> prefect.Task[..., Any]:
         """
         A copy of this task whose function is the work of one call; Prefect's own result cache is off for it.
         """
         engine = copy(self)
-        engine.fn = _Work(call)
+        engine.fn = _Work(call)  # type: ignore[assignment]  # any callable that Prefect can bind
         engine.cache_policy = NO_CACHE
         engine.cache_key_fn = None
         engine.persist_result = self.options.get("persist_result", False)
@@ -305,12 +310,14 @@ class Task(prefect.Task, Generic[P, R]):  # type: ignore[type-arg]  # Prefect's 
 
 
 class _Work:
-    """A call in the place of a task's function: Prefect binds its parameters by name and calls it per attempt."""
+    """
+    A call in the place of a task's function: Prefect binds its parameters by name and calls it per attempt.
+    """
 
     def __init__(self, call: Call) -> None:
         self.call = call
         self.__name__ = call.task.fn.__name__
-        self.__signature__ = keyword_only(call.task.signature)
+        self.__signature__ = keyword_only(call.task.binder.signature)
 
     def __call__(self, /, **given: Any) -> Any:
         # Prefect fills absent parameters with the signature's default: only what was passed counts.
@@ -331,7 +338,7 @@ def _value_of(call: Call, state: Any) -> Any:
 
 
 def _is_no_cache(policy: Any) -> bool:
-    return policy is not None and policy is not prefect.tasks.NotSet and policy == NO_CACHE
+    return policy is not None and policy is not NotSet and policy == NO_CACHE
 
 
 def _is_visualizing() -> bool:
@@ -340,18 +347,25 @@ def _is_visualizing() -> bool:
     return get_task_viz_tracker() is not None
 
 
-def _file_of(fn: Callable[..., Any]) -> str | None:
-    code = getattr(inspect.unwrap(fn), "__code__", None)
-    return code.co_filename if code else None
-
-
 @overload
 def task(name: Callable[P, R], /) -> Task[P, R]: ...
 @overload
 def task(
     name: str | None = None,
     *,
-    input: str | Sequence[str] | None = None,
+    input: str | Sequence[str],
+    output: str | Sequence[str] | None = None,
+    cache: bool = True,
+    retry: bool = True,
+    span_type: str = "CHAIN",
+    limit: str | None = None,
+    cache_expiration: timedelta | None = ...,
+    **prefect_options: Any,
+) -> Callable[[Callable[..., R]], Task[..., R]]: ...
+@overload
+def task(
+    name: str | None = None,
+    *,
     output: str | Sequence[str] | None = None,
     cache: bool = True,
     retry: bool = True,
@@ -369,7 +383,8 @@ def task(name: Any = None, **options: Any) -> Any:
         input: Dataset or datasets that fill parameters: by name where names match, the others in order.
         output: Dataset or datasets that the returned value is saved to.
         cache: Whether results are remembered.
-        retry: Whether failures are retried: three times by default, with exponential delays and jitter. Prefect's
+        retry: Whether failures are retried: three times by default, with exponential delays and jitter.
+        Prefect's
             `retries`, `retry_delay_seconds`, `retry_jitter_factor` and `retry_condition_fn` come first.
         span_type: The MLflow span type: CHAIN, AGENT, TOOL, LLM, RETRIEVER, ...
         cache_expiration: How long results are remembered; 7 days by default, None for ever.
@@ -377,7 +392,8 @@ def task(name: Any = None, **options: Any) -> Any:
         prefect_options: Whatever `prefect.task` takes.
 
     Raises:
-        RegistryError: Another task of this name stands in the same flow, or `input` does not fit the function.
+        RegistryError: Another task of this name stands in the same flow, or `input` does not fit the
+        function.
     """
     if callable(name):
         return _registered(Task(name, **options))

@@ -1,0 +1,80 @@
+"""What users' editors see: checked by mypy, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import assert_type
+
+from pydantic import BaseModel
+
+from latent.prefect import checkpoint, clear_checkpoints, flow, log_metric, logger, params, task
+from latent.prefect.futures import TaskFuture
+from latent.prefect.map import MappedFutures
+
+
+class Config(BaseModel):
+    batch_size: int
+
+
+@task
+def bare(x: int) -> str:
+    return str(x)
+
+
+@task("named", output="out", cache_expiration=timedelta(days=1), retries=2)
+def named(x: int, y: float = 1.0) -> list[float]:
+    return [x * y]
+
+
+@task("filled", input="rows")
+def filled(rows: list[int], factor: int = 1) -> int:
+    return sum(rows) * factor
+
+
+@task
+async def answered(x: int) -> bytes:
+    return bytes(x)
+
+
+@checkpoint
+def paid(x: int) -> str:
+    return str(x)
+
+
+@checkpoint(name="other")
+def paid_too(x: int) -> str:
+    return str(x)
+
+
+@flow("main", config_schema=Config)
+def main(limit: int) -> int:
+    logger.info("started")
+    log_metric("rows", 1.0)
+    assert_type(bare(1), str)
+    assert_type(bare.submit(1), TaskFuture[str])
+    assert_type(bare.submit(1).result(), str)
+    assert_type(bare.map([1, 2]), MappedFutures[str])
+    assert_type(bare.map([1, 2]).result(), list[str])
+    assert_type(named(1, y=2.0), list[float])
+    assert_type(filled(), int)
+    assert_type(paid(1), str)
+    assert_type(paid_too(1), str)
+    assert_type(params.as_model(Config).batch_size, int)
+    return limit
+
+
+@flow
+async def later(x: int) -> bytes:
+    return await answered(x)
+
+
+@flow("fed", input=["rows"], output="total")
+def fed(rows: list[int]) -> int:
+    return sum(rows)
+
+
+assert_type(main(3), int)
+assert_type(fed(), int)
+assert_type(clear_checkpoints(), int)
+bare_function: Callable[..., str] = bare.fn
