@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from prefect.settings import Settings
 
 START_SECONDS = 90
+IDLE_SERVICES = ("SCHEDULER", "LATE_RUNS", "TRIGGERS", "EVENT_PERSISTER", "TASK_RUN_RECORDER", "FOREMAN")
 # Prefect leaves some of its own HTTP clients to the garbage collector, whatever server they talk to.
 PREFECTS_SOCKETS = r"unclosed <socket\.socket.*127\.0\.0\.1"
 
@@ -96,7 +97,7 @@ def server_process(
                 process.wait()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_server(server_process: tuple[str, subprocess.Popen[bytes]], prefect_home: Path) -> str:
     """The address of the real server, once it answers."""
     url, process = server_process
@@ -138,7 +139,5 @@ def _server_environment(home: Path) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_ENABLED": "false",
         "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
-        "PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false",
-        "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
-        "PREFECT_SERVER_SERVICES_TRIGGERS_ENABLED": "false",
+        **{f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES},
     }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from latent.prefect.api.http import LoopbackServer
 from latent.prefect.api.memory import MemoryApi
+from latent.prefect.api.proxies import loopback_without_proxy
 from latent.prefect.api.telemetry import keep_telemetry_off
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 # Every Prefect client loads a CA bundle when it is made, 70 ms for the usual one, although this API
 # speaks plain HTTP. A bundle with one expired certificate of nobody loads in 1 ms.
-_NOBODY = Path(__file__).with_name("nobody.pem")
+NOBODY = Path(__file__).with_name("nobody.pem")
 
 
 class _Running:
@@ -127,12 +128,14 @@ def _settings_for(current: Settings, running: _Running) -> Settings:
                 url=running.server.url,
                 auth_string=SecretStr(running.password),
                 key=None,
-                ssl_cert_file=str(_NOBODY),
+                ssl_cert_file=str(NOBODY),
                 tls_insecure_skip_verify=False,
                 enable_http2=False,
             ),
             # Both ask the server what is known here: that it is the same version, without CSRF tokens.
-            "client": change("client", csrf_support_enabled=False, server_version_check_enabled=False),
+            "client": change(
+                "client", csrf_support_enabled=False, server_version_check_enabled=False, custom_headers={}
+            ),
             # Nobody listens to heartbeats, and their thread costs a second at the end of each flow.
             "flows": change("flows", heartbeat_frequency=None),
             "logging": change("logging", to_api=current.logging.to_api.model_copy(update={"enabled": False})),
@@ -157,7 +160,7 @@ def _settings_context(settings: Settings) -> Iterator[None]:
 @contextmanager
 def _process_wide(settings: Settings) -> Iterator[None]:
     """
-    Show the settings to threads without a context of their own, and drop Prefect's events.
+    Show the settings to threads without a context of their own, drop Prefect's events, avoid proxies.
 
     A thread that user code starts sees only Prefect's root settings. Without this, `concurrency()`
     or an artifact in such a thread would make Prefect start a server of its own.
@@ -167,7 +170,7 @@ def _process_wide(settings: Settings) -> Iterator[None]:
     from prefect.events.worker import EventsWorker
 
     root = SettingsContext(profile=get_settings_context().profile, settings=settings)
-    with _temporary_global_settings_context(root):
+    with _temporary_global_settings_context(root), loopback_without_proxy():
         override = EventsWorker._client_override
         EventsWorker.set_client_override(NullEventsClient)
         try:

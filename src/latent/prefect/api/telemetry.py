@@ -1,4 +1,4 @@
-"""Prefect's own telemetry: off wherever latent works without a server."""
+"""Prefect's own telemetry: off wherever latent runs flows."""
 
 from __future__ import annotations
 
