@@ -44,7 +44,7 @@ def start(workspace: Workspace) -> Iterator[Start]:
             recorder.finish("interrupted")
     if recorders:
         recorders[0].flush(5)
-    assert stop_writer(workspace)
+        assert stop_writer(workspace)
 
 
 @pytest.fixture

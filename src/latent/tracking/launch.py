@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
@@ -27,10 +28,22 @@ logger = logging.getLogger("latent.tracking")
 _CHECK_SECONDS = 1.0
 # A new writer needs a moment to take its lock; until then nobody should start a second one.
 _START_SECONDS = 10.0
+_LONGEST_PAUSE_SECONDS = 60.0
 _LOG_BYTES = 1_000_000
 
+
+@dataclass(frozen=True)
+class _Started:
+    """A writer that this process started."""
+
+    process: subprocess.Popen[bytes]
+    at: float
+    attempt: int
+    """How many in a row ended with an error, this one included if it does."""
+
+
 _checked: dict[Path, float] = {}
-_started: dict[Path, tuple[float, subprocess.Popen[bytes]]] = {}
+_started: dict[Path, _Started] = {}
 _lock = Lock()
 
 
@@ -77,7 +90,7 @@ def stop_writer(workspace: Workspace, *, timeout_seconds: float = 10.0) -> bool:
     """
     target = destination(workspace)
     deadline = time.monotonic() + timeout_seconds
-    while is_locked(target.lock_file) or _is_starting(target):
+    while is_locked(target.lock_file) or _is_running(target):
         if time.monotonic() > deadline:
             return False
         target.stop_file.touch()
@@ -90,10 +103,21 @@ def stop_writer(workspace: Workspace, *, timeout_seconds: float = 10.0) -> bool:
 
 
 def _is_starting(target: Destination) -> bool:
-    started, process = _started.get(target.folder, (0.0, None))
-    if process is None or process.poll() is not None:
+    """Whether a writer of ours is on its way, or failed so recently that another one would fail, too."""
+    last = _started.get(target.folder)
+    if last is None:
         return False
-    return time.monotonic() - started < _START_SECONDS
+    since = time.monotonic() - last.at
+    code = last.process.poll()
+    if code is None:
+        return since < _START_SECONDS
+    # A writer that was killed is replaced at once; one that could not do its work is not.
+    return code > 0 and since < min(2.0**last.attempt, _LONGEST_PAUSE_SECONDS)
+
+
+def _is_running(target: Destination) -> bool:
+    last = _started.get(target.folder)
+    return last is not None and last.process.poll() is None
 
 
 def _start(workspace: Workspace, target: Destination) -> None:
@@ -112,7 +136,9 @@ def _start(workspace: Workspace, target: Destination) -> None:
             env=_environment(),
             **_detached(),
         )
-    _started[target.folder] = (time.monotonic(), process)
+    last = _started.get(target.folder)
+    attempt = last.attempt + 1 if last is not None and last.process.returncode else 1
+    _started[target.folder] = _Started(process, time.monotonic(), attempt)
 
 
 @contextmanager
@@ -153,10 +179,10 @@ def _detached() -> dict[str, Any]:
 
 
 def _let_go() -> None:
-    for _, process in _started.values():
+    for started in _started.values():
         # The writer is meant to outlive us; without this, Python warns of a process left running.
-        if process.poll() is None:
-            process.returncode = 0
+        if started.process.poll() is None:
+            started.process.returncode = 0
 
 
 atexit.register(_let_go)

@@ -15,6 +15,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from latent.config import masker_for
 from latent.tracking import binding
 
 if TYPE_CHECKING:
@@ -105,7 +106,8 @@ def _agree(recorder: RunRecorder) -> Any:
         entity = agree(recorder.workspace, recorder.target, recorder.folder).entity()
         run = ActiveRun(entity)  # type: ignore[no-untyped-call]  # MLflow's inside
     except Exception as error:  # MLflow's store may be down; the user's own call then says so
-        logger.warning("The flow's MLflow run cannot be reached: %s", error)
+        reason = masker_for(recorder.workspace).text(str(error))
+        logger.warning("The flow's MLflow run cannot be reached: %s", reason)
         return False
     setattr(run, _MARK, True)
     return run

@@ -12,6 +12,8 @@ from latent.errors import RunNotFoundError
 from latent.tracking.folders import RunFolder, read_json, run_folder
 from latent.tracking.follow import is_alive
 from latent.tracking.jsonable import read_lines
+from latent.tracking.launch import ensure_writer
+from latent.tracking.spool import spool
 from latent.tracking.summary import RunSummary, summarize
 
 if TYPE_CHECKING:
@@ -136,7 +138,7 @@ class RunView:
             return f"incomplete: {error}"
         if self.state == "running":
             return "incomplete: the run goes on"
-        return "incomplete: what is missing lies in the run's folder and is sent by the next writer"
+        return "incomplete: what is missing lies in the run's folder, for the writer to send"
 
     @property
     def _has_account(self) -> bool:
@@ -190,9 +192,8 @@ def wait_for_tracking(workspace: Workspace, run_id: str, timeout_seconds: float)
 
     Also False, at once, when the run is not tracked. Starts a writer when none lives.
     """
-    from latent.tracking.launch import ensure_writer
-
     deadline = time.monotonic() + timeout_seconds
+    spool.flush(timeout_seconds)  # what this process itself has told of the run
     while True:
         run = load_run(workspace, run_id)
         if run.tracking_complete or not run.tracked:

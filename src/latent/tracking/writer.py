@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from latent.config import Workspace, ensure_private_dir, find_workspace
+from latent.config import Workspace, ensure_private_dir, find_workspace, masker_for
 from latent.errors import LatentError
 from latent.tracking import holder
 from latent.tracking.folders import Destination, destination, replace_json, run_folder
@@ -122,9 +122,9 @@ class Writer:
         """Say why a run cannot be sent, and wait longer after each failure in a row."""
         from latent.tracking.mlflow_store import is_login_refused, reason_of
 
-        reason = reason_of(error)
+        # An error may quote the server's address, with the password in it.
+        reason = masker_for(self.workspace).text(reason_of(error))
         logger.warning("Run %s cannot be sent: %s", waiting.follower.folder.run_id, reason)
-        logger.debug("In full:", exc_info=error)
         self.failing_since = self.failing_since or time.monotonic()
         self._login_refused = is_login_refused(error)
         waiting.pause_seconds = min(
@@ -145,13 +145,14 @@ class Writer:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve the workspace whose root is the only argument; exit code 0 also when another writer does."""
+    """Serve the workspace whose root is the only argument; exit code 0 also when another writer does, 1 when nothing can be sent."""
     os.environ["LATENT_WORKSPACE"] = arguments[0]
     _prepare_process()
     workspace = find_workspace()
     target = destination(workspace)
     ensure_private_dir(target.pending_dir)
     lock = FileLock(target.lock_file)
+    went_well = True
     while lock.acquire(_LOCK_SECONDS):
         try:
             went_well = _serve(workspace, target)
@@ -160,7 +161,7 @@ def main(arguments: list[str]) -> int:
         # A run that announced itself while the lock was still held relies on us.
         if not went_well or target.stop_file.exists() or not os.listdir(target.pending_dir):  # noqa: PTH208
             break
-    return 0
+    return 0 if went_well else 1
 
 
 def _serve(workspace: Workspace, target: Destination) -> bool:
