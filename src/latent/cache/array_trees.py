@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from importlib import import_module
 from typing import Any
 
 from latent.cache.hashing import stable_hash
@@ -69,7 +70,7 @@ def _write_array(value: Any, attachments: Attachments) -> tuple[str, Any]:
     import numpy as np
 
     shape = list(value.shape)
-    if value.dtype == object:
+    if value.dtype.kind == "O":
         return "array", [None, shape, to_tree(value.ravel().tolist(), attachments)]
     if value.dtype.hasobject or value.dtype.kind == "T":
         raise unstorable(value, f"arrays of {value.dtype} have no raw form; use dtype object")
@@ -111,19 +112,32 @@ def _objects(items: list[Any]) -> Any:
 
 
 def _write_frame(value: Any, attachments: Attachments) -> tuple[str, Any]:
-    import pyarrow as pa
-
     # Columns go by their number: labels may repeat, and need not be strings.
-    numbered = value.set_axis(range(value.shape[1]), axis="columns").reset_index(drop=True)
-    objects = [number for number, dtype in enumerate(value.dtypes) if dtype == object]
-    rest = numbered.drop(columns=objects)
-    rest.attrs = {}
-    table = pa.Table.from_pandas(
-        rest.set_axis(rest.columns.astype(str), axis="columns"), preserve_index=False
-    )
+    objects = [number for number, dtype in enumerate(value.dtypes) if str(dtype) == "object"]
+    numbered = value.set_axis([str(number) for number in range(value.shape[1])], axis="columns")
+    plain = numbered.reset_index(drop=True).drop(columns=[str(number) for number in objects])
     cells = {str(number): _cells(value.iloc[:, number], number, attachments) for number in objects}
     labels = [_index(value.columns, attachments), _index(value.index, attachments)]
-    return "frame", [labels, attach(_to_ipc(table), attachments), cells, to_tree(value.attrs, attachments)]
+    return "frame", [labels, _columns(plain, attachments), cells, to_tree(value.attrs, attachments)]
+
+
+def _columns(frame: Any, attachments: Attachments) -> Any:
+    """Columns without objects as an Arrow table; time zones stand beside it, since Arrow knows only their names."""
+    import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+
+    zones = {name: dtype.tz for name, dtype in frame.dtypes.items() if getattr(dtype, "tz", None) is not None}
+    naive = frame.assign(**{name: frame[name].dt.tz_convert("UTC").dt.tz_localize(None) for name in zones})
+    naive.attrs = {}
+    table = pa.Table.from_pandas(naive, preserve_index=False)
+    zone_trees = {name: zone_to_tree(zone) for name, zone in zones.items()}
+    return {"table": attach(_to_ipc(table), attachments), "zones": zone_trees}
+
+
+def _read_columns(tree: Any, attachments: Attachments) -> Any:
+    frame = _from_ipc(attachments[tree["table"]]).to_pandas()
+    for name, zone in tree["zones"].items():
+        frame[name] = frame[name].dt.tz_localize("UTC").dt.tz_convert(zone_from_tree(zone))
+    return frame
 
 
 def _cells(column: Any, number: int, attachments: Attachments) -> Any:
@@ -136,9 +150,9 @@ def _cells(column: Any, number: int, attachments: Attachments) -> Any:
 def _read_frame(tree: Any, attachments: Attachments) -> Any:
     import pandas as pd
 
-    (columns, index), table, cells, attrs = tree
+    (columns, index), plain_columns, cells, attrs = tree
     labels, rows = _read_index(columns, attachments), _read_index(index, attachments)
-    plain = _from_ipc(attachments[table]).to_pandas()
+    plain = _read_columns(plain_columns, attachments)
     parts = {int(name): plain[name] for name in plain.columns}
     for name, items in cells.items():
         parts[int(name)] = pd.Series(_objects(from_tree(items, attachments)), dtype=object)
@@ -167,20 +181,17 @@ def _read_series(tree: Any, attachments: Attachments) -> Any:
 
 def _values(series: Any, attachments: Attachments) -> Any:
     """The values of a series, without its labels."""
-    import pyarrow as pa
-
-    if series.dtype == object:
+    if str(series.dtype) == "object":
         return {"objects": to_tree(series.tolist(), attachments)}
-    frame = series.reset_index(drop=True).to_frame("0")
-    return attach(_to_ipc(pa.Table.from_pandas(frame, preserve_index=False)), attachments)
+    return _columns(series.reset_index(drop=True).to_frame("0"), attachments)
 
 
 def _read_values(tree: Any, attachments: Attachments) -> Any:
     import pandas as pd
 
-    if isinstance(tree, dict):
+    if "objects" in tree:
         return pd.Series(_objects(from_tree(tree["objects"], attachments)), dtype=object)
-    return _from_ipc(attachments[tree]).to_pandas()["0"]
+    return _read_columns(tree, attachments)["0"]
 
 
 def _index(value: Any, attachments: Attachments) -> Any:
@@ -201,7 +212,7 @@ def _read_index(tree: Any, attachments: Attachments) -> Any:
 
     names = from_tree(tree["names"], attachments)
     if "range" in tree:
-        return pd.RangeIndex(*tree["range"], name=names[0])
+        return pd.RangeIndex(range(*tree["range"]), name=names[0])
     if "levels" in tree:
         levels = [pd.Index(_read_values(level, attachments).array) for level in tree["levels"]]
         return pd.MultiIndex.from_arrays(levels, names=names)
@@ -295,8 +306,7 @@ def _write_polars(value: Any, attachments: Attachments) -> tuple[str, Any]:
 def _read_polars(tree: Any, attachments: Attachments) -> Any:
     from io import BytesIO
 
-    import polars
-
+    polars = import_module("polars")  # optional: nothing of it is known to the type checker
     return polars.read_ipc(BytesIO(attachments[tree]), memory_map=False)
 
 

@@ -1,4 +1,4 @@
-"""What belongs to classes, objects and wrappers: the members a user wrote, and the functions that wrappers hold."""
+"""What belongs to classes, objects and wrappers: members that users wrote, functions that wrappers hold."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def library_name(value: Any) -> str:
 
 
 def wrapped(value: Any) -> list[Any]:
-    """The functions inside a library's wrapper: the one it names, and those of the user's that it captured."""
+    """The functions inside a library's wrapper: the one it names, and the user's that it captured."""
     found: list[Any] = []
     for name in () if isinstance(value, type) else _HOLDERS:
         try:

@@ -1,4 +1,4 @@
-"""Whose code is it: the user's own, which counts by its source, or a library's, which counts by its version."""
+"""Whose code it is: the user's own counts by its source, a library's by its version."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def module_is_own(name: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def version_of(module_name: str) -> str:
-    """The version of the distribution that a module came with; empty for what comes with Python or with latent."""
+    """The version of what a module came with; empty for Python itself, for latent and for what has none."""
     top = module_name.partition(".")[0]
     if top in sys.stdlib_module_names or top in ("latent", "builtins", ""):
         # Remembered work outlives an upgrade of Python or of latent itself.
@@ -78,7 +78,7 @@ def describe_file(file: str, root: Path) -> str:
 
 def own_module(name: str, package: str = "") -> ModuleType | None:
     """
-    The user's own module of a name, loaded as the import statement that names it would do; None for a library's.
+    The user's own module of a name, loaded as by an import statement; None for a library's.
 
     Args:
         package: Where relative names begin.

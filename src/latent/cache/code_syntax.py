@@ -1,4 +1,4 @@
-"""The syntax of a function or class: what it says, without comments, docstrings, formatting and annotations."""
+"""What a function or class says: its syntax without comments, docstrings, formatting and annotations."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Walk:
     """
     One walk: each function, class and object is visited once and gets a number, so cycles end.
 
-    The digest is made of what was visited in its order, not of names of files: code that moves stays the same.
+    The digest is made of what was visited, in its order, not of files: code that moves stays the same.
 
     Args:
         root: Parts are named relative to it.
@@ -92,7 +92,8 @@ class Walk:
         if isinstance(value, MethodType):
             return f"method {self._identify(value.__func__)} of {self._value(value.__self__)}"
         if isinstance(value, functools.partial):
-            return f"partial {self._identify(value.func)} {self._value(value.args)} {self._value(value.keywords)}"
+            given = f"{self._value(value.args)} {self._value(value.keywords)}"
+            return f"partial {self._identify(value.func)} {given}"
         if isinstance(value, property):
             return " ".join(
                 ["property", *(self._identify(f) for f in (value.fget, value.fset, value.fdel) if f)]
@@ -157,7 +158,7 @@ class Walk:
         return self._value((*(fn.__defaults__ or ()), named), f"{label}(defaults)")
 
     def _is_state(self, value: Any, name: str, plan: Plan) -> bool:
-        """Whether a function changes parts of a value; of an object of the user's class, only these are left out."""
+        """Whether a function changes parts of a value; of a user's own object only these are left out."""
         attributes = plan.changed_attributes(name)
         if not attributes or isinstance(value, _CODE_TYPES):
             return False
@@ -211,7 +212,7 @@ class Walk:
         self._facts.append([digest, bases, members, named])
 
     def _class_names(self, cls: type, names: frozenset[str], where: str) -> Iterator[tuple[str, str]]:
-        """The helpers and constants that the statements of a class name, such as a field's type or default."""
+        """The helpers and constants that the statements of a class name: a field's type, a default."""
         known = getattr(sys.modules.get(cls.__module__), "__dict__", {})
         for name in sorted(names):
             if name in known and not name.startswith("__"):

@@ -20,8 +20,8 @@ MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
 """The value of a name that has none."""
 
 _CONSTANT = (
-    type(None), bool, int, float, complex, str, bytes, dt.date, dt.time, dt.timedelta, Decimal, UUID, PurePath,
-    re.Pattern, Enum, range,
+    type(None), bool, int, float, complex, str, bytes, dt.date, dt.time, dt.timedelta, Decimal, UUID,
+    PurePath, re.Pattern, Enum, range,
 )  # fmt: skip
 
 
@@ -61,7 +61,7 @@ class Watch:
         self._slots.append((value, name, item))
 
     def note_data(self, value: Any) -> None:
-        """A value that can change in place; the parts of it that have no hash of their own are noted by themselves."""
+        """A value that can change in place; parts without a hash of their own are noted by themselves."""
         if is_hashable_type(type(value)) and not _is_fixed(value):
             self._data.append((value, _hash(value)))
 

@@ -1,9 +1,10 @@
-"""Values as bytes and back, exactly and without pickle: what comes back has the value and the type that went in."""
+"""Values as bytes and back, exactly and without pickle: what comes back is what went in, types included."""
 
 from __future__ import annotations
 
 import pickle
 import struct
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -29,14 +30,12 @@ def encode(value: object, *, allow_pickle: bool = False) -> tuple[str, bytes]:
     Raises:
         UnstorableError: Something in `value` would not come back as it was.
     """
-    if _is_plain(value):
-        try:
-            return "json", orjson.dumps(value)
-        except orjson.JSONEncodeError:
-            pass  # integers over 64 bits and lone surrogates are left to the tree
-    from latent.cache.trees import to_tree  # plain JSON does without it
-
     try:
+        if _is_plain(value):
+            with suppress(orjson.JSONEncodeError):  # integers over 64 bits and lone surrogates
+                return "json", orjson.dumps(value)
+        from latent.cache.trees import to_tree  # plain JSON does without it
+
         attachments: list[bytes] = []
         tree = to_tree(value, attachments)
         return "tree", _join([orjson.dumps(tree), *attachments])
@@ -77,19 +76,19 @@ def decode(codec: str, data: bytes, *, allow_pickle: bool = False) -> Any:
     raise DamagedValueError(f"there is no codec {codec!r}")
 
 
-def _is_plain(value: object) -> bool:
+def _is_plain(value: Any) -> bool:
     """Whether orjson restores the value exactly: exact JSON types throughout and finite numbers."""
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None:
         return True
     if kind is float:
-        return value - value == 0.0  # type: ignore[operator]  # exactly a float; NaN and infinity differ
+        return bool(value - value == 0.0)  # NaN and infinity differ
     if kind is dict:
-        for key, item in value.items():  # type: ignore[attr-defined]  # exactly a dict
+        for key, item in value.items():
             if type(key) is not str or (type(item) is not str and not _is_plain(item)):
                 return False
         return True
-    return kind is list and all(map(_is_plain, value))  # type: ignore[call-overload]  # exactly a list
+    return kind is list and all(map(_is_plain, value))
 
 
 def _pickled(value: object) -> bytes:

@@ -1,4 +1,4 @@
-"""Locks on single bytes of a file: the operating system frees them when their holder dies, however it dies."""
+"""Locks on single bytes of a file, which the operating system frees when their holder dies in any way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hashes of NumPy arrays, pandas and polars frames and Arrow tables: by content, type and labels, not by layout."""
+"""Hashes of arrays, frames and Arrow tables: by content, type and labels, not by how they lie in memory."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _encode_values(values: Any, fallback: Fallback | None) -> bytes:
     if isinstance(values.dtype, np.dtype):
         return _encode_array(np.asarray(values), fallback)
     if hasattr(values, "__arrow_array__"):
-        import pyarrow as pa
+        import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
 
         return _encode_arrow_array(pa.array(values), fallback)
     return encode_items(b"l", list(values), fallback)

@@ -52,7 +52,7 @@ def _encode_attrs(value: Any, fallback: Fallback | None) -> bytes:
 def _encode_model(value: Any, fallback: Fallback | None) -> bytes:
     extra = value.__pydantic_extra__ or {}
     private = value.__pydantic_private__ or {}
-    fields = [*value.__dict__.items(), *sorted(extra.items()), *sorted(private.items())]
+    fields = [*sorted(value.__dict__.items()), *sorted(extra.items()), *sorted(private.items())]
     return _named(b"model", value) + encode_fields(b"o", fields, fallback)
 
 

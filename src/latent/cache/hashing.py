@@ -1,4 +1,4 @@
-"""Hashes that stay the same from process to process and tell types apart: `1`, `"1"`, `1.0` and `True` differ."""
+"""Hashes that are the same in every process and tell types apart: `1`, `"1"`, `1.0` and `True` differ."""
 
 from __future__ import annotations
 
@@ -92,9 +92,10 @@ def tagged(tag: bytes, content: bytes) -> bytes:
 def text(value: str) -> bytes:
     """A string as bytes; lone surrogates, as in odd file names, have bytes too."""
     try:
-        return tagged(b"s", value.encode())
+        data = value.encode()
     except UnicodeEncodeError:
-        return tagged(b"s", value.encode("utf-8", "surrogatepass"))
+        data = value.encode("utf-8", "surrogatepass")
+    return b"s%d:%b" % (len(data), data)
 
 
 def encode_items(tag: bytes, values: Iterable[Any], fallback: Fallback | None) -> bytes:

@@ -94,7 +94,7 @@ class Leases:
         """
         The lease on `key`, after waiting for whoever has it; one without effect when the time is over.
 
-        On an event loop, another coroutine's key is not waited for: blocking the loop would stop its holder too.
+        On an event loop, another coroutine's key is not waited for: that would stop its holder, too.
         """
         deadline = _deadline(timeout_seconds)
         waited = False
@@ -192,7 +192,7 @@ class Leases:
             return free
 
     def _open(self) -> int | None:
-        """The lock file, opened again after it was deleted; None when there can be none, and then nobody shares."""
+        """The lock file, opened again after it was deleted; None when there can be none."""
         if self._file is not None and identify(self._path) == self._identity:
             return self._file
         try:

@@ -66,8 +66,8 @@ class Memory:
     Args:
         store: Where the entries lie.
         leases: Who works on what; None: work in flight is not shared.
-        on_code_change: What to do with an entry whose code has changed: compute again, use it and say so once,
-            or use it.
+        on_code_change: What to do with an entry whose code has changed: compute again, use it and say
+            so once, or use it.
         allow_pickle: Also remember, and read, values that only pickle can store.
         clock: Unix seconds; entries expire by it.
     """
@@ -145,7 +145,7 @@ class Memory:
         return entry
 
     def remember_many(self, results: Iterable[Result]) -> list[Entry | UnstorableError]:
-        """Remember values in one transaction; in the place of each that cannot be stored stands the reason."""
+        """Remember values in one transaction; in the place of each that cannot be stored stands why."""
         kept: list[Entry | UnstorableError] = []
         for result in results:
             try:
@@ -156,7 +156,7 @@ class Memory:
         return kept
 
     def set_outputs(self, entry: Entry, outputs: Mapping[str, str]) -> Entry:
-        """The entry with the fingerprints of the datasets that were saved from its value, noted in the store."""
+        """The entry with the fingerprints of the datasets saved from its value, noted in the store."""
         self.store.set_outputs(entry, outputs)
         return entry._replace(outputs=dict(outputs))
 
@@ -320,7 +320,7 @@ _open_lock = threading.Lock()
 
 
 def open_memory(workspace: Workspace) -> Memory:
-    """The memory of a workspace: one per process, safe in threads, after a fork, and beside other processes."""
+    """The memory of a workspace: one per process, safe in threads, after forks, beside other processes."""
     settings = workspace.settings.cache
     wanted = (settings.on_code_change, settings.allow_pickle, settings.large_value_bytes)
     known = _open.get(workspace.root)

@@ -1,4 +1,4 @@
-"""Enums, named tuples, dataclasses and pydantic models as trees: by the name of their class and its schema."""
+"""Enums, named tuples, dataclasses and models as trees, by the name of their class and its fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from latent.cache.classes import class_name, find_class, is_findable
 from latent.cache.codecs import UnreadableValueError
 from latent.cache.hashing import stable_hash
-from latent.cache.trees import Attachments, Reader, from_tree, named_to_tree, to_tree, unstorable
+from latent.cache.trees import Attachments, Reader, Writer, from_tree, named_to_tree, to_tree, unstorable
 
 _UNSET: Any = object()
 
@@ -34,7 +34,7 @@ def write(value: Any, attachments: Attachments) -> tuple[str, Any]:
     return writer(value, attachments)
 
 
-def _writer(value: Any) -> Any:
+def _writer(value: Any) -> Writer | None:
     cls = type(value)
     if isinstance(value, Enum):
         return _write_enum
@@ -71,23 +71,24 @@ def _write_namedtuple(value: Any, attachments: Attachments) -> tuple[str, Any]:
 
 def _read_namedtuple(tree: Any, attachments: Attachments) -> Any:
     cls = _class(tree[0], tuple)
-    if list(getattr(cls, "_fields", ())) != tree[1]:
+    if list(getattr(cls, "_fields", ())) != tree[1] or cls is tuple:
         raise UnreadableValueError(f"The fields of {tree[0]} have changed.")
     return tuple.__new__(cls, from_tree(tree[2], attachments))
 
 
 def _write_dataclass(value: Any, attachments: Attachments) -> tuple[str, Any]:
-    names = {field.name for field in dataclasses.fields(value)}
-    if not names.issuperset(getattr(value, "__dict__", ())):
+    cls: Any = type(value)
+    names = [field.name for field in dataclasses.fields(cls)]
+    if not set(names).issuperset(getattr(value, "__dict__", ())):
         raise unstorable(value, "it has attributes that are not fields")
-    present = [(name, getattr(value, name, _UNSET)) for name in sorted(names)]
+    present = [(name, getattr(value, name, _UNSET)) for name in names]
     pairs = named_to_tree([(name, item) for name, item in present if item is not _UNSET], attachments)
-    return "dataclass", [class_name(type(value)), _schema(type(value)), pairs]
+    return "dataclass", [class_name(cls), _schema(cls), pairs]
 
 
 def _read_dataclass(tree: Any, attachments: Attachments) -> Any:
     cls = _class(tree[0], object)
-    if not dataclasses.is_dataclass(cls):
+    if not hasattr(cls, "__dataclass_fields__"):
         raise UnreadableValueError(f"{tree[0]} is no dataclass any more.")
     _check_schema(cls, tree[1])
     value = object.__new__(cls)
@@ -98,7 +99,7 @@ def _read_dataclass(tree: Any, attachments: Attachments) -> Any:
 
 
 def _write_model(value: Any, attachments: Attachments) -> tuple[str, Any]:
-    cls = type(value)
+    cls: Any = type(value)
     own = named_to_tree(value.__dict__.items(), attachments)
     extra = value.__pydantic_extra__
     private = value.__pydantic_private__
@@ -121,10 +122,11 @@ def _read_model(tree: Any, attachments: Attachments) -> Any:
     # What pydantic's own `model_construct` and `__setstate__` set; it was validated when it was made.
     object.__setattr__(value, "__dict__", _named(own, attachments))
     object.__setattr__(value, "__pydantic_fields_set__", set(fields_set))
-    object.__setattr__(value, "__pydantic_extra__", None if extra is None else _named(extra, attachments))
-    object.__setattr__(
-        value, "__pydantic_private__", None if private is None else _named(private, attachments)
-    )
+    for name, tree_of in (("__pydantic_extra__", extra), ("__pydantic_private__", private)):
+        # A root model has None for both on its class.
+        if tree_of is not None or not cls.__pydantic_root_model__:
+            restored = None if tree_of is None else _named(tree_of, attachments)
+            object.__setattr__(value, name, restored)
     return value
 
 
@@ -139,13 +141,13 @@ def _class(name: str, base: type[Any]) -> Any:
     return cls
 
 
-def _check_schema(cls: type, schema: str) -> None:
+def _check_schema(cls: Any, schema: str) -> None:
     if _schema(cls) != schema:
         raise UnreadableValueError(f"The fields of {class_name(cls)} have changed.")
 
 
 @lru_cache(maxsize=1024)
-def _schema(cls: type) -> str:
+def _schema(cls: Any) -> str:
     """A hash over the names and types of a class's fields."""
     return stable_hash(sorted(_field_types(cls)))
 

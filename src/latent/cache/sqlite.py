@@ -45,8 +45,8 @@ _row_number = itemgetter(11)
 
 _WARNINGS = {
     "read": "Remembered results in %s cannot be read (%s): the work goes on and computes them again.",
-    "write": "Results cannot be remembered in %s (%s): the work goes on, but what it computes now is lost when "
-    "it ends. Free some space or make the folder writable.",
+    "write": "Results cannot be remembered in %s (%s): the work goes on, but what it computes now is lost "
+    "when it ends. Free some space or make the folder writable.",
 }
 
 
@@ -127,7 +127,7 @@ class SQLiteStore:
         kind: str | None = None,
         expired_before: float | None = None,
     ) -> int:
-        """Delete the entries that meet every condition given (all of them when none is); how many they were."""
+        """Delete the entries that meet every condition given, all of them without one; how many they were."""
         conditions: dict[str, Any] = {
             "key IN (SELECT value FROM json_each(?))": None if keys is None else _dump_keys(list(keys)),
             "variant IN (SELECT variant FROM variants WHERE task = ?)": task,
@@ -181,7 +181,7 @@ class SQLiteStore:
             return None
 
     def _read_version(self, variant: str) -> Version:
-        """Thousands of entries share a version, which is read once; its variant is a hash of it, so it stays true."""
+        """Thousands of entries share a version, which is read once; its hash names it, so it stays true."""
         query = "SELECT task, kind, code, parameters_read, code_parts FROM variants WHERE variant = ?"
         row = self._read(lambda db: db.execute(query, (variant,)).fetchone(), None)
         if row is None:
@@ -232,7 +232,7 @@ class SQLiteStore:
 
     def _delete(self, condition: str, values: tuple[Any, ...]) -> int:
         query = f"DELETE FROM entries WHERE {condition} RETURNING blob"  # noqa: S608  # conditions are ours
-        rows = self._write(lambda db: db.execute(query, values).fetchall(), [])
+        rows = self._write(lambda db: db.execute(query, values).fetchall(), _NO_ROWS)
         self._blobs.delete(blob for (blob,) in rows if blob is not None)
         return len(rows)
 

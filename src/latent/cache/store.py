@@ -86,7 +86,7 @@ class Store(Protocol):
         kind: str | None = None,
         expired_before: float | None = None,
     ) -> int:
-        """Delete the entries that meet every condition given (all of them when none is); how many they were."""
+        """Delete the entries that meet every condition given, all of them without one; how many they were."""
         ...
 
     def recent(self, task: str, limit: int) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Any storable value as a tree of JSON values, in which `{"$": tag, "v": ...}` marks what JSON has no type for."""
+"""Any storable value as JSON values, in which `{"$": tag, "v": ...}` marks what JSON has no type for."""
 
 from __future__ import annotations
 
@@ -156,10 +156,9 @@ def zone_to_tree(value: dt.tzinfo | None) -> Any:
         return None
     if type(value) is ZoneInfo and value.key is not None:
         return value.key
-    if type(value) is dt.timezone and value == dt.timezone(offset := value.utcoffset(None)):
-        # A fixed offset may carry a name of its own, which would be lost.
-        if value.tzname(None) == dt.timezone(offset).tzname(None):
-            return offset.total_seconds()
+    # A fixed offset may carry a name of its own, which would be lost.
+    if type(value) is dt.timezone and str(value) == str(dt.timezone(offset := value.utcoffset(None))):
+        return offset.total_seconds()
     raise unstorable(value, "only zones of `zoneinfo` and fixed offsets can be found again")
 
 
@@ -195,7 +194,7 @@ def _write_defaultdict(value: defaultdict[Any, Any], attachments: Attachments) -
 
 def _read_defaultdict(tree: Any, attachments: Attachments) -> defaultdict[Any, Any]:
     factory = None if tree[0] is None else _FACTORIES[tree[0]]
-    return defaultdict(factory, _read_pairs(tree[1], attachments))  # type: ignore[arg-type]  # several types
+    return defaultdict(factory, _read_pairs(tree[1], attachments))
 
 
 def _read_pairs(tree: Any, attachments: Attachments) -> list[tuple[Any, Any]]:
