@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from latent.cli import main
+from latent.config import Workspace
+from latent.registry import TaskRegistry
+from latent.testing.plugin import MakeWorkspace
 
 
 @dataclass(frozen=True)
@@ -50,3 +56,34 @@ def cli(tmp_path: Path) -> Cli:
         return Ended(done.returncode, done.stdout, done.stderr)
 
     return run
+
+
+@pytest.fixture
+def latent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Runs `latent ARGS...` in this process, where Prefect is imported once for all tests."""
+
+    def run(*args: str) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["latent", *args])
+        # Prefect's handler keeps the stderr that it found first, which pytest has closed since.
+        monkeypatch.setattr(logging, "raiseExceptions", False)
+        with pytest.raises(SystemExit) as end:
+            main()
+        shown = capsys.readouterr()
+        return Ended(int(end.value.code or 0), shown.out, shown.err)
+
+    return run
+
+
+@pytest.fixture
+def make(make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeWorkspace]:
+    """A workspace of the given files whose retries do not pause and whose runs are not sent to MLflow."""
+
+    def quick(files: dict[str, str | bytes]) -> Workspace:
+        workspace = make_workspace(files)
+        monkeypatch.setenv("LATENT_TRACKING__ENABLED", "false")
+        monkeypatch.setenv("LATENT_TASKS__RETRY_DELAY_SECONDS", "0")
+        return workspace
+
+    TaskRegistry.clear()
+    yield quick
+    TaskRegistry.clear()

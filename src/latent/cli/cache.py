@@ -10,6 +10,7 @@ import typer
 from latent.cli.options import new_app, workspace_here
 from latent.cli.terminal import is_terminal, say, show_table
 from latent.cli.wording import several, size
+from latent.errors import UsageError, did_you_mean
 
 app = new_app(no_args_is_help=True)
 
@@ -56,9 +57,19 @@ def clear(
     from latent.cache import open_memory
 
     memory = open_memory(workspace_here())
+    if task is not None:
+        _check_name(task, {held.task for held in memory.stats().tasks})
     selects_all = not (task or expired or checkpoints)
     if selects_all and not yes and is_terminal(sys.stdin):
         remembered = several(memory.stats().entries, "remembered result")
         typer.confirm(f"Forget all {remembered}?", abort=True)
     count = memory.clear(task=task, expired=expired, kind="checkpoint" if checkpoints else None)
     say(f"{several(count, 'result')} forgotten.")
+
+
+def _check_name(task: str, known: set[str]) -> None:
+    if task not in known:
+        raise UsageError(
+            f"Nothing is remembered of a task {task!r}: "
+            + did_you_mean(task, known, "`latent cache stats` shows what is remembered.")
+        )

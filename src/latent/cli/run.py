@@ -69,7 +69,7 @@ def run(
     if result.state == "interrupted":
         code = TERMINATED if signals else INTERRUPTED
     elif result.error is not None:
-        code = report(result.error, traceback=context.find_root().params["debug"])
+        code = report(result.error, traceback=context.find_root().params["debug"], workspace=workspace)
     raise typer.Exit(code)
 
 
@@ -77,7 +77,7 @@ def _which_flow(workspace: Workspace) -> str:
     names = list(workspace.flow_folders())
     if not names:
         return f"Which flow? There is none in {workspace.flows_dir} yet: `latent new flow NAME` makes one."
-    return f"Which flow? There are {', '.join(names)}. Say `latent run {names[0]}`."
+    return f"Which flow? This workspace has {', '.join(names)}: say `latent run {names[0]}`."
 
 
 def _wait_for_tracking(workspace: Workspace, run_id: str) -> None:

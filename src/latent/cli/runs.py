@@ -36,11 +36,7 @@ def list_command(
     workspace = workspace_here()
     found = list_runs(workspace, flow=flow, limit=limit)
     if not found:
-        say(
-            f"No runs in {workspace.label(workspace.runs_dir)} yet."
-            if flow is None
-            else f"No runs of {flow!r} yet."
-        )
+        say(f"No runs{'' if flow is None else f' of {flow!r}'} in {workspace.label(workspace.runs_dir)} yet.")
         return
     # The beginning of an id is enough for `runs show`; a script gets all of it.
     length = 8 if is_terminal(sys.stdout) else None
@@ -59,7 +55,12 @@ def list_command(
 
 
 @app.command("show")
-def show(run_id: Annotated[str, typer.Argument(metavar="ID", help="A run's id, or its beginning.")]) -> None:
+def show(
+    run_id: Annotated[str, typer.Argument(metavar="ID", help="A run's id, or its beginning.")],
+    traceback: Annotated[
+        bool, typer.Option("--traceback", help="Also show where the error that ended it was raised.")
+    ] = False,
+) -> None:
     """Show one run: its tasks, its data, its error, and whether tracking is complete."""
     from latent.cli.summary import reused, show_facts
     from latent.tracking import load_run
@@ -84,6 +85,9 @@ def show(run_id: Annotated[str, typer.Argument(metavar="ID", help="A run's id, o
         say()
         data = [(each["direction"], each["name"], each["rows"], each["path"]) for each in run.datasets]
         show_table(["data", "name", "rows", "path"], data)
+    if traceback and run.error and run.error.get("traceback"):
+        say()
+        say(run.error["traceback"].rstrip())
 
 
 def _facts(workspace: Workspace, run: RunView) -> Iterator[tuple[str, str]]:

@@ -39,7 +39,8 @@ def headline(result: RunResult) -> str:
     line = f"Flow {result.flow_name!r} {colour(word, shade)} after {duration(result.seconds)}"
     if result.state == "ok" and result.reused and not result.executed:
         return f"{line}: everything was reused, nothing had to be computed."
-    return f"{line}: {outcomes(result.counts)}." if result.counts else f"{line}."
+    line = f"{line}: {outcomes(result.counts)}." if result.counts else f"{line}."
+    return line if result.state == "ok" or not result.counts else f"{line} What is finished is kept."
 
 
 def task_rows(tasks: Mapping[str, TaskSummary]) -> list[tuple[str, str, str, str]]:
@@ -93,8 +94,11 @@ def _facts(workspace: Workspace, result: RunResult, given: Sequence[str]) -> Ite
         yield "Run", workspace.label(run.folder.path)
         if (command := mlflow_command(workspace, run)) is not None:
             yield "MLflow", command
-    if result.state != "ok":
-        yield "Resume", f"{mask(resume_command(result.flow_name, given))}   (what is finished is kept)"
+        if result.state != "ok":
+            log = workspace.logs_dir / f"{run.run_id}.log"
+            if log.exists():
+                yield "Log", workspace.label(log)
+            yield "Resume", mask(resume_command(result.flow_name, given))
 
 
 def _recorded(workspace: Workspace, result: RunResult) -> RunView | None:
