@@ -45,10 +45,12 @@ def wrapped(value: Any) -> list[Any]:
         if callable(inner) and not isinstance(inner, MethodType):
             found.append(inner)
             break
-    for cell in (value.__closure__ or ()) if isinstance(value, FunctionType) else ():
-        content = cell_content(cell)
-        items = content.values() if isinstance(content, Mapping) else [content]
-        found.extend(item for item in items if isinstance(item, FunctionType) and is_own_code(item))
+    if isinstance(value, FunctionType):
+        cells = [cell_content(cell) for cell in value.__closure__ or ()]
+        # `functools.singledispatch` keeps a mapping of functions as an attribute.
+        for content in [*cells, *vars(value).values()]:
+            items = content.values() if isinstance(content, Mapping) else [content]
+            found.extend(item for item in items if isinstance(item, FunctionType) and is_own_code(item))
     return found
 
 

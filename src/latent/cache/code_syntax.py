@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import xxhash
 
@@ -76,16 +77,26 @@ def function_syntax(code: CodeType) -> Syntax | None:
         node = None if file is None else file.function(code)
         if node is not None:
             body = node.body if isinstance(node.body, list) else [node.body]
-            return _syntax([node.args, *_without_docstring(body)], in_class=False)
+            kind = type(node)(args=node.args, body=[])  # async or not is part of what it says
+            return _syntax([kind, *_without_docstring(body)], in_class=False)
     return None
 
 
 def class_syntax(cls: type, file_name: str) -> Syntax | None:
-    """The statements of a class apart from its methods; None when its source is not there."""
-    file = _source_file(file_name, refresh=False)
-    node = None if file is None else file.classes.get(cls.__qualname__)
-    if node is None:
-        return None
+    """
+    The statements of a class apart from its methods; None when its source is not there.
+
+    What the file says when a class is first seen holds for that class: an edit reaches only a class that is
+    made anew.
+    """
+    if cls not in _classes:
+        file = _source_file(file_name, refresh=True)
+        node = None if file is None else file.classes.get(cls.__qualname__)
+        _classes[cls] = None if node is None else _class_statements(node)
+    return _classes[cls]
+
+
+def _class_statements(node: ast.ClassDef) -> Syntax:
     statements = [item for item in _without_docstring(node.body) if not isinstance(item, FUNCTIONS)]
     return _syntax([*node.keywords, *statements], in_class=True)
 
@@ -130,6 +141,7 @@ class _SourceFile:
         return nodes[0] if len(nodes) == 1 else None
 
 
+_classes: WeakKeyDictionary[type, Syntax | None] = WeakKeyDictionary()
 _files: dict[str, _SourceFile] = {}
 _files_lock = threading.Lock()
 

@@ -1,0 +1,734 @@
+"""Code fingerprints: they change exactly when what a function would do changes."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import itertools
+import linecache
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from latent.cache import code_fingerprint
+
+names = itertools.count()
+
+
+class Project:
+    """A folder of modules that can be rewritten and loaded again, as edits between two runs do."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.loaded: set[str] = set()
+
+    def write(self, text: str, name: str = "flow") -> None:
+        (self.root / f"{name}.py").write_text(textwrap.dedent(text), encoding="utf-8")
+
+    def load(self, name: str = "flow") -> ModuleType:
+        """The module as a new process would see it."""
+        for known in self.loaded:
+            sys.modules.pop(known, None)
+        importlib.invalidate_caches()
+        linecache.checkcache()
+        before = set(sys.modules)
+        module = importlib.import_module(name)
+        self.loaded |= {name} | {
+            new for new in set(sys.modules) - before if (self.root / f"{new}.py").exists()
+        }
+        return module
+
+    def digest(self, text: str, of: str = "f") -> str:
+        self.write(text)
+        return self.fingerprint(getattr(self.load(), of))
+
+    def fingerprint(self, fn: Any) -> str:
+        return code_fingerprint(fn, self.root).digest
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(tmp_path)
+    project = Project(tmp_path)
+    yield project
+    for name in project.loaded:
+        sys.modules.pop(name, None)
+
+
+BASE = """
+PROMPT = "Answer: "
+
+def helper(text):
+    return text.strip()
+
+def f(question, k=3):
+    return PROMPT + helper(question) * k
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BASE.replace("    return PROMPT", '    """Ask."""\n    # why\n\n    return PROMPT'),
+        BASE.replace("PROMPT + helper(question) * k", "(PROMPT\n            + helper( question ) * k)"),
+        BASE.replace("question, k=3", "question: str, k: int = 3").replace("):\n    return PROMPT", ") -> str:\n    return PROMPT"),
+        BASE.replace("    return text", '    "Doc."\n    return text'),
+        BASE + "\nUNUSED = 1\ndef unused(): return 2\n",
+        '"""A module."""\nimport os\n' + BASE,
+        BASE.replace('"Answer: "', "'Answer: '"),
+        BASE.replace('PROMPT = "Answer: "', 'PROMPT: str = "Ans" "wer: "'),
+    ],
+)  # fmt: skip
+def test_comments_docstrings_formatting_and_annotations_do_not_count(project, text):
+    assert project.digest(text) == project.digest(BASE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BASE.replace("Answer: ", "Reply: "),
+        BASE.replace("strip()", "lstrip()"),
+        BASE.replace("k=3", "k=4"),
+        BASE.replace("* k", "+ str(k)"),
+        BASE.replace("PROMPT + helper(question) * k", "helper(question) * k + PROMPT"),
+        BASE.replace("def f(question, k=3)", "def f(question, *, k=3)"),
+    ],
+)
+def test_what_a_function_and_its_helpers_and_constants_say_counts(project, text):
+    assert project.digest(text) != project.digest(BASE)
+
+
+def test_the_parts_name_file_and_function_so_that_a_miss_can_be_explained(project):
+    project.write(BASE)
+    then = code_fingerprint(project.load().f, project.root).parts
+    project.write(BASE.replace("strip", "rstrip").replace("Answer", "Reply"))
+    now = code_fingerprint(project.load().f, project.root).parts
+    assert {name for name in then if then[name] != now.get(name)} == {"flow.py:helper", "flow.py:PROMPT"}
+    assert (
+        then.keys() == now.keys() == {"flow.py:f", "flow.py:f(defaults)", "flow.py:helper", "flow.py:PROMPT"}
+    )
+
+
+def test_helpers_in_other_modules_count_however_they_are_imported(project):
+    ways = {
+        "import helpers": "helpers.clean(x) + helpers.SUFFIX",
+        "import helpers as h": "h.clean(x) + h.SUFFIX",
+        "from helpers import clean, SUFFIX": "clean(x) + SUFFIX",
+        "from helpers import *": "clean(x) + SUFFIX",
+    }
+    for statement, use in ways.items():
+        for inside in (False, True) if "*" not in statement else (False,):
+            top, first = ("", f"    {statement}\n") if inside else (f"{statement}\n", "")
+            flow = f"{top}def f(x):\n{first}    return {use}\n"
+            digests = set()
+            for clean, suffix in (("x.strip()", "a"), ("x.strip()", "b"), ("x.lower()", "a")):
+                project.write(
+                    f"SUFFIX = '{suffix}'\nOTHER = object()\ndef clean(x): return {clean}\n", "helpers"
+                )
+                digests.add(project.digest(flow))
+            assert len(digests) == 3, (statement, inside)
+
+
+def test_a_module_imported_inside_a_function_counts_the_same_before_and_after_it_is_loaded(project):
+    project.write("LIMIT = 3\n", "late_settings")
+    project.write("def f(x):\n    import late_settings\n    return late_settings.LIMIT\n")
+    flow = project.load()
+    before = project.fingerprint(flow.f)
+    flow.f(1)
+    assert project.fingerprint(flow.f) == before
+    project.loaded.add("late_settings")
+
+
+def test_packages_submodules_and_relative_imports_are_followed(project):
+    package = project.root / "pkg"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "flow.py").write_text(
+        "from . import text\ndef f(x):\n    from .deep import LIMIT\n    return text.clean(x)[:LIMIT]\n"
+    )
+    (package / "deep.py").write_text("LIMIT = 3\n")
+    digests = set()
+    for body in ("x.strip()", "x.lower()"):
+        (package / "text.py").write_text(f"def clean(x): return {body}\n")
+        for name in [name for name in sys.modules if name.split(".")[0] == "pkg"]:
+            del sys.modules[name]
+        digests.add(project.fingerprint(project.load("pkg.flow").f))
+    (package / "deep.py").write_text("LIMIT = 4\n")
+    for name in [name for name in sys.modules if name.split(".")[0] == "pkg"]:
+        del sys.modules[name]
+    digests.add(project.fingerprint(project.load("pkg.flow").f))
+    assert len(digests) == 3
+    for name in [name for name in sys.modules if name.split(".")[0] == "pkg"]:
+        del sys.modules[name]
+
+
+def test_moving_a_function_to_another_file_changes_nothing(project):
+    here = project.digest(BASE)
+    project.write(BASE, "moved")
+    assert project.fingerprint(project.load("moved").f) == here
+
+
+def test_recursion_and_functions_that_call_each_other_end(project):
+    text = "def f(n): return 0 if n < 1 else g(n - 1)\ndef g(n): return f(n - 1) + 1\n"
+    assert project.digest(text) == project.digest(text)
+    assert project.digest(text) != project.digest(text.replace("+ 1", "+ 2"))
+
+
+def test_a_deep_chain_of_helpers_is_followed_to_its_end(project):
+    text = "\n".join(f"def f{n}(x): return f{n + 1}(x)" for n in range(2000)) + "\ndef f2000(x): return {}\n"
+    assert project.digest(text.format(1), "f0") != project.digest(text.format(2), "f0")
+
+
+# Captured values.
+
+
+def test_functions_made_in_a_loop_with_other_values_have_other_fingerprints(project):
+    def make(value: Any) -> Any:
+        def inner(x: Any) -> Any:
+            return [x, value]
+
+        return inner
+
+    assert project.fingerprint(make(1)) == project.fingerprint(make(1))
+    values = (1, 2, "1", [1], {"a": 1}, None, len)
+    assert len({project.fingerprint(make(value)) for value in values}) == len(values)
+
+    by_default = [lambda x, n=n: x + n for n in range(3)]
+    assert len({project.fingerprint(fn) for fn in by_default}) == 3
+
+
+def test_captured_functions_count_by_their_code(project):
+    def make(helper: Any) -> Any:
+        return lambda x: helper(x)
+
+    def one(x: int) -> int:
+        return x + 1
+
+    def same(x: int) -> int:
+        return x + 1
+
+    def two(x: int) -> int:
+        return x + 2
+
+    assert project.fingerprint(make(one)) == project.fingerprint(make(same))
+    assert project.fingerprint(make(one)) != project.fingerprint(make(two))
+    assert project.fingerprint(make({"a": one})) != project.fingerprint(make({"a": two}))
+
+
+def test_a_captured_value_that_changes_in_place_changes_the_fingerprint(project):
+    settings = {"k": 1}
+
+    def f() -> int:
+        return settings["k"]
+
+    before = project.fingerprint(f)
+    settings["k"] = 2
+    changed = project.fingerprint(f)
+    settings["k"] = 1
+    assert project.fingerprint(f) == before != changed
+
+
+def test_a_global_that_is_set_anew_changes_the_fingerprint(project):
+    project.write(BASE)
+    flow = project.load()
+    before = project.fingerprint(flow.f)
+    flow.PROMPT = "Other: "
+    changed = project.fingerprint(flow.f)
+    flow.helper = lambda text: text
+    replaced = project.fingerprint(flow.f)
+    assert len({before, changed, replaced}) == 3
+
+
+def test_a_function_that_gets_new_code_or_defaults_has_a_new_fingerprint(project):
+    def f(x: int = 1) -> int:
+        return x
+
+    def g(x: int = 1) -> int:
+        return x + 1
+
+    before = project.fingerprint(f)
+    f.__defaults__ = (2,)
+    defaults = project.fingerprint(f)
+    f.__code__ = g.__code__
+    assert len({before, defaults, project.fingerprint(f)}) == 3
+
+
+def test_two_lambdas_on_one_line_are_told_apart(project):
+    one, two = (lambda x: x + 1), (lambda x: x + 2)
+    assert project.fingerprint(one) != project.fingerprint(two)
+    outer = lambda y: lambda x: x * y  # noqa: E731  # a lambda inside a lambda is what is tested
+    assert project.fingerprint(outer) != project.fingerprint(outer(2))
+    assert project.fingerprint(outer(2)) == project.fingerprint(outer(2)) != project.fingerprint(outer(3))
+
+
+def test_a_name_that_is_not_defined_yet_counts_once_it_is(project):
+    project.write("def f(): return later()\n")
+    flow = project.load()
+    before = project.fingerprint(flow.f)
+    flow.later = lambda: 1
+    assert project.fingerprint(flow.f) != before
+
+
+# State: what a function changes itself.
+
+STATEFUL = """
+import threading
+calls = []
+counts = {"n": 0}
+total = 0
+seen = set()
+lock = threading.Lock()
+
+class Client:
+    def __init__(self, model):
+        self.model, self.calls, self.log = model, 0, []
+    def ask(self, x):
+        self.calls += 1
+        self.log.append(x)
+        return x
+
+client = Client("a")
+
+def f(x):
+    global total
+    with lock:
+        calls.append(x)
+        counts["n"] += 1
+        total += 1
+        seen.add(x)
+        client.asked = x
+    return client.ask(x)
+"""
+
+
+def test_what_a_function_changes_itself_is_its_state_and_does_not_count(project):
+    project.write(STATEFUL)
+    flow = project.load()
+    before = project.fingerprint(flow.f)
+    for number in range(3):
+        flow.f(number)
+        assert project.fingerprint(flow.f) == before
+    flow.client.model = "b"
+    assert project.fingerprint(flow.f) != before
+
+
+def test_captured_state_does_not_count_either(project):
+    calls: list[int] = []
+    count = 0
+
+    def f(x: int) -> int:
+        nonlocal count
+        count += 1
+        calls.append(x)
+        return x
+
+    before = project.fingerprint(f)
+    f(1)
+    assert project.fingerprint(f) == before
+
+
+def test_objects_of_libraries_count_by_their_class(project):
+    events = [threading.Event(), threading.Lock(), itertools.count(), open(os.devnull)]  # noqa: SIM115, PTH123  # closed below
+    with contextlib.closing(events[3]):
+        for one in events:
+
+            def f(x: Any, one: Any = one) -> Any:
+                return one, x
+
+            before = project.fingerprint(f)
+            if isinstance(one, itertools.count):
+                next(one)
+            assert project.fingerprint(f) == before
+
+
+# Decorated functions and objects that hold functions.
+
+
+def test_decorators_of_the_user_are_seen_through_and_count_themselves(project):
+    text = """
+    import functools
+    def twice(fn):
+        @functools.wraps(fn)
+        def wrapper(x):
+            return fn(fn(x))
+        return wrapper
+    @twice
+    def f(x): return x + 1
+    """
+    assert project.digest(text) == project.digest(text)
+    assert (
+        len(
+            {
+                project.digest(t)
+                for t in (text, text.replace("x + 1", "x + 2"), text.replace("fn(fn(x))", "fn(x)"))
+            }
+        )
+        == 3
+    )
+
+
+@pytest.mark.parametrize(
+    "decorator",
+    ["functools.lru_cache", "functools.cache", "contextlib.contextmanager", "functools.singledispatch"],
+)
+def test_decorators_of_libraries_are_seen_through(project, decorator):
+    text = f"import functools, contextlib\n@{decorator}\ndef f(x):\n    yield x + 1\n"
+    assert project.digest(text) == project.digest(text)
+    assert project.digest(text) != project.digest(text.replace("+ 1", "+ 2"))
+
+
+def test_registered_functions_of_a_single_dispatch_count(project):
+    text = "import functools\n@functools.singledispatch\ndef f(x): return x\n@f.register\ndef _(x: int): return x + 1\n"
+    assert project.digest(text) != project.digest(text.replace("+ 1", "+ 2"))
+
+
+def test_decorator_arguments_of_a_library_do_not_count(project):
+    text = "import functools\n@functools.lru_cache(maxsize={})\ndef f(x): return x + 1\n"
+    assert project.digest(text.format(1)) == project.digest(text.format(2))
+
+
+def test_a_library_decorator_that_names_nothing_is_seen_through_its_closure(project):
+    site = project.root / "site-packages"
+    site.mkdir()
+    (site / "plainlib.py").write_text(
+        "def deco(fn):\n    def inner(*a):\n        return fn(*a)\n    return inner\n"
+    )
+    sys.path.insert(0, str(site))
+    try:
+        text = "import plainlib\n@plainlib.deco\ndef f(x): return x + 1\n"
+        assert project.digest(text) == project.digest(text)
+        assert project.digest(text) != project.digest(text.replace("+ 1", "+ 2"))
+    finally:
+        sys.path.remove(str(site))
+        sys.modules.pop("plainlib", None)
+
+
+def test_tasks_that_call_tasks_are_followed_to_the_functions(project, monkeypatch):
+    holder = project.root / "site-packages"
+    holder.mkdir()
+    (holder / "tasklib.py").write_text(
+        "class Task:\n"
+        "    def __init__(self, fn): self.fn = fn\n"
+        "    def __call__(self, *a): return self.fn(*a)\n"
+        "    def __getattr__(self, name): raise RuntimeError(f'{name} was asked for outside of a run')\n"
+        "def task(fn): return Task(fn)\n"
+    )
+    monkeypatch.syspath_prepend(holder)
+    project.loaded.add("tasklib")
+    text = "from tasklib import task\n@task\ndef inner(x): return x + 1\n@task\ndef f(x): return inner(x)\n"
+    same, other = project.digest(text), project.digest(text.replace("+ 1", "+ 2"))
+    assert project.digest(text) == same != other
+
+
+def test_proxies_are_not_asked_for_anything(project):
+    """`params` and its like count every attribute that is read, or fail outside of a run."""
+    from latent.prefect.parameters import params
+
+    def f() -> Any:
+        return params.model_name
+
+    assert project.fingerprint(f) == project.fingerprint(f)
+
+
+# Partials, methods, classes, callables.
+
+
+def test_partials_methods_and_callables(project):
+    text = """
+    import functools
+    class Scorer:
+        weight = 2
+        def __init__(self, k): self.k = k
+        def __call__(self, x): return self.score(x) * self.weight
+        def score(self, x): return x + self.k
+        @classmethod
+        def make(cls, x): return cls(x)
+        @staticmethod
+        def plain(x): return x
+        @property
+        def double(self): return 2 * self.k
+    def add(a, b): return a + b
+    """
+    project.write(text)
+    flow = project.load()
+    scorer = flow.Scorer
+    fns = [functools.partial(flow.add, 1), functools.partial(flow.add, 2), functools.partial(flow.add, b=1)]
+    fns += [
+        scorer(1),
+        scorer(2),
+        scorer(1).score,
+        scorer(2).score,
+        scorer.make,
+        scorer.plain,
+        scorer,
+        flow.add,
+    ]
+    digests = [project.fingerprint(fn) for fn in fns]
+    assert len(set(digests)) == len(fns)
+    assert project.fingerprint(scorer(1).score) == digests[5]
+    assert project.fingerprint(functools.partial(flow.add, 1)) == digests[0]
+    project.write(text.replace("return x + self.k", "return x - self.k"))
+    other = project.load()
+    assert project.fingerprint(other.Scorer(1)) != digests[3]
+    assert project.fingerprint(other.add) == digests[-1]
+    project.write(text.replace("weight = 2", "weight = 3"))
+    assert project.fingerprint(project.load().Scorer(1)) != digests[3]
+
+
+def test_base_classes_and_class_attributes_count(project):
+    text = """
+    class Base:
+        def go(self): return 1
+    class Mine(Base):
+        limit = 3
+    def f(): return Mine().go()
+    """
+    changes = [text, text.replace("return 1", "return 2"), text.replace("limit = 3", "limit = 4")]
+    assert len({project.digest(change) for change in changes}) == 3
+
+
+def test_fields_of_models_and_dataclasses_count_with_their_types(project):
+    text = """
+    from dataclasses import dataclass, field
+    from pydantic import BaseModel, Field
+    def default(): return 1
+    class Inner(BaseModel):
+        n: int = 0
+    class Answer(BaseModel):
+        score: int = Field(ge=1)
+        inner: Inner = Inner()
+    @dataclass
+    class Row:
+        id: int
+        k: int = field(default_factory=default)
+    def f(x): return Answer(score=x), Row(x)
+    """
+    changes = [
+        text, text.replace("ge=1", "ge=2"), text.replace("score: int", "score: float"), text.replace("n: int = 0", "n: int = 1"),
+        text.replace("id: int", "id: str"), text.replace("return 1", "return 2"),
+    ]  # fmt: skip
+    digests = [project.digest(change) for change in changes]
+    assert len(set(digests)) == len(changes)
+    assert project.digest(text) == digests[0]
+
+
+def test_methods_of_a_captured_dataclass_count(project):
+    text = """
+    from dataclasses import dataclass
+    @dataclass
+    class Config:
+        k: int = 1
+        def limit(self): return self.k + 1
+    config = Config()
+    def f(): return config.limit()
+    """
+    assert (
+        len(
+            {
+                project.digest(t)
+                for t in (text, text.replace("+ 1", "+ 2"), text.replace("int = 1", "int = 2"))
+            }
+        )
+        == 3
+    )
+
+
+def test_a_cached_property_that_is_filled_changes_nothing(project):
+    text = """
+    import functools
+    class Client:
+        @functools.cached_property
+        def session(self): return object()
+        def ask(self): return self.session
+    client = Client()
+    def f(): return client.ask()
+    """
+    project.write(text)
+    flow = project.load()
+    before = project.fingerprint(flow.f)
+    flow.f()
+    assert project.fingerprint(flow.f) == before
+
+
+def test_slots_and_objects_that_refer_to_themselves(project):
+    text = """
+    class Node:
+        __slots__ = ("value", "next")
+        def __init__(self, value): self.value, self.next = value, self
+    node = Node(1)
+    def f(): return node.value
+    """
+    project.write(text)
+    flow = project.load()
+    before = project.fingerprint(flow.f)
+    flow.node = flow.Node(2)
+    assert project.fingerprint(flow.f) != before
+
+
+def test_async_functions_and_generators(project):
+    text = "async def f(x):\n    return x + 1\n"
+    assert project.digest(text) != project.digest(text.replace("async ", ""))
+    assert project.digest(text) != project.digest(text.replace("+ 1", "+ 2"))
+
+
+# Libraries.
+
+
+def test_a_library_counts_by_name_and_version(project, monkeypatch):
+    site = project.root / "site-packages"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    digests = []
+    for version, body in (("1.0", "x"), ("1.0", "x + 1"), ("1.1", "x + 1")):
+        (site / "somelib.py").write_text(f"__version__ = '{version}'\ndef work(x): return {body}\n")
+        project.loaded.add("somelib")
+        code_origin().version_of.cache_clear()
+        digests.append(project.digest("import somelib\ndef f(x): return somelib.work(x)\n"))
+    assert digests[0] == digests[1] != digests[2]
+
+
+def code_origin() -> Any:
+    return importlib.import_module("latent.cache.code_origin")
+
+
+def test_the_standard_library_and_builtins_count_by_name(project):
+    text = "import json\ndef f(x): return json.dumps(sorted(x))\n"
+    assert project.digest(text) != project.digest(text.replace("dumps", "loads"))
+    assert project.fingerprint(len) != project.fingerprint(max)
+
+
+# Source that is missing, changed or unusual.
+
+
+def test_functions_without_source_count_by_their_bytecode(project):
+    def make(text: str, **names: Any) -> Any:
+        exec(text, names)
+        return names["f"]
+
+    base = make("def f(x):\n    'Doc.'\n    return x + K\n", K=1)
+    assert project.fingerprint(base) == project.fingerprint(
+        make("def f(x):\n    # why\n    return x + K\n", K=1)
+    )
+    others = [
+        make("def f(x):\n    return x + K\n", K=2),
+        make("def f(x):\n    return x - K\n", K=1),
+        make("def f(x):\n    return x + J\n", J=1),
+        make("def f(x):\n    return x + 1\n"),
+        make("def f(x):\n    return x + 1.0\n"),
+        make("def f(x):\n    return x + True\n"),
+        make("def f(x):\n    return (lambda: x + 1)()\n"),
+        make("def f(x):\n    return (lambda: x + 2)()\n"),
+    ]
+    assert len({project.fingerprint(fn) for fn in [base, *others]}) == len(others) + 1
+
+
+def test_state_is_recognised_without_source_too(project):
+    names: dict[str, Any] = {"calls": []}
+    exec("def f(x):\n    calls.append(x)\n    return x\n", names)
+    before = project.fingerprint(names["f"])
+    names["f"](1)
+    assert project.fingerprint(names["f"]) == before
+
+
+def test_a_notebook_cell_has_source_through_linecache(project):
+    def cell(text: str) -> Any:
+        name = f"<ipython-input-{next(names)}>"
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+        space: dict[str, Any] = {"__name__": "__main__"}
+        exec(compile(text, name, "exec"), space)
+        return space["f"]
+
+    one = project.fingerprint(cell("def f(x):\n    return x + 1\n"))
+    assert one == project.fingerprint(
+        cell("# again\n\ndef f(x):\n    '''Doc.'''\n    return x + 1  # same\n")
+    )
+    assert one != project.fingerprint(cell("def f(x):\n    return x + 2\n"))
+
+
+def test_a_file_that_was_edited_after_it_was_imported_does_not_speak_for_the_code_that_runs(project):
+    project.write("def f(x):\n    return x + 1\n")
+    running = project.load().f
+    project.write("def f(x):\n    return x + 2\n")
+    linecache.checkcache()
+    stale = project.fingerprint(running)
+    fresh = project.fingerprint(project.load().f)
+    assert stale != fresh
+    assert running(1) == 2
+
+
+def test_the_same_code_has_the_same_fingerprint_in_every_process(project):
+    project.write(
+        BASE
+        + "class Model:\n    names = {'a', 'b', 'c'}\n    def go(self): return self.names\n"
+        + "def g(x, y={1: 'a'}):\n    return f(x), Model().go(), len(x), h(x)\n"
+        + "def h(x):\n    import json\n    return json.dumps(x)\n"
+    )
+    program = (
+        "import pathlib, sys; from latent.cache import code_fingerprint; import flow\n"
+        "print(code_fingerprint(flow.g, pathlib.Path(sys.argv[1])).digest)"
+    )
+    printed = set()
+    for seed in ("0", "1", "99"):
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": seed,
+            "PYTHONPATH": f"{project.root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(project.root)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        printed.add(done.stdout.strip())
+    assert printed == {project.fingerprint(project.load().g)}
+
+
+def test_asking_again_is_cheap_and_safe_in_threads(project):
+    project.write(BASE)
+    fn = project.load().f
+    expected = project.fingerprint(fn)
+    found: list[str] = []
+
+    def ask() -> None:
+        found.extend(project.fingerprint(fn) for _ in range(200))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(found) == {expected}
+    assert code_fingerprint(fn, project.root) is code_fingerprint(fn, project.root)
+
+
+def test_thousands_of_functions_defined_in_a_loop_do_not_pile_up(project):
+    import gc
+    import weakref
+
+    class Big:
+        pass
+
+    kept = []
+    for _ in range(1000):
+        big = Big()
+        kept.append(weakref.ref(big))
+
+        def f(big: Any = big) -> Any:
+            return big
+
+        project.fingerprint(f)
+    del f, big
+    gc.collect()
+    assert sum(ref() is not None for ref in kept) <= 128
