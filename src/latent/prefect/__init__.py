@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from latent.prefect.api.telemetry import keep_telemetry_off
 from latent.prefect.passthrough import install
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ _HOME = {
     "task": "tasks",
 }
 
+keep_telemetry_off()
 install(__name__)
 
 

@@ -11,11 +11,14 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from functools import cached_property
+from random import getrandbits
 from typing import TYPE_CHECKING, Any, cast
-from uuid import uuid4
 
-from latent.config import masker_for
-from latent.errors import TaskExecutionError
+from prefect.client.schemas.objects import State
+from prefect.context import TaskRunContext
+
+from latent.cache.code import CodeFingerprint, code_fingerprint
+from latent.errors import TaskExecutionError, UnstorableError
 from latent.prefect.carried import carry, unpack
 from latent.prefect.key import CallKey, call_key
 from latent.prefect.logs import warn_once
@@ -23,11 +26,12 @@ from latent.prefect.outputs import count_rows, save_outputs, saved_outputs
 from latent.prefect.run import Run, current_run, entered
 from latent.prefect.scope import Scope, current_scope, open_scope, record_read
 from latent.registry import TaskRegistry
+from latent.tracking.records import TaskRecord, describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping
 
-    from latent.cache import CodeFingerprint, Hit, Lease
+    from latent.cache import Hit, Lease
     from latent.prefect.tasks import Task
     from latent.tracking.records import CacheState, Outcome
 
@@ -48,7 +52,7 @@ class Call:
     ) -> None:
         self.task, self.run, self.arguments, self.row_index = task, run, arguments, row_index
         scope = current_scope()
-        self.span_id = uuid4().hex[:16]
+        self.span_id = f"{getrandbits(64):016x}"
         self.parent_span_id = scope.span_id if scope else None
         self.key: CallKey | None = None
         self.attempts = 0
@@ -82,8 +86,6 @@ class Call:
         """
         The fingerprint of the task's code when it was called; None when the user's own key decides alone.
         """
-        from latent.cache import code_fingerprint
-
         if self.key is None or self.key.users_own:
             return None
         return code_fingerprint(self.task.fn, self.run.workspace.root)
@@ -115,8 +117,6 @@ class Call:
         Args:
             given: The arguments from Prefect, futures resolved.
         """
-        from prefect.context import TaskRunContext
-
         context = TaskRunContext.get()
         if context is not None:
             self.attempts = context.task_run.run_count
@@ -151,7 +151,7 @@ class Call:
             return self._failure
         attempts = error.__dict__.pop(_ATTEMPTS, self.attempts)
         failure = TaskExecutionError.of(
-            self.task.name, error, self.context(attempts), masker_for(self.run.workspace).text(str(error))
+            self.task.name, error, self.context(attempts), self.run.masker.text(str(error))
         )
         failure.__cause__ = error
         self.attempts, self._failure = attempts, failure
@@ -164,7 +164,7 @@ class Call:
         return {
             "input": inputs,
             "row_index": self.row_index,
-            "arguments": masker_for(self.run.workspace).data(self._previewed(self.arguments)),
+            "arguments": self.run.masker.data(self.run.preview(self.arguments)),
             "attempts": attempts,
             "span": {"name": self.task.name, "type": self.task.span_type, "id": self.span_id},
         }
@@ -181,8 +181,6 @@ class Call:
         """Report the call's one outcome to the run's records."""
         if self.recorded or (self.run.recorder is None and self.run.outcomes is None):
             return
-        from latent.tracking.records import TaskRecord, describe_error
-
         self.recorded = True
         record = TaskRecord(
             name=self.task.name,
@@ -195,28 +193,20 @@ class Call:
             span_type=self.task.span_type,
             span_id=self.span_id,
             parent_span_id=self.parent_span_id,
-            inputs=self._previewed(self.arguments),
-            output=self._previewed(value),
+            inputs=self.run.preview(self.arguments),
+            output=self.run.preview(value),
             rows_in=count_rows(*self.arguments.values()) if rows_in is None else rows_in,
             rows_out=count_rows(value),
             error=describe_error(error.original_error) if error else None,
             row_index=self.row_index,
         )
-        TaskRegistry.observe_task(self.run.flow_name, self.task.name, self.task.fn)
-        if self.run.outcomes is not None:
-            self.run.outcomes.note(record)
+        if self.run.outcomes is not None and self.run.outcomes.note(record):
+            TaskRegistry.observe_task(self.run.flow_name, self.task.name, self.task.fn)
         if self.run.recorder is not None:
             self.run.recorder.task(record)
 
     def _cache_state(self) -> CacheState:
         return "unkeyed" if self.task.remembers else "off"
-
-    def _previewed(self, value: Any) -> Any:
-        """A shortened picture of a value; the records mask it when they write it."""
-        from latent.tracking.preview import shorten
-
-        limit = self.run.workspace.settings.tracking.preview_chars
-        return shorten(value, limit, mask=masker_for(self.run.workspace).text)
 
     # A worker process gets the call without the run's live parts, and attaches to its own.
 
@@ -282,8 +272,6 @@ class Attempt:
         call, key = self.call, self.call.key
         if key is None or _is_state(value):
             return None
-        from latent.cache import UnstorableError
-
         try:
             return call.run.memory.remember(
                 key.key,
@@ -335,6 +323,4 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
 
 def _is_state(value: Any) -> bool:
     """Whether a task decided its own Prefect state by returning one."""
-    from prefect.client.schemas.objects import State
-
     return isinstance(value, State)

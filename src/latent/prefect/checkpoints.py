@@ -11,8 +11,10 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from latent.cache import UnstorableError, code_fingerprint, open_memory, row_key
-from latent.errors import UnhashableError
+from latent.cache.code import code_fingerprint
+from latent.cache.keys import row_key
+from latent.cache.memory import open_memory
+from latent.errors import UnhashableError, UnstorableError
 from latent.prefect.inputs import signature_of
 from latent.prefect.logs import warn_once
 from latent.prefect.run import Run, current_run, surroundings, workspace_for

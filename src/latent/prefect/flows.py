@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
+import prefect
 from prefect.context import FlowRunContext
 
-import prefect
 from latent.prefect.api import prefect_api
 from latent.prefect.carried import Carried, carry, is_large, unpack
 from latent.prefect.futures import resolved
@@ -24,6 +24,8 @@ from latent.prefect.outcomes import Outcomes
 from latent.prefect.outputs import count_rows, save_outputs, split_outputs
 from latent.prefect.run import Run, configuration, current_run, entered, file_of, workspace_for
 from latent.registry import TaskRegistry
+from latent.tracking.recorder import RunRecorder
+from latent.tracking.records import RunInfo, describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -138,6 +140,8 @@ class Flow(prefect.Flow[P, R]):
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Prefect's validation against the annotations, with large values in their places."""
+        if not parameters:
+            return {}  # Prefect would import pydantic's old version to find nothing to validate
         validated = super().validate_parameters(unpack(parameters))
         return {
             name: Carried(value) if isinstance(parameters.get(name), Carried) or is_large(value) else value
@@ -269,8 +273,6 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
 
 @contextmanager
 def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
-    from latent.tracking import RunInfo, RunRecorder, describe_error
-
     info = RunInfo(
         run_id=run.run_id,
         flow_name=run.flow_name,

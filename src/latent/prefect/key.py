@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from latent.cache import argument_hashes, file_key, key_of_parts, stable_hash
+from prefect.client.schemas.objects import TaskRun
+from prefect.context import FlowRunContext, TaskRunContext
+
+from latent.cache.hashing import stable_hash
+from latent.cache.keys import argument_hashes, file_key, key_of_parts
 from latent.errors import CatalogError, UnhashableError
 from latent.prefect.logs import warn_once
 
@@ -74,9 +78,6 @@ def _users_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> 
     Both expect the context of a task run, which a hit never makes: they get one that names the task, the flow
     run and the arguments.
     """
-    from prefect.client.schemas.objects import TaskRun
-    from prefect.context import FlowRunContext, TaskRunContext
-
     flow = FlowRunContext.get()
     flow_run_id = flow.flow_run.id if flow and flow.flow_run else None
     task_run = TaskRun.model_construct(id=uuid4(), flow_run_id=flow_run_id, task_key=task.task_key)

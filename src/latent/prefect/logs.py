@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
-from latent.config import ensure_private_dir, masker_for
+from latent.config import ensure_private_dir
 from latent.prefect.run import current_run
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class _Masking(logging.Filter):
 
     def __init__(self, run: Run) -> None:
         super().__init__()
-        self.masker = masker_for(run.workspace)
+        self.masker = run.masker
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()

@@ -33,14 +33,16 @@ class Outcomes:
         self.tasks: dict[str, TaskSummary] = {}
         self._lock = Lock()
 
-    def note(self, record: TaskRecord) -> None:
-        """Take one record into the account."""
+    def note(self, record: TaskRecord) -> bool:
+        """Take one record into the account; whether it is the first of its task."""
         with self._lock:
+            is_first = record.name not in self.tasks
             summary = self.tasks.setdefault(record.name, TaskSummary())
             summary.counts[record.outcome] += 1
             summary.seconds += record.duration_seconds
         if self.parent is not None:
             self.parent.note(record)
+        return is_first
 
     @property
     def counts(self) -> Counter[str]:

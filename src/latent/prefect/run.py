@@ -12,19 +12,30 @@ import inspect
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from latent.config import Parameters, Workspace, find_workspace, load_flow_parameters, load_parameters
+from latent.cache.hashing import stable_hash
+from latent.cache.memory import Memory, open_memory
+from latent.config import (
+    Parameters,
+    Workspace,
+    find_workspace,
+    load_flow_parameters,
+    load_parameters,
+    masker_for,
+)
+from latent.tracking.preview import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from pydantic import BaseModel
 
-    from latent.cache import Memory
     from latent.catalog import Catalog
+    from latent.config import Masker
     from latent.prefect.map import MappedFutures
     from latent.prefect.outcomes import Outcomes
     from latent.tracking import RunRecorder
@@ -81,12 +92,20 @@ class Run:
     """Submitted work by the dataset that it will save: whoever reads the dataset waits for it."""
     _fingerprints: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def memory(self) -> Memory:
         """The workspace's remembered results."""
-        from latent.cache import open_memory
-
         return open_memory(self.workspace)
+
+    @cached_property
+    def masker(self) -> Masker:
+        """Hides the credentials that were known when the run began."""
+        return masker_for(self.workspace)
+
+    def preview(self, value: Any) -> Any:
+        """A shortened picture of a value for records and errors; texts that are cut are masked first."""
+        limit = self.workspace.settings.tracking.preview_chars
+        return shorten(value, limit, mask=self.masker.text)
 
     def parameter(self, name: str) -> Any:
         """
@@ -105,8 +124,6 @@ class Run:
     def parameter_fingerprint(self, name: str) -> str:
         """Today's fingerprint of a parameter; one of its own for a name that does not exist."""
         if (known := self._fingerprints.get(name)) is None:
-            from latent.cache import stable_hash
-
             value = self.parameter(name)
             known = "missing" if value is MISSING else stable_hash(value)
             self._fingerprints[name] = known

@@ -10,11 +10,13 @@ from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
 
+import prefect
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.context import FlowRunContext
+from prefect.task_engine import run_task
 from prefect.utilities.annotations import NotSet
+from prefect.utilities.visualization import get_task_viz_tracker
 
-import prefect
 from latent.errors import RegistryError
 from latent.prefect.api import prefect_api
 from latent.prefect.call import NO_VALUE, Call, work, work_async
@@ -189,8 +191,6 @@ class Task(prefect.Task[P, R]):
         return state if return_state else _value_of(call, state)
 
     def _run(self, call: Call, wait_for: Any) -> Any:
-        from prefect.task_engine import run_task
-
         return run_task(
             task=call.attempt_task(),
             parameters=call.prefect_arguments(),
@@ -342,8 +342,6 @@ def _is_no_cache(policy: Any) -> bool:
 
 
 def _is_visualizing() -> bool:
-    from prefect.utilities.visualization import get_task_viz_tracker
-
     return get_task_viz_tracker() is not None
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 
+from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.settings import get_current_settings
-
-from prefect import task
 
 
 @task

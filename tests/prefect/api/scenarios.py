@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 import prefect.states as states
+from prefect import allow_failure, flow, get_run_logger, tags, task, unmapped
 from prefect.artifacts import (
     Artifact,
     create_link_artifact,
@@ -35,7 +36,6 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.transactions import transaction
 from prefect.variables import Variable
 
-from prefect import allow_failure, flow, get_run_logger, tags, task, unmapped
 from tests.prefect.api.observe import ending, outcome, story
 
 Scenario = Callable[[str], Any]

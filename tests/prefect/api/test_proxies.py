@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
+from prefect import flow
 
 from latent.prefect.api import prefect_api
 from latent.prefect.api.proxies import loopback_without_proxy
-from prefect import flow
 
 PROXY = "http://127.0.0.1:9"
 

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prefect import flow, get_client, pause_flow_run, suspend_flow_run, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.concurrency.sync import concurrency
 from prefect.context import root_settings_context
@@ -23,7 +24,6 @@ from prefect.settings import get_current_settings, temporary_settings
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from latent.prefect.api import GlobalLimit, MemoryApi, memory_api, prefect_api
-from prefect import flow, get_client, pause_flow_run, suspend_flow_run, task
 from tests.prefect.api.pool import report_from_child
 
 

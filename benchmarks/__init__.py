@@ -1,0 +1,1 @@
+"""The speed that latent promises, measured against a peer in the same run: `make bench`."""
