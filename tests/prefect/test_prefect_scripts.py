@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-SCRIPT = '''
+SCRIPT = """
 import asyncio
 from datetime import timedelta
 
@@ -109,7 +109,7 @@ def main(n: int = 3):
 if __name__ == "__main__":
     state = main(4, return_state=True)
     print("RESULT", sorted(state.result().items()))
-'''
+"""
 
 
 def run(script, folder):

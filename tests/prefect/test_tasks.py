@@ -8,11 +8,11 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from latent.prefect.cache_policies import INPUTS, NO_CACHE
 from prefect.exceptions import MappingLengthMismatch, MappingMissingIterable
 
 from latent.errors import FailedRowsError, RegistryError, TaskExecutionError
 from latent.prefect import flow, logger, params, task, unmapped
+from latent.prefect.cache_policies import INPUTS, NO_CACHE
 from latent.prefect.futures import as_completed, wait
 from latent.prefect.tasks import task_input_hash
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from enum import Enum
 from functools import cached_property
 from random import getrandbits
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
@@ -35,8 +36,14 @@ if TYPE_CHECKING:
     from latent.prefect.tasks import Task
     from latent.tracking.records import CacheState, Outcome
 
-NO_VALUE: Any = type("NoValue", (), {"__repr__": lambda self: "NO_VALUE"})()
-"""Stands for a result that is not there: a remembered None is a value."""
+
+class NoValue(Enum):
+    """Stands for a result that is not there: a remembered None is a value."""
+
+    NO_VALUE = "no value"
+
+
+NO_VALUE: Final = NoValue.NO_VALUE
 
 _ATTEMPTS = "__latent_attempts__"
 """
@@ -223,7 +230,7 @@ class Attempt:
 
     def __init__(self, call: Call, scope: Scope) -> None:
         self.call, self.scope = call, scope
-        self.value = NO_VALUE
+        self.value: Any = NO_VALUE
         self.lease: Lease | None = None
         self._rows_in: int | None = None
 

@@ -12,10 +12,11 @@ import inspect
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from latent.cache.hashing import stable_hash
 from latent.cache.memory import Memory, open_memory
@@ -40,8 +41,14 @@ if TYPE_CHECKING:
     from latent.prefect.outcomes import Outcomes
     from latent.tracking import RunRecorder
 
-MISSING: Any = type("Missing", (), {"__repr__": lambda self: "MISSING"})()
-"""Stands for a parameter that does not exist: None is a value."""
+
+class Missing(Enum):
+    """Stands for a parameter that does not exist: None is a value."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from copy import copy
 from datetime import timedelta
+from enum import Enum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast, overload
 
 import prefect
 from prefect.cache_policies import NO_CACHE, CachePolicy
@@ -37,8 +38,14 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-UNSET: Any = type("Unset", (), {"__repr__": lambda self: "UNSET"})()
-"""Stands for an option that was not given, where None means something."""
+
+class Unset(Enum):
+    """Stands for an option that was not given, where None means something; pickling keeps it itself."""
+
+    UNSET = "unset"
+
+
+UNSET: Final = Unset.UNSET
 
 _OWN_OPTIONS = ("input", "output", "cache", "retry", "span_type", "limit")
 
@@ -62,7 +69,7 @@ class Task(prefect.Task[P, R]):
         retry: bool = True,
         span_type: str = "CHAIN",
         limit: str | None = None,
-        cache_expiration: timedelta | None = UNSET,
+        cache_expiration: timedelta | Unset | None = UNSET,
         **prefect_options: Any,
     ) -> None:
         self.options = prefect_options
@@ -82,7 +89,7 @@ class Task(prefect.Task[P, R]):
         self.instance: Any = None
         self._check_options(cache_expiration)
 
-    def _check_options(self, expiration: timedelta | None) -> None:
+    def _check_options(self, expiration: timedelta | Unset | None) -> None:
         if expiration is not UNSET and expiration is not None and not isinstance(expiration, timedelta):
             raise RegistryError(
                 f"{self.label}: `cache_expiration` is a timedelta or None, not {expiration!r}. "
