@@ -22,7 +22,8 @@ def embed(texts: Sequence[str], dimensions: int) -> np.ndarray:
     """
     with _loading:
         model = _model(dimensions)
-    return model.embed(list(texts), norm=True)
+    vectors: np.ndarray = model.embed(list(texts), norm=True)
+    return vectors
 
 
 _loading = Lock()  # rows run in threads: the first loads the model, the others wait for it

@@ -31,7 +31,7 @@ def retrieve(chunks: pd.DataFrame, question: str) -> list[str]:
     """The `depth` topics with the chunks most similar to the question, best first."""
     import numpy as np
 
-    similarity = np.stack(chunks["embedding"]) @ embed([question], params.dimensions)[0]
+    similarity = np.stack(chunks["embedding"].to_list()) @ embed([question], params.dimensions)[0]
     best_first = chunks["topic"].iloc[np.argsort(-similarity, kind="stable")]
     return best_first.drop_duplicates().head(params.depth).to_list()
 

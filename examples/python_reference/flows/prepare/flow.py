@@ -59,7 +59,7 @@ def split_topics(topics: dict[str, str]) -> pd.DataFrame:
 def embed_passages(passages: pd.DataFrame) -> pd.DataFrame:
     """The passages with a column `embedding`: the meaning of topic heading and text, as a vector."""
     headings = passages["topic"].map(passages.groupby("topic")["text"].first().map(heading))
-    vectors = embed(headings + "\n" + passages["text"], params.dimensions)
+    vectors = embed((headings + "\n" + passages["text"]).to_list(), params.dimensions)
     return passages.assign(embedding=list(vectors))
 
 
