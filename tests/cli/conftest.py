@@ -31,11 +31,12 @@ Cli = Callable[..., Ended]
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """The environment of a child process: as here, without LATENT_* from outside, bytecode kept."""
+    """The environment of a child process: as here, bytecode kept, nothing told to MLflow."""
     dropped = ("LATENT_", "PREFECT_", "MLFLOW_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
     inherited.pop("PYTHONDONTWRITEBYTECODE", None)
-    return inherited | {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "100"} | variables
+    own = {"PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "100", "LATENT_TRACKING__ENABLED": "false"}
+    return inherited | own | variables
 
 
 @pytest.fixture

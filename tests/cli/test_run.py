@@ -8,6 +8,7 @@ import pytest
 
 from latent.config import Workspace
 from latent.testing.plugin import MakeWorkspace
+from latent.tracking import list_runs, stop_writer
 from tests.cli.conftest import Cli
 
 HELLO = """
@@ -147,6 +148,16 @@ def test_traceback_on_request(
     assert ended.err.endswith("\nZeroDivisionError: division by zero\n")
 
 
+def test_terminal_gets_no_traceback_and_the_log_file_gets_it(cli: Cli, failing: Workspace) -> None:
+    ended = cli("run", "failing", cwd=failing.root)
+    assert ended.code == 1
+    assert "Task run failed with exception: ValueError('three is refused')" in ended.err
+    assert "Traceback" not in ended.err
+    (log,) = failing.logs_dir.glob("*.log")
+    assert f"Log:     .latent/logs/{log.name}" in ended.out
+    assert 'raise ValueError("three is refused")' in log.read_text()
+
+
 def test_refused_parameters_are_wrong_use(latent: Cli, make: MakeWorkspace) -> None:
     make({"flows/checked/flow.py": CHECKED, "flows/checked/parameters.yaml": "batch_size: -1"})
     ended = latent("run", "checked")
@@ -198,3 +209,13 @@ def test_waiting_for_tracking_that_is_off_says_so(latent: Cli, hello: Workspace)
     ended = latent("run", "hello", "--wait-tracking")
     assert ended.code == 0
     assert "Tracking is off" in ended.out
+
+
+def test_waiting_for_tracking_ends_when_mlflow_knows_the_run(cli: Cli, hello: Workspace) -> None:
+    short = {"LATENT_TRACKING__ENABLED": "true", "LATENT_TRACKING__IDLE_MINUTES": "0.01"}
+    ended = cli("run", "hello", "--wait-tracking", cwd=hello.root, **short)
+    assert ended.code == 0
+    assert "MLflow:  mlflow ui --backend-store-uri sqlite:///.latent/mlflow.db\n" in ended.out
+    (run,) = list_runs(hello)
+    assert run.tracking_complete
+    stop_writer(hello)

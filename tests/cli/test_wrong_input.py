@@ -49,7 +49,12 @@ NAMESAKE = """
         ("flows/good/catalog.yaml", "greeting: ../outside.json", 1, "greeting"),
         ("data/greeting.json/keep.txt", "a folder", 1, "data/greeting.json"),
         ("flows/good/flow.py", "def broken(:\n", 1, "flows/good/flow.py:1 cannot be loaded: SyntaxError"),
-        ("flows/good/flow.py", "import os\nimport no_such_module\n", 1, "flows/good/flow.py:2 cannot be loaded"),
+        (
+            "flows/good/flow.py",
+            "import os\nimport no_such_module\n",
+            1,
+            "flows/good/flow.py:2 cannot be loaded",
+        ),
         ("flows/good/flow.py", "x = 1\n", 1, "it defines no flow 'good'"),
     ],
 )

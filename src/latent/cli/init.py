@@ -51,7 +51,8 @@ def init(
 
     root = folder.absolute()
     files = workspace_files(template)
-    if (settings_file := Workspace(root).settings_file) is not None:
+    settings_file = Workspace(root).settings_file
+    if settings_file is not None and not (force and settings_file == root / "config/latent.toml"):
         # Settings may stand in one of several places, but not in two of them.
         say(f"Kept {Workspace(root).label(settings_file)} as it was.")
         del files["config/latent.toml"]

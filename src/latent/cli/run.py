@@ -49,7 +49,7 @@ def run(
     """
     from latent.config import parse_overrides
 
-    context.find_root().params["debug"] |= debug
+    show_traceback = context.find_root().params["debug"] = context.find_root().params["debug"] or debug
     workspace = workspace_here()
     given = parameter or []
     if flow is None:
@@ -61,7 +61,7 @@ def run(
     from latent.prefect.running import run as run_flow
 
     with _terminable() as signals:
-        result = run_flow(workspace, flow, overrides)
+        result = run_flow(workspace, flow, overrides, tracebacks=show_traceback)
     show_result(workspace, result, given)
     if wait_tracking and result.run_id is not None:
         _wait_for_tracking(workspace, result.run_id)
@@ -69,7 +69,7 @@ def run(
     if result.state == "interrupted":
         code = TERMINATED if signals else INTERRUPTED
     elif result.error is not None:
-        code = report(result.error, traceback=context.find_root().params["debug"], workspace=workspace)
+        code = report(result.error, traceback=show_traceback, workspace=workspace)
     raise typer.Exit(code)
 
 

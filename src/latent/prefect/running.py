@@ -7,6 +7,7 @@ import inspect
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -50,20 +51,27 @@ class RunResult:
         return self.counts.total() - self.reused
 
 
-def run(workspace: Workspace, name: str, overrides: Mapping[str, Any] | None = None) -> RunResult:
+def run(
+    workspace: Workspace,
+    name: str,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    tracebacks: bool = True,
+) -> RunResult:
     """
     Run a flow of the workspace; a failure or an interruption is returned, not raised.
 
     Args:
         overrides: Run-time parameters, nested. One that is named like a parameter of the flow's function is
-        also
-            passed to it.
+            also passed to it.
+        tracebacks: Whether Prefect's log lines about failures bring their tracebacks to the terminal.
 
     Raises:
         FlowNotFoundError: The workspace has no such flow.
         FlowImportError: Its file cannot be loaded.
     """
     found = find_flow(workspace, name)
+    from latent.prefect.brief_logs import brief_logs
     from latent.prefect.flows import Launch, launch
 
     started = time.perf_counter()
@@ -78,7 +86,8 @@ def run(workspace: Workspace, name: str, overrides: Mapping[str, Any] | None = N
     value: Any = None
     error: BaseException | None = None
     try:
-        value = copy_context().run(start)
+        with nullcontext() if tracebacks else brief_logs():
+            value = copy_context().run(start)
     except Exception as failure:
         state, error = "failed", failure
     except BaseException as interruption:

@@ -1,0 +1,53 @@
+"""
+Prefect's log lines about failures without their tracebacks, for a terminal.
+
+Who started the run is told at its end what failed and in which line; the tracebacks stand in the run's folder
+and log file. What users log themselves, `logger.exception` included, is shown as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def brief_logs() -> Iterator[None]:
+    """While the block runs, Prefect's own failures are one line each in the terminal."""
+    from prefect.logging.handlers import PrefectConsoleHandler
+
+    # Prefect's logging file says which of these has the terminal; users may bring a file of their own.
+    names = (None, "prefect", "prefect.flow_runs", "prefect.task_runs")
+    found = {handler for name in names for handler in logging.getLogger(name).handlers}
+    before = {handler: handler.formatter for handler in found if isinstance(handler, PrefectConsoleHandler)}
+    for handler, formatter in before.items():
+        handler.setFormatter(_Brief(formatter or logging.Formatter()))
+    try:
+        yield
+    finally:
+        for handler, formatter in before.items():
+            handler.setFormatter(formatter)
+
+
+class _Brief(logging.Formatter):
+    """Formats as another formatter does, but without tracebacks that Prefect's engine logs."""
+
+    def __init__(self, plain: logging.Formatter) -> None:
+        import prefect
+
+        super().__init__()
+        self.plain = plain
+        self.engine = str(Path(prefect.__file__).parent)
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.exc_info and record.pathname.startswith(self.engine):
+            # A copy: the log file's handler gets the same record, and wants its traceback.
+            record = copy.copy(record)
+            record.exc_info = record.exc_text = None
+        return self.plain.format(record)
