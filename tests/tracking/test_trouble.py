@@ -17,7 +17,7 @@ import pytest
 from latent.errors import TrackingError
 from latent.testing.workspace import temporary_workspace
 from latent.tracking import TaskRecord, load_run
-from latent.tracking.folders import destination
+from latent.tracking.folders import default_tracking_uri, destination
 from latent.tracking.locks import FileLock
 from latent.tracking.mlflow_database import ensure_database
 from latent.tracking.payload import trace_id
@@ -139,22 +139,21 @@ def test_a_real_server_receives_runs(start, workspace, monkeypatch, tmp_path):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     uri = f"http://127.0.0.1:{port}"
-    command = [
-        sys.executable,
-        "-W",
-        "ignore",
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{tmp_path / 'server.db'}"]
-    command += ["--artifacts-destination", str(tmp_path / "artifacts")]
+    ensure_database(workspace)  # a database with its tables: the server need not replay every migration
+    arguments = {
+        "--host": "127.0.0.1",
+        "--port": str(port),
+        "--workers": "1",
+        "--backend-store-uri": default_tracking_uri(workspace),
+        "--artifacts-destination": str(tmp_path / "artifacts"),
+    }
+    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server"]
+    command += [part for pair in arguments.items() for part in pair]
+    quiet = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (tmp_path / "server.log").open("wb") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True)
+        server = subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=tmp_path, env=quiet, start_new_session=True
+        )
     try:
         _wait_for_answer(uri, server)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -190,7 +189,7 @@ def test_a_real_server_receives_runs(start, workspace, monkeypatch, tmp_path):
 
 
 def _wait_for_answer(uri, server):
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while True:
         try:
             with urllib.request.urlopen(f"{uri}/health", timeout=5) as answer:

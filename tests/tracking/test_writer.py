@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
 from latent.testing.workspace import temporary_workspace
 from latent.tracking import TaskRecord, ensure_writer, load_run, stop_writer, wait_for_tracking
 from latent.tracking.folders import default_tracking_uri, destination, read_json
+from latent.tracking.launch import _started
 from latent.tracking.locks import is_locked
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
@@ -51,11 +55,11 @@ def wait_until(condition, seconds=_LONG):
 
 
 def test_a_writer_killed_again_and_again_loses_nothing_and_sends_nothing_twice(start, workspace):
-    """kill -9 while it starts, while it sends and while it idles: in the end MLflow knows each row once."""
+    """kill -9 while it starts and while it sends: in the end MLflow knows each row once."""
     target = destination(workspace)
     run = start("killed", tracked=True)
     killed = None
-    for batch, wait_for_progress in enumerate([False, True, True]):
+    for batch, wait_for_progress in enumerate([False, True]):
         for index in range(100 * batch, 100 * batch + 100):
             run.task(record(index))
         assert run.flush(5)
@@ -74,9 +78,9 @@ def test_a_writer_killed_again_and_again_loses_nothing_and_sends_nothing_twice(s
 
     client = MlflowClient(tracking_uri=default_tracking_uri(workspace))
     found = client.get_run(load_run(workspace, run.info.run_id).tracking["mlflow_run_id"])
-    assert found.data.metrics["task.row.calls"] == 300
+    assert found.data.metrics["task.row.calls"] == 200
     steps = [metric.step for metric in client.get_metric_history(found.info.run_id, "task.row.duration")]
-    assert sorted(steps) == list(range(300))
+    assert sorted(steps) == list(range(200))
     assert len(client.search_runs([found.info.experiment_id])) == 1
 
 
@@ -105,6 +109,36 @@ run.finish("ok")
     )
     assert second.returncode == 0  # there is one already
     assert writer_of(target) == first
+
+
+def test_a_database_moved_away_under_a_warm_writer_is_replaced_by_a_new_one(start, workspace):
+    """What was not acknowledged goes to the new database, whole; the old one is left as it was."""
+    before = start("moved", tracked=True)
+    before.task(record(0))
+    before.flush()
+    wait_until(lambda: sent_bytes(before) > 0)
+    old = workspace.mlflow_db.rename(workspace.mlflow_db.with_suffix(".old"))
+    before.task(record(1))
+    before.finish("ok")
+    assert wait_for_tracking(workspace, before.info.run_id, _LONG)
+    assert workspace.mlflow_db.exists()
+    assert old.exists()
+
+    with closing(sqlite3.connect(workspace.mlflow_db)) as connection:  # this process may know the old file
+        rows = connection.execute("SELECT step FROM metrics WHERE key = 'task.row.duration'").fetchall()
+    assert sorted(rows) == [(0,), (1,)]
+
+
+def test_a_writer_leaves_with_its_workspace(tmp_path):
+    gone = tmp_path / "gone"
+    with temporary_workspace({}, root=gone) as workspace:
+        target = destination(workspace)
+        assert ensure_writer(workspace, now=True)
+        wait_until(lambda: writer_of(target) is not None)
+        process = _started[target.folder].process
+        shutil.rmtree(gone / ".latent")
+        assert process.wait(timeout=30) == 0
+        assert not (gone / ".latent" / "mlflow.db").exists()
 
 
 def test_a_writer_ends_when_it_has_been_idle_for_long_enough(make_workspace):

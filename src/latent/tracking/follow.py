@@ -12,7 +12,7 @@ from latent.tracking import holder
 from latent.tracking.folders import Destination, RunFolder, read_json, replace_json
 from latent.tracking.jsonable import read_lines
 from latent.tracking.mlflow_runs import agree
-from latent.tracking.mlflow_store import MLflowSender, RefusedError
+from latent.tracking.mlflow_store import LostError, MLflowSender, RefusedError
 from latent.tracking.payload import Batch, batch_of, crashed
 from latent.tracking.summary import summarize
 
@@ -66,6 +66,9 @@ class Follower:
             batch = self._crash(run)
         try:
             self._send(run, batch)
+        except LostError:
+            self._start_over()
+            return "sent"
         except RefusedError as error:
             self._note(error=str(error))
             return "refused"
@@ -96,6 +99,12 @@ class Follower:
             self._sender = MLflowSender(agreed, self.workspace.settings.tracking.artifact_max_bytes)
         self._sender.send(run, batch)
         self._notes |= self._sender.notes
+
+    def _start_over(self) -> None:
+        """Forget the MLflow run: its store was moved away, and the folder holds all there is to send."""
+        logger.info("Run %s is sent anew: its MLflow run is gone.", self.folder.run_id)
+        self.folder.mlflow_file.unlink(missing_ok=True)
+        self._sent, self._sender, self._closed = {"tasks": 0, "events": 0}, None, False
 
     def _crash(self, run: Mapping[str, Any]) -> Batch:
         lines = read_lines(self.folder.tasks_file.read_bytes()) if self.folder.tasks_file.exists() else []

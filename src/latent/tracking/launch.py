@@ -44,6 +44,7 @@ class _Started:
 
 _checked: dict[Path, float] = {}
 _started: dict[Path, _Started] = {}
+_leaving: list[subprocess.Popen[bytes]] = []
 _lock = Lock()
 
 
@@ -137,6 +138,8 @@ def _start(workspace: Workspace, target: Destination) -> None:
             **_detached(),
         )
     last = _started.get(target.folder)
+    # One that is still on its way out is kept until it has ended: Python warns of a process it loses.
+    _leaving[:] = [old for old in (*_leaving, *([last.process] if last else ())) if old.poll() is None]
     attempt = last.attempt + 1 if last is not None and last.process.returncode else 1
     _started[target.folder] = _Started(process, time.monotonic(), attempt)
 
@@ -179,10 +182,10 @@ def _detached() -> dict[str, Any]:
 
 
 def _let_go() -> None:
-    for started in _started.values():
+    for process in (*_leaving, *(started.process for started in _started.values())):
         # The writer is meant to outlive us; without this, Python warns of a process left running.
-        if started.process.poll() is None:
-            started.process.returncode = 0
+        if process.poll() is None:
+            process.returncode = 0
 
 
 atexit.register(_let_go)

@@ -29,6 +29,16 @@ class FileLock:
     def held(self) -> bool:
         return self._descriptor is not None
 
+    @property
+    def excludes_others(self) -> bool:
+        """Whether it is held on the file that others see: a deleted or replaced file excludes nobody."""
+        if self._descriptor is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self.path.stat())
+        except OSError:
+            return False
+
     def acquire(self, timeout_seconds: float | None = 0.0) -> bool:
         """
         Take the lock, waiting at most `timeout_seconds` (None: for ever); whether it is held now.

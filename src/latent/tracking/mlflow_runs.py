@@ -53,6 +53,8 @@ def agree(workspace: Workspace, target: Destination, folder: RunFolder) -> Agree
         TrackingError: The run's folder says nothing of the run, or its experiment is deleted.
         Exception: Whatever MLflow raises when its store cannot be reached.
     """
+    if target.is_default:
+        ensure_database(workspace)
     known = read_json(folder.mlflow_file)
     if known is None:
         lock = FileLock(folder.mlflow_lock)
@@ -76,8 +78,6 @@ def _create(workspace: Workspace, target: Destination, folder: RunFolder) -> dic
     run = read_json(folder.run_file)
     if run is None:
         raise TrackingError(f"{folder.run_file} is missing or damaged, so its MLflow run cannot be created.")
-    if target.is_default:
-        ensure_database(workspace)
     client = MlflowClient(tracking_uri=target.uri)
     experiment_id = _experiment(
         client, run["flow"], artifact_location(workspace) if target.is_default else None

@@ -32,6 +32,10 @@ class RefusedError(TrackingError):
     """MLflow will never take this run: it was deleted there."""
 
 
+class LostError(TrackingError):
+    """MLflow knows nothing of this run (any more): its store was replaced by another one."""
+
+
 class MLflowSender:
     """Sends batches of one run; every method may be repeated without changing the outcome."""
 
@@ -52,6 +56,7 @@ class MLflowSender:
 
         Raises:
             RefusedError: The MLflow run was deleted.
+            LostError: The store does not know the run: everything is to be sent anew.
             Exception: MLflow cannot be reached, or fails; the whole batch is to be sent again.
         """
         from mlflow.exceptions import MlflowException
@@ -121,7 +126,7 @@ class MLflowSender:
             stage = self.client.get_run(self.run.run_id).info.lifecycle_stage
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                raise RefusedError(f"its MLflow run {self.run.run_id} was deleted") from error
+                raise LostError(f"MLflow has no run {self.run.run_id} (any more)") from error
             raise
         if stage == "deleted":
             raise RefusedError(f"its MLflow run {self.run.run_id} was deleted")

@@ -21,6 +21,7 @@ from latent.errors import LatentError
 from latent.tracking import holder
 from latent.tracking.folders import Destination, destination, replace_json, run_folder
 from latent.tracking.follow import Follower
+from latent.tracking.launch import ensure_writer
 from latent.tracking.locks import FileLock
 
 logger = logging.getLogger("latent.tracking.writer")
@@ -53,24 +54,31 @@ class Writer:
         self.idle_seconds = idle_seconds
         self.failing_since: float | None = None
         """When MLflow stopped taking anything; None while it takes what it is sent."""
+        self.displaced = False
+        self._database: tuple[int, int] | None = None
         self._login_refused = False
         self._waiting: dict[str, _Waiting] = {}
 
-    def run(self) -> bool:
-        """
-        Send until there has been nothing to send for long enough, or somebody asks to stop.
-
-        Returns:
-            Whether all went well; False when MLflow could not be reached to the end.
-        """
+    def run(self, lock: FileLock) -> None:
+        """Send until there has been nothing to send for long enough, or somebody asks to stop."""
         last_work = time.monotonic()
-        while not self.target.stop_file.exists():
+        while not self.target.stop_file.exists() and not self.is_displaced(lock):
             if self.round():
                 last_work = time.monotonic()
             elif self._is_done(time.monotonic() - last_work):
                 break
             time.sleep(_POLL_SECONDS if self._waiting else _IDLE_POLL_SECONDS)
-        return self.failing_since is None
+
+    def is_displaced(self, lock: FileLock) -> bool:
+        """
+        Whether the files that this process works on were deleted or moved away under it.
+
+        MLflow keeps the database open: it would go on to write into a file that nobody finds any more.
+        """
+        if not self.displaced:
+            known, self._database = self._database, _identity(self.workspace.mlflow_db)
+            self.displaced = not lock.excludes_others or known not in (None, self._database)
+        return self.displaced
 
     def round(self) -> bool:
         """Advance every waiting run once; whether anything moved or may still move by itself."""
@@ -145,38 +153,58 @@ class Writer:
 
 
 def main(arguments: list[str]) -> int:
-    """Serve the workspace whose root is the only argument; exit code 0 also when another writer does, 1 when nothing can be sent."""
+    """Serve the workspace whose root is the only argument; the exit code is 1 when MLflow took nothing."""
     os.environ["LATENT_WORKSPACE"] = arguments[0]
     _prepare_process()
     workspace = find_workspace()
     target = destination(workspace)
     ensure_private_dir(target.pending_dir)
     lock = FileLock(target.lock_file)
-    went_well = True
+    writer: Writer | None = None
     while lock.acquire(_LOCK_SECONDS):
         try:
-            went_well = _serve(workspace, target)
+            writer = _serve(workspace, target, lock)
         finally:
             lock.release()
-        # A run that announced itself while the lock was still held relies on us.
-        if not went_well or target.stop_file.exists() or not os.listdir(target.pending_dir):  # noqa: PTH208
+        if writer is None or writer.failing_since is not None or target.stop_file.exists():
+            return 1 if writer is None or writer.failing_since is not None else 0
+        if not _has_pending(target):
             break
-    return 0 if went_well else 1
+        # A run that announced itself while the lock was still held relies on us.
+        if writer.displaced:
+            ensure_writer(workspace, target, now=True)
+            break
+    return 0
 
 
-def _serve(workspace: Workspace, target: Destination) -> bool:
+def _serve(workspace: Workspace, target: Destination, lock: FileLock) -> Writer | None:
+    """Write until there is no more to do; None when the settings cannot be read."""
     try:
         idle_seconds = workspace.settings.tracking.idle_minutes * 60
     except LatentError as error:
         logger.warning("The settings cannot be used, so the writer ends: %s", error)
-        return False
+        return None
     about = {"pid": os.getpid(), "started_at": time.time(), "tracking_uri": target.shown_uri}
     replace_json(target.state_file, about)
     holder.sweep(workspace)
     logger.info("Writing to %s.", target.shown_uri)
-    went_well = Writer(workspace, target, idle_seconds).run()
+    writer = Writer(workspace, target, idle_seconds)
+    writer.run(lock)
     logger.info("The writer ends.")
-    return went_well
+    return writer
+
+
+def _has_pending(target: Destination) -> bool:
+    return target.pending_dir.is_dir() and any(target.pending_dir.iterdir())
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands at `path`, however it is called; None when there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino
 
 
 def _prepare_process() -> None:
