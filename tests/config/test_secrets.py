@@ -161,3 +161,12 @@ def test_broken_credentials_do_not_break_what_logs(make_workspace):
     """Whoever loads a dataset with them is told; a log line is not the place."""
     workspace = make_workspace({"config/credentials.yaml": "a: [unclosed"})
     assert masker_for(workspace).text("Bearer abcdefgh1234") == "Bearer ***"
+
+
+def test_paths_of_the_current_folder_are_no_secrets(make_workspace, monkeypatch):
+    """Shells keep it in PWD, which elsewhere abbreviates a password."""
+    workspace = make_workspace({})
+    monkeypatch.setenv("PWD", "/home/ada/project")
+    monkeypatch.setenv("OLDPWD", "/home/ada/elsewhere")
+    text = "read /home/ada/project/data.csv and /home/ada/elsewhere"
+    assert masker_for(workspace).text(text) == text

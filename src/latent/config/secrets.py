@@ -184,9 +184,13 @@ def _rebuilt(value: Any, parts: list[Any]) -> Any:
     return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
 
 
+_WORKING_FOLDERS = ("PWD", "OLDPWD")
+"""Shells keep the current and the last folder under what elsewhere abbreviates `password`."""
+
+
 def _from_environment(environ: Mapping[str, str]) -> Iterator[str]:
     for name in environ:  # values are decoded when asked for, so ask for few
-        if looks_secret(name) and _words(name)[-1] not in _PLACES:
+        if looks_secret(name) and _words(name)[-1] not in _PLACES and name not in _WORKING_FOLDERS:
             yield environ[name]
 
 

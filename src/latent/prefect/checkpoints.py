@@ -36,8 +36,7 @@ def checkpoint(fn: Callable[P, R], /) -> Callable[P, R]: ...
 def checkpoint(*, name: str | None = None) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 def checkpoint(fn: Any = None, /, *, name: str | None = None) -> Any:
     """
-    Remember each distinct call of a function on disk, and return it at once after a crash, a retry or a
-    restart.
+    Remember each distinct call of a function on disk, to return it at once after a crash or a retry.
 
     Only in development (`environment = "dev"`); in production the function runs each time. A call is told
     apart by its arguments, by the function's code with the values that it captures, and by the parameters

@@ -343,10 +343,10 @@ def flow(name: Any = None, **options: Any) -> Any:
     Args:
         name: The flow's name, which is its folder's name under `flows/`; the function's when omitted.
         input: Datasets that fill parameters: by name where names match, the others in order.
-        `other_flow.dataset`
-            names another flow's.
+            `other_flow.dataset` names another flow's.
         output: Datasets that the returned value is saved to: one value, a tuple in order, or a mapping by
-        name. config_schema: Pydantic model that the parameters are validated against when the flow starts.
+            name.
+        config_schema: Pydantic model that the parameters are validated against when the flow starts.
         prefect_options: Whatever `prefect.flow` takes.
 
     Raises:

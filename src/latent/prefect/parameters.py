@@ -43,8 +43,7 @@ class Params(Mapping[str, Any]):
 
     Raises:
         NotInRunError: No flow is running.
-        ParameterNotFoundError: The flow has no such parameter (`KeyError` and `AttributeError` both catch
-        it).
+        ParameterNotFoundError: The flow has no such parameter; also a `KeyError` and an `AttributeError`.
     """
 
     __slots__ = ()

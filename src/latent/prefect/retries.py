@@ -9,6 +9,9 @@ from latent.errors import LatentError, TaskExecutionError
 if TYPE_CHECKING:
     from latent.config import Settings
 
+DEFAULT_RETRIES = 3
+"""Further attempts of a task in a workspace whose settings say nothing else."""
+
 MAX_LISTED_DELAYS = 50
 """Prefect takes at most this many delays in a list and repeats the last one."""
 
@@ -30,8 +33,7 @@ def default_retry_options(settings: Settings) -> dict[str, Any]:
 
 def is_worth_retrying(task: Any, task_run: Any, state: Any) -> bool:
     """
-    Whether trying again can help: not for what latent itself refuses, which stays wrong until somebody mends
-    it.
+    Whether trying again can help: what latent itself refuses stays wrong until somebody mends it.
 
     A nested task's failure counts as what failed innermost.
     """

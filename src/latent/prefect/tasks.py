@@ -23,7 +23,7 @@ from latent.prefect.api import prefect_api
 from latent.prefect.call import NO_VALUE, Call, work, work_async
 from latent.prefect.futures import TaskFuture, done_future, failure_in, has_futures, resolved, result_in
 from latent.prefect.inputs import Binder, dataset_names, keyword_only
-from latent.prefect.retries import default_retry_options
+from latent.prefect.retries import DEFAULT_RETRIES, default_retry_options
 from latent.prefect.run import current_run, file_of, surroundings
 from latent.registry import TaskRegistry
 
@@ -75,13 +75,18 @@ class Task(prefect.Task[P, R]):
         self.options = prefect_options
         """Prefect's options as the user gave them: what is not here is ours to choose."""
         self.own = {
-            "input": input, "output": output, "cache": cache, "retry": retry, "span_type": span_type, "limit":
-            limit,
-        }  # fmt: skip
+            "input": input,
+            "output": output,
+            "cache": cache,
+            "retry": retry,
+            "span_type": span_type,
+            "limit": limit,
+        }
+        """Our options as the user gave them."""
         self.expiration_option = cache_expiration
         expiration = {} if cache_expiration is UNSET else {"cache_expiration": cache_expiration}
-        # A plain flag for Prefect's own attribute; which delays apply is decided per workspace, see `engine`.
-        defaults = {} if retry else {"retries": 0}
+        # What `.retries` shows; the workspace's settings decide in the end, see `_retry_options`.
+        defaults = {"retries": DEFAULT_RETRIES if retry else 0}
         super().__init__(fn, name=name, **(defaults | prefect_options | expiration))
         self.inputs, self.outputs = dataset_names(input), dataset_names(output)
         self.span_type, self.limit = span_type, limit
@@ -105,10 +110,7 @@ class Task(prefect.Task[P, R]):
 
     @property
     def remembers(self) -> bool:
-        """
-        Whether results are remembered: not with `cache=False`, `NO_CACHE`, `persist_result=False` or a
-        generator.
-        """
+        """Whether results are remembered: the user may say no, and a generator has no result to keep."""
         return (
             bool(self.own["cache"])
             and self.options.get("persist_result") is not False
@@ -389,16 +391,15 @@ def task(name: Any = None, **options: Any) -> Any:
         output: Dataset or datasets that the returned value is saved to.
         cache: Whether results are remembered.
         retry: Whether failures are retried: three times by default, with exponential delays and jitter.
-        Prefect's
-            `retries`, `retry_delay_seconds`, `retry_jitter_factor` and `retry_condition_fn` come first.
+            Prefect's `retries`, `retry_delay_seconds`, `retry_jitter_factor` and `retry_condition_fn` come
+            first.
         span_type: The MLflow span type: CHAIN, AGENT, TOOL, LLM, RETRIEVER, ...
         cache_expiration: How long results are remembered; 7 days by default, None for ever.
         limit: Name of the limit that each call of the task takes part in.
         prefect_options: Whatever `prefect.task` takes.
 
     Raises:
-        RegistryError: Another task of this name stands in the same flow, or `input` does not fit the
-        function.
+        RegistryError: Another task of this name stands in the same flow, or `input` does not fit.
     """
     if callable(name):
         return _registered(Task(name, **options))
