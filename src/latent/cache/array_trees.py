@@ -122,7 +122,7 @@ def _write_frame(value: Any, attachments: Attachments) -> tuple[str, Any]:
 
 
 def _columns(frame: Any, attachments: Attachments) -> Any:
-    """Columns without objects as an Arrow table; time zones stand beside it, since Arrow knows only their names."""
+    """Columns without objects as an Arrow table; time zones beside it, since Arrow knows only their names."""
     import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
 
     zones = {name: dtype.tz for name, dtype in frame.dtypes.items() if getattr(dtype, "tz", None) is not None}

@@ -53,6 +53,8 @@ LOCKED_PATIENCE_SECONDS = 60.0
 REOPEN_SECONDS = 5.0
 """What could not be opened is tried again after this time, not on every call."""
 
+_PAUSES = (0.0, 0.01, 0.05)
+
 # https://www.sqlite.org/rescode.html
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
@@ -61,8 +63,8 @@ _FOREIGN_TABLES = ("no such table", "no such column", "has no column")
 # A connection that came through a fork belongs to the parent: closing it here could end the parent's locks.
 _abandoned: list[sqlite3.Connection] = []
 
-Identity = tuple[int, int] | None
-"""Device and inode of a file; None when there is none."""
+Identity = tuple[int, ...] | None
+"""Which files lie where ours should; None when there are none."""
 
 
 class StoreUnavailableError(CacheError):
@@ -71,38 +73,50 @@ class StoreUnavailableError(CacheError):
 
 class Database:
     """
-    Two connections to one file: one for reading, one for writing, each used by one thread at a time.
+    One connection to the file, used by one thread at a time.
 
-    Every use first makes sure that the file is still the one that was opened: somebody may have deleted the
-    folder, another process may have moved a damaged file aside, or this process may be a fork.
+    Every use first makes sure that the files are still those that were opened: somebody may have deleted the
+    folder, another process may have moved a damaged file aside, or this process may be a fork. A second
+    connection would read while another thread writes; but SQLite shares the index of its log among the
+    connections of a process, so that after a deletion none could recover before all are closed.
     """
 
     def __init__(self, file: Path) -> None:
         self.file = file
         self._lock_file = file.with_suffix(".lock")
+        self._log_file = file.with_name(f"{file.name}-wal")
         self._begin_life()
 
     def _begin_life(self) -> None:
         self._pid = os.getpid()
-        self._opening = threading.RLock()
-        self._reader, self._writer = _Channel(writing=False), _Channel(writing=True)
+        self._lock, self._commit_lock = threading.RLock(), threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._identity: Identity = None
+        self._is_writable = False
+        self._refused: dict[bool, tuple[float, str]] = {}
 
     @property
-    def write_lock(self) -> threading.RLock:
-        """Held while a transaction is written; whoever waits for it may find its work done by the holder."""
+    def commit_lock(self) -> threading.RLock:
+        """Held by whoever commits for all that wait for it; reading goes on meanwhile."""
         self._after_fork()
-        return self._writer.lock
+        return self._commit_lock
 
     def read(self, action: Callable[[sqlite3.Connection], T], default: T) -> T:
         """
-        The result of `action` on the reading connection; `default` while there is no file.
+        The result of `action`; `default` while there is no file.
 
         Raises:
             StoreUnavailableError: The file cannot be read.
         """
         self._after_fork()
-        with self._reader.lock:
-            return default if identify(self.file) is None else self._attempt(self._reader, action)
+        if inode(self.file) is None:
+            return default
+        try:
+            return self._use(action, writing=False)
+        except StoreUnavailableError:
+            if inode(self.file) is None:
+                return default  # it was deleted meanwhile
+            raise
 
     def write(self, action: Callable[[sqlite3.Connection], T]) -> T:
         """
@@ -111,79 +125,118 @@ class Database:
         Raises:
             StoreUnavailableError: The file cannot be written; nothing of the transaction was kept.
         """
-        with self.write_lock:
-            return self._attempt(self._writer, lambda connection: _in_transaction(connection, action))
+        self._after_fork()
+        return self._use(lambda connection: _in_transaction(connection, action), writing=True)
 
     def shrink(self) -> None:
         """Give pages that deleted entries held back to the disk."""
-        with self.write_lock:
-            self._attempt(self._writer, _shrink)
+        self._after_fork()
+        self._use(_shrink, writing=True)
 
     def close(self) -> None:
-        """Close both connections; the next use opens them again."""
+        """Close the connection; the next use opens it again."""
         self._after_fork()
-        with self._reader.lock, self._writer.lock:
-            self._reader.close()
-            self._writer.close()
+        with self._lock:
+            self._close()
 
-    def _attempt(self, channel: _Channel, action: Callable[[sqlite3.Connection], T]) -> T:
-        """Run the action, and once more on a fresh file when the present one is damaged or gone."""
-        for last in (False, True):
-            connection = self._connection(channel)
+    def _use(self, action: Callable[[sqlite3.Connection], T], *, writing: bool) -> T:
+        """
+        Run the action as soon as no other process holds the file.
+
+        The waiting is not left to SQLite, which sleeps up to 100 ms at a time, long enough for a busy peer to
+        win every race, and would keep other threads from reading meanwhile.
+        """
+        deadline = time.monotonic() + LOCKED_PATIENCE_SECONDS
+        while True:
             try:
-                return action(connection)
-            except (sqlite3.Error, OSError) as error:
-                if last:
+                with self._lock:
+                    return self._attempt(action, writing=writing)
+            except _LockedError as error:
+                if time.monotonic() > deadline:
                     raise StoreUnavailableError(str(error)) from error
-                if _means_damage(error):
-                    self._set_aside(channel.identity, str(error))
-                elif identify(self.file) == channel.identity:
+            time.sleep(random.uniform(0.0005, 0.004))  # noqa: S311  # jitter, not a secret
+
+    def _attempt(self, action: Callable[[sqlite3.Connection], T], *, writing: bool) -> T:
+        """Run the action; again, on a fresh connection, when files were damaged or vanish under it."""
+        until, reason = self._refused.get(writing, (0.0, ""))
+        if time.monotonic() < until:
+            raise StoreUnavailableError(reason)
+        for pause in (*_PAUSES, None):
+            try:
+                return action(self._opened(writing=writing))
+            except (sqlite3.Error, OSError, WorkspaceError) as error:
+                if _code(error) in _LOCKED:
+                    raise _LockedError(str(error)) from error
+                if not self._may_pass(error):
                     raise StoreUnavailableError(str(error)) from error
-        raise AssertionError("the second attempt returns or raises")
+                self._close()
+                if pause is None:
+                    if writing or inode(self.file) is not None:
+                        self._refused[writing] = (time.monotonic() + REOPEN_SECONDS, str(error))
+                    raise StoreUnavailableError(str(error)) from error
+                time.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
 
-    def _connection(self, channel: _Channel) -> sqlite3.Connection:
-        if channel.connection is not None and identify(self.file) == channel.identity:
-            return channel.connection
-        channel.close()
-        if time.monotonic() < channel.closed_until:
-            raise StoreUnavailableError(channel.closed_because)
-        try:
-            with self._opening:
-                channel.connection = self._open(channel.writing)
-        except (sqlite3.Error, OSError, WorkspaceError) as error:
-            channel.closed_because, channel.closed_until = str(error), time.monotonic() + REOPEN_SECONDS
-            raise StoreUnavailableError(str(error)) from error
-        channel.identity = identify(self.file)
-        return channel.connection
+    def _may_pass(self, error: Exception) -> bool:
+        """Whether an error may be gone with a new connection; a damaged file is first moved out of the way."""
+        if _means_damage(error):
+            self._set_aside(str(error))
+            return True
+        if self._connection is None or self._identify() != self._identity:
+            return True
+        # The log was deleted under a connection that had it open.
+        return _code(error) == sqlite3.SQLITE_IOERR
 
-    def _open(self, writing: bool) -> sqlite3.Connection:
-        try:
-            return self._connect(writing)
-        except sqlite3.DatabaseError as error:
-            if not _means_damage(error):
-                raise
-            self._set_aside(identify(self.file), str(error))
-            return self._connect(writing)
-
-    def _connect(self, writing: bool) -> sqlite3.Connection:
+    def _opened(self, *, writing: bool) -> sqlite3.Connection:
+        known = self._connection
+        if known is not None and (self._is_writable or not writing) and self._identify() == self._identity:
+            return known
+        self._close()
         if writing:
             ensure_private_dir(self.file.parent)
-        connection = _connect(str(self.file))
-        try:
-            _prepare(connection, self._lock_file)
-            # Waiting for the one writing transaction is done in `_begin`, in shorter steps than SQLite's.
-            connection.execute(f"PRAGMA busy_timeout = {0 if writing else 10_000}")
-        except BaseException as error:
+            self.file.touch(0o600)
+        # Before opening, so that a damaged file is known by its number even when another takes its place.
+        self._identity = before = self._identify()
+        connection = self._open(writing=writing)
+        self._identity = after = self._identify()
+        if before is None or after is None or before[0] != after[0]:
             connection.close()
-            if writing or not isinstance(error, sqlite3.OperationalError | OSError) or _means_damage(error):
-                raise
-            return _connect_read_only(self.file)
+            raise FileNotFoundError(f"{self.file} was deleted while it was opened")
+        self._connection = connection
         return connection
 
-    def _set_aside(self, identity: Identity, reason: str) -> None:
-        """Move a damaged file out of the way, unless another process has done so."""
-        with self._opening, file_lock(self._lock_file):
-            if identity is None or identify(self.file) != identity:
+    def _open(self, *, writing: bool) -> sqlite3.Connection:
+        self._is_writable = writing or os.access(self.file.parent, os.W_OK)
+        if not self._is_writable:
+            return _connect_read_only(self.file)
+        connection = _connect(f"{self.file.absolute().as_uri()}?mode=rw")
+        try:
+            _prepare(connection, self._lock_file)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _identify(self) -> Identity:
+        """
+        The inodes of the database and its log.
+
+        Whoever deletes the folder while it is written to may take the log of a database that was begun anew.
+        """
+        file = inode(self.file)
+        return None if file is None else (file, inode(self._log_file) or 0)
+
+    def _set_aside(self, reason: str) -> None:
+        """Move the damaged file that was opened out of the way, unless another process has done so."""
+        damaged, self._identity = self._identity, None
+        self._close()
+        with file_lock(self._lock_file):
+            if damaged is None or inode(self.file) != damaged[0]:
                 return
             number = 1
             while (aside := self.file.with_name(f"{self.file.name}.damaged-{number}")).exists():
@@ -199,50 +252,40 @@ class Database:
 
     def _after_fork(self) -> None:
         if self._pid != os.getpid():
-            held = (self._reader.connection, self._writer.connection)
-            _abandoned.extend(connection for connection in held if connection is not None)
+            if self._connection is not None:
+                _abandoned.append(self._connection)
             self._begin_life()
 
 
-class _Channel:
-    """A connection with the file it was opened on, and the lock of the thread that uses it."""
-
-    def __init__(self, *, writing: bool) -> None:
-        self.writing = writing
-        self.lock = threading.RLock()
-        self.connection: sqlite3.Connection | None = None
-        self.identity: Identity = None
-        self.closed_until = 0.0
-        self.closed_because = ""
-
-    def close(self) -> None:
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
+class _LockedError(CacheError):
+    """Another process holds the file."""
 
 
-def identify(file: Path) -> Identity:
-    """Which file lies under a path now."""
+def inode(file: Path) -> int | None:
+    """Which file lies under a path now; None when there is none."""
     try:
-        status = os.stat(file)  # noqa: PTH116  # Path.stat costs half as much as the lookup that this guards
+        return os.stat(file).st_ino  # noqa: PTH116  # Path.stat takes longer, and this runs before each lookup
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+
+
+def _code(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _means_damage(error: BaseException) -> bool:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    code = _code(error)
     # Tables of another make under our name are as useless as torn pages.
     return code in _DAMAGED or (code == sqlite3.SQLITE_ERROR and str(error).startswith(_FOREIGN_TABLES))
 
 
-def _connect(address: str, *, uri: bool = False) -> sqlite3.Connection:
-    return sqlite3.connect(address, timeout=10, isolation_level=None, check_same_thread=False, uri=uri)
+def _connect(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, timeout=10, isolation_level=None, check_same_thread=False, uri=True)
 
 
 def _connect_read_only(file: Path) -> sqlite3.Connection:
     """What a read-only disk remembers is still worth having; `immutable` asks for no lock and no log."""
-    connection = _connect(f"{file.absolute().as_uri()}?immutable=1", uri=True)
+    connection = _connect(f"{file.absolute().as_uri()}?immutable=1")
     try:
         connection.execute("SELECT id FROM entries LIMIT 0")
     except BaseException:
@@ -255,16 +298,15 @@ def _prepare(connection: sqlite3.Connection, lock: Path) -> None:
     """Set the connection up; create the tables where they are missing."""
     connection.execute("PRAGMA synchronous = NORMAL")  # kill -9 loses nothing; a power cut the last moments
     connection.execute("PRAGMA cache_size = -16000")
-    if _is_ready(connection):
-        return
-    # Only one process at a time: switching the journal mode does not wait for others.
-    with file_lock(lock):
-        if _is_ready(connection):
-            return
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(SCHEMA)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    if not _is_ready(connection):
+        # Only one process at a time: switching the journal mode does not wait for others.
+        with file_lock(lock):
+            if not _is_ready(connection):
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(SCHEMA)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("PRAGMA busy_timeout = 0")
 
 
 def _is_ready(connection: sqlite3.Connection) -> bool:
@@ -282,7 +324,7 @@ def _foreign(reason: str) -> sqlite3.DatabaseError:
 
 
 def _in_transaction(connection: sqlite3.Connection, action: Callable[[sqlite3.Connection], T]) -> T:
-    _begin(connection)
+    connection.execute("BEGIN IMMEDIATE")
     try:
         result = action(connection)
         connection.execute("COMMIT")
@@ -293,25 +335,7 @@ def _in_transaction(connection: sqlite3.Connection, action: Callable[[sqlite3.Co
     return result
 
 
-def _begin(connection: sqlite3.Connection) -> None:
-    """
-    Start a writing transaction; other processes may hold the only one for a moment.
-
-    SQLite's own waiting sleeps up to 100 ms at a time, long enough for a busy peer to win every race.
-    """
-    deadline = time.monotonic() + LOCKED_PATIENCE_SECONDS
-    while True:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF not in _LOCKED or time.monotonic() > deadline:
-                raise
-        time.sleep(random.uniform(0.0005, 0.004))  # noqa: S311  # jitter, not a secret
-
-
 def _shrink(connection: sqlite3.Connection) -> None:
-    # The pages are handed back one per step of the statement.
-    for _ in connection.execute("PRAGMA incremental_vacuum"):
-        pass
+    # A script, since `execute` takes one step of a statement without columns, and each step frees one page.
+    connection.executescript("PRAGMA incremental_vacuum")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

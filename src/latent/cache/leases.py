@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from latent.cache.database import Identity, identify
+from latent.cache.database import inode
 from latent.cache.file_locks import open_lock_file, try_lock, unlock
 from latent.config.workspace import ensure_private_dir
 from latent.errors import WorkspaceError
@@ -70,7 +70,7 @@ class Leases:
         self._held: dict[str, Lease] = {}
         self._waiters: dict[str, list[Future[None]]] = {}
         self._file: int | None = None
-        self._identity: Identity = None
+        self._inode: int | None = None
 
     def claim(self, key: str) -> Lease | None:
         """
@@ -193,7 +193,7 @@ class Leases:
 
     def _open(self) -> int | None:
         """The lock file, opened again after it was deleted; None when there can be none."""
-        if self._file is not None and identify(self._path) == self._identity:
+        if self._file is not None and inode(self._path) == self._inode:
             return self._file
         try:
             ensure_private_dir(self._path.parent)
@@ -202,7 +202,7 @@ class Leases:
         except (OSError, WorkspaceError) as error:
             _log.debug("Work in flight is not shared with other processes: %s", error)
             return None
-        self._identity = identify(self._path)
+        self._inode = inode(self._path)
         return self._file
 
     def close(self) -> None:

@@ -103,7 +103,7 @@ class SQLiteStore:
             self._tell("write", str(error))
             return False
         self._waiting.append(batch)
-        with self._database.write_lock:
+        with self._database.commit_lock:
             if not batch.done:
                 self._commit_waiting()
         return batch.kept
@@ -189,6 +189,9 @@ class SQLiteStore:
         task, kind, code, parameters, parts = row
         version = Version(task, kind, code, orjson.loads(parameters), orjson.loads(parts))
         if version.variant != variant:
+            self._write(
+                lambda db: db.execute("DELETE FROM variants WHERE variant = ?", (variant,)).rowcount, 0
+            )
             raise ValueError("what computed it is not what was written")
         if len(self._versions) >= _VERSIONS_KEPT:
             self._versions.clear()
