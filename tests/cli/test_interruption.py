@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,23 @@ SLOW = """
     def slow(rows=2):
         return [wait(row) for row in range(rows)]
 """
+ASYNC = """
+    from asyncio import sleep
+    from pathlib import Path
+    from latent.prefect import flow, task
+
+    @task("wait")
+    async def wait(row):
+        if row:
+            Path("started").touch()
+            await sleep(60)
+        return row
+
+    @flow("slow")
+    async def slow(rows=2):
+        return [await wait(row) for row in range(rows)]
+"""
+MAPPED = SLOW.replace("[wait(row) for row in range(rows)]", "wait.map(row=range(rows)).result()")
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
 
@@ -40,31 +58,42 @@ def slow(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_run_keeps_what_is_finished(slow: Path, cli: Cli, number: signal.Signals, code: int) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "latent", "run", "slow", "-p", "rows=2"],
-        cwd=slow,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        _wait_for(slow / "started", process)
+@pytest.mark.parametrize(
+    ("flow", "number", "code"),
+    [
+        (SLOW, signal.SIGINT, 130),
+        (SLOW, signal.SIGTERM, 143),
+        (ASYNC, signal.SIGINT, 130),
+        (ASYNC, signal.SIGTERM, 143),
+    ],
+    ids=["Ctrl-C", "SIGTERM", "async Ctrl-C", "async SIGTERM"],
+)
+def test_stopped_run_keeps_what_is_finished(
+    slow: Path, cli: Cli, flow: str, number: signal.Signals, code: int
+) -> None:
+    write_files(slow, {"flows/slow/flow.py": flow})
+    with _started(slow) as process:
         process.send_signal(number)
         shown, _ = process.communicate(timeout=30)
-    finally:
-        process.kill()
     assert process.returncode == code
     assert "Flow 'slow' interrupted after" in shown
-    assert "1 ok" in shown
-    assert "What is finished is kept." in shown
+    assert "1 ok. What is finished is kept." in shown
     assert "Resume:  latent run slow -p rows=2\n" in shown
-    # Only the second row would sleep again.
-    again = cli("run", "slow", "-p", "rows=1")
-    assert again.code == 0
-    assert "everything was reused" in again.out
+    if flow == SLOW and number == signal.SIGINT:
+        again = cli("run", "slow", "-p", "rows=1", cwd=slow)  # the second row would sleep again
+        assert again.code == 0
+        assert "everything was reused" in again.out
+
+
+def test_second_ctrl_c_does_not_wait_for_what_is_under_way(slow: Path) -> None:
+    write_files(slow, {"flows/slow/flow.py": MAPPED})
+    with _started(slow) as process:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        assert process.poll() is None, "rows in threads are waited for"
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+    assert process.returncode == 130
 
 
 def test_interruption_before_the_flow_begins(slow: Path) -> None:
@@ -83,10 +112,25 @@ def test_interruption_before_the_flow_begins(slow: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-def _wait_for(file: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
-    while not os.path.exists(file):  # noqa: PTH110 - polled often
-        assert process.poll() is None, "the run ended too early"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    time.sleep(0.1)
+@contextmanager
+def _started(folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """`latent run slow`, at work on its second row."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "latent", "run", "slow", "-p", "rows=2"],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (folder / "started").exists():
+            assert process.poll() is None, "the run ended too early"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        time.sleep(0.1)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()

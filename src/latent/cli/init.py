@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,7 +60,7 @@ def init(
     add_files(root, files, command="latent init", force=force)
     say(f"The workspace stands in {root}. Next:")
     if root.resolve() != Path.cwd().resolve():
-        say(f"  cd {folder}")
+        say(f"  cd {shlex.quote(str(folder))}")
     for flow in (path.split("/")[1] for path in files if path.endswith("/flow.py")):
         say(f"  latent run {flow}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 WAIT_TRACKING_SECONDS = 120.0
 """`--wait-tracking` waits so long; what MLflow does not know by then is sent later."""
+
+EXIT_CODES: dict[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 
 app = new_app()
 
@@ -60,17 +63,22 @@ def run(
     from latent.cli.summary import show_result
     from latent.prefect.running import run as run_flow
 
-    with _terminable() as signals:
+    with _stoppable() as signals:
         result = run_flow(workspace, flow, overrides, tracebacks=show_traceback)
     show_result(workspace, result, given)
     if wait_tracking and result.run_id is not None:
         _wait_for_tracking(workspace, result.run_id)
     code = DONE
     if result.state == "interrupted":
-        code = TERMINATED if signals else INTERRUPTED
+        code = EXIT_CODES.get(signals[0] if signals else _signal_of(result.error), INTERRUPTED)
     elif result.error is not None:
         code = report(result.error, traceback=show_traceback, workspace=workspace)
     raise typer.Exit(code)
+
+
+def _signal_of(error: BaseException | None) -> int:
+    """The signal that ended an async flow: Prefect takes it there, and notes it on its exception."""
+    return int(getattr(error, "signal", signal.SIGINT))
 
 
 def _which_flow(workspace: Workspace) -> str:
@@ -88,16 +96,26 @@ def _wait_for_tracking(workspace: Workspace, run_id: str) -> None:
 
 
 @contextmanager
-def _terminable() -> Iterator[list[int]]:
-    """Let SIGTERM stop the work as Ctrl-C does; gives the list of signals that came."""
+def _stoppable() -> Iterator[list[int]]:
+    """
+    Let Ctrl-C and SIGTERM stop new work, and a second one end the process; gives the signals that came.
+
+    What is finished is safe at any moment, so an end at once loses only what is under way.
+    """
     signals: list[int] = []
 
     def stop(number: int, frame: object) -> None:
         signals.append(number)
+        if len(signals) > 1:
+            os._exit(EXIT_CODES[number])  # threads that wait for an answer would keep the process
+        typer.echo(
+            "\nStopping: nothing new is begun, what is finished is kept. Once more to end at once.", err=True
+        )
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.signal(number, stop) for number in EXIT_CODES}
     try:
         yield signals
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
