@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -641,7 +642,6 @@ def test_generators_run_as_prefect_runs_them(make):
 
 
 def test_timeout_is_prefects_and_fails_the_task(make):
-    import time
 
     make({})
 
@@ -681,3 +681,44 @@ def test_logger_works_in_threads_plain_functions_and_outside(make, caplog):
     assert "from a thread" in log.read_text()
     helper("outside")
     assert ("latent", "outside") in [(record.name, record.getMessage()) for record in caplog.records]
+
+
+def test_rows_share_one_loaded_dataset(make):
+    """A hundred rows that read a large table must not hold a hundred copies of it."""
+    make({"flows/main/catalog.yaml": "numbers: data/n.json\n", "data/n.json": "[1, 2]"})
+    seen = []
+
+    @task("position", input="numbers", cache=False)
+    def position(numbers, n):
+        seen.append(numbers)
+        return numbers.index(n)
+
+    @flow("main")
+    def main():
+        return position.map(n=[1, 2, 1]).result()
+
+    assert main() == [0, 1, 0]
+    assert all(numbers is seen[0] for numbers in seen)
+
+
+def test_waiting_for_a_thread_is_not_the_tasks_time(make):
+    from latent.prefect.task_runners import ThreadPoolTaskRunner
+    from latent.tracking import load_run
+
+    workspace = make({})
+
+    @task("nap", cache=False)
+    def nap(n):
+        time.sleep(0.05)
+
+    @flow("main", task_runner=ThreadPoolTaskRunner(max_workers=1))
+    def main():
+        nap.map(range(10)).wait()
+
+    main()
+    (folder,) = workspace.runs_dir.iterdir()
+    seconds = [line["duration_seconds"] for line in load_run(workspace, folder.name).task_lines()]
+    assert len(seconds) == 10
+    assert min(seconds) >= 0.05
+    # With the waits in it, the last of ten would have taken half a second.
+    assert sorted(seconds)[5] < 0.25

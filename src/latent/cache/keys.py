@@ -48,7 +48,11 @@ def file_key(
     Raises:
         UnhashableError: An argument has no stable hash.
     """
-    parts = argument_hashes(arguments, fallback)
+    return file_key_of_parts(fingerprints, task_signature, argument_hashes(arguments, fallback))
+
+
+def file_key_of_parts(fingerprints: Sequence[str], task_signature: str, parts: Mapping[str, str]) -> str:
+    """The file-based key from argument hashes that are known already."""
     return _md5([*fingerprints, task_signature, *_named(parts)])
 
 

@@ -26,6 +26,7 @@ from latent.prefect.logs import warn_once
 from latent.prefect.outputs import count_rows, save_outputs, saved_outputs
 from latent.prefect.run import Run, current_run, entered
 from latent.prefect.scope import Scope, current_scope, open_scope, record_read
+from latent.prefect.shared import Shared
 from latent.registry import TaskRegistry
 from latent.tracking.records import TaskRecord, describe_error
 
@@ -55,15 +56,23 @@ class Call:
     """What is known of one call of a task, from its arguments to its outcome."""
 
     def __init__(
-        self, task: Task[..., Any], run: Run, arguments: dict[str, Any], *, row_index: int | None = None
+        self,
+        task: Task[..., Any],
+        run: Run,
+        arguments: dict[str, Any],
+        *,
+        row_index: int | None = None,
+        shared: Shared | None = None,
     ) -> None:
         self.task, self.run, self.arguments, self.row_index = task, run, arguments, row_index
+        self.shared = shared or Shared()
         scope = current_scope()
         self.span_id = f"{getrandbits(64):016x}"
         self.parent_span_id = scope.span_id if scope else None
         self.key: CallKey | None = None
         self.attempts = 0
-        self.started_at = time.time()
+        self.started_at = 0.0
+        """Unix seconds: when the first attempt began. Waiting for a thread is not the task's time."""
         self.task_run_id: str | None = None
         self.recorded = False
         self._failure: TaskExecutionError | None = None
@@ -85,7 +94,7 @@ class Call:
         """
         if not self.task.remembers:
             return False
-        self.key = call_key(self.task, self.run, self.arguments)
+        self.key = call_key(self.task, self.run, self.arguments, self.shared)
         return self.key is not None and not self.task.refresh_cache
 
     @cached_property
@@ -99,6 +108,7 @@ class Call:
 
     def accept(self, hit: Hit) -> Any:
         """Use a remembered result: what it depends on, the surrounding call depends on too."""
+        self.started_at = time.time()
         value = hit.value
         record_read(hit.entry.parameters_read)
         if self.task.outputs:
@@ -128,6 +138,7 @@ class Call:
         if context is not None:
             self.attempts = context.task_run.run_count
             self.task_run_id = str(context.task_run.id)
+        self.started_at = self.started_at or time.time()
         self.arguments = unpack(given)
         with self._in_run(), open_scope(self.task.name, self.span_id) as scope:
             attempt = Attempt(self, scope)
@@ -189,11 +200,12 @@ class Call:
         if self.recorded or (self.run.recorder is None and self.run.outcomes is None):
             return
         self.recorded = True
+        now = time.time()
         record = TaskRecord(
             name=self.task.name,
             outcome=outcome,
-            started_at=self.started_at,
-            duration_seconds=max(time.time() - self.started_at, 0.0),
+            started_at=self.started_at or now,
+            duration_seconds=max(now - self.started_at, 0.0) if self.started_at else 0.0,
             task_run_id=self.task_run_id,
             attempts=self.attempts,
             cache=cache,
@@ -255,7 +267,7 @@ class Attempt:
         """The positional and keyword arguments of the user's function, datasets loaded."""
         call = self.call
         loaded = {
-            name: call.run.catalog.load_data(dataset)
+            name: call.shared.load(call.run.catalog, dataset)
             for name, dataset in call.task.binder.fills.items()
             if name not in call.arguments
         }

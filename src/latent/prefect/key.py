@@ -10,8 +10,7 @@ from uuid import uuid4
 from prefect.client.schemas.objects import TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 
-from latent.cache.hashing import stable_hash
-from latent.cache.keys import argument_hashes, file_key, key_of_parts
+from latent.cache.keys import file_key_of_parts, key_of_parts
 from latent.errors import CatalogError, UnhashableError
 from latent.prefect.logs import warn_once
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from latent.prefect.run import Run
+    from latent.prefect.shared import Shared
     from latent.prefect.tasks import Task
 
 
@@ -33,7 +33,7 @@ class CallKey:
     """Made by a `cache_key_fn` or `cache_policy`: then it alone decides, as in Prefect."""
 
 
-def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> CallKey | None:
+def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any], shared: Shared) -> CallKey | None:
     """
     The key of a call, or None when the call cannot be remembered; the user is told why, once.
 
@@ -42,13 +42,13 @@ def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> Ca
     try:
         if task.users_key:
             return _users_key(task, run, arguments)
+        fills = task.binder.fills
+        parts = {name: shared.hash_of(name, value) for name, value in arguments.items() if name not in fills}
         if not task.inputs:
-            parts = argument_hashes(arguments)
             return CallKey(key_of_parts(task.name, parts), parts)
-        datasets = _dataset_fingerprints(task, run, arguments)
-        others = {name: value for name, value in arguments.items() if name not in task.binder.fills}
-        key = file_key(list(datasets.values()), task.key_signature, others)
-        return CallKey(key, datasets | argument_hashes(others))
+        datasets = _dataset_fingerprints(task, run, arguments, shared)
+        key = file_key_of_parts(list(datasets.values()), task.key_signature, parts)
+        return CallKey(key, datasets | parts)
     except UnhashableError as error:
         warn_once(
             f"unhashable:{task.name}",
@@ -60,13 +60,15 @@ def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> Ca
     return None
 
 
-def _dataset_fingerprints(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> dict[str, str]:
+def _dataset_fingerprints(
+    task: Task[..., Any], run: Run, arguments: Mapping[str, Any], shared: Shared
+) -> dict[str, str]:
     """By dataset name; a value that the call passed in a dataset's place stands with its own hash."""
     replaced = {dataset: name for name, dataset in task.binder.fills.items() if name in arguments}
     return {
-        dataset: stable_hash(arguments[replaced[dataset]])
+        dataset: shared.hash_of(replaced[dataset], arguments[replaced[dataset]])
         if dataset in replaced
-        else run.catalog.fingerprint(dataset)
+        else shared.fingerprint(run.catalog, dataset)
         for dataset in task.inputs
     }
 

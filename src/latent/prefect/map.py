@@ -14,6 +14,7 @@ from latent.errors import FailedRowsError
 from latent.prefect.call import Call
 from latent.prefect.futures import done_future, has_futures, resolved
 from latent.prefect.outputs import save_outputs
+from latent.prefect.shared import Shared
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -103,7 +104,10 @@ def map_rows(
     arguments = task.bind(args, kwargs)
     given = task.bind(args, kwargs, defaults=False)
     rows = _rows(task, {name: given[name] for name in given if name != "self"})
-    calls = [Call(task, run, arguments | row, row_index=index) for index, row in enumerate(rows)]
+    shared = Shared(value.value if isinstance(value, unmapped) else value for value in arguments.values())
+    calls = [
+        Call(task, run, arguments | row, row_index=index, shared=shared) for index, row in enumerate(rows)
+    ]
     recalled = {} if wait_for is not None else _recall_all(calls)
     futures = [
         done_future(call, recalled[index]) if index in recalled else task.start(call, task_runner, wait_for)

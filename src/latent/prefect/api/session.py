@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 import os
 import secrets
 import threading
@@ -170,10 +171,25 @@ def _process_wide(settings: Settings) -> Iterator[None]:
     from prefect.events.worker import EventsWorker
 
     root = SettingsContext(profile=get_settings_context().profile, settings=settings)
-    with _temporary_global_settings_context(root), loopback_without_proxy():
+    with _temporary_global_settings_context(root), loopback_without_proxy(), _no_link_to_a_page():
         override = EventsWorker._client_override
         EventsWorker.set_client_override(NullEventsClient)
         try:
             yield
         finally:
             EventsWorker._client_override = override
+
+
+@contextmanager
+def _no_link_to_a_page() -> Iterator[None]:
+    """Keep Prefect from naming the page of a run: the in-memory API has no pages."""
+
+    def is_worth_reading(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("View at http://127.0.0.1:")
+
+    logger = logging.getLogger("prefect.flow_runs")
+    logger.addFilter(is_worth_reading)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_worth_reading)

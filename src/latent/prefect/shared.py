@@ -1,0 +1,59 @@
+"""What the rows of one map have in common: fingerprinted and loaded once, however many rows there are."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from latent.cache.keys import argument_hashes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from latent.catalog import Catalog
+
+
+class Shared:
+    """
+    Arguments and datasets that several calls share; safe in threads.
+
+    All rows get the same loaded object, as they do of an `unmapped(...)` value.
+    """
+
+    def __init__(self, values: Iterable[Any] = ()) -> None:
+        self._values = {id(value): value for value in values}
+        self._hashes: dict[int, str] = {}
+        self._fingerprints: dict[str, str] = {}
+        self._loaded: dict[str, Any] = {}
+        self._lock = Lock()
+
+    def hash_of(self, name: str, value: Any) -> str:
+        """
+        The stable hash of an argument.
+
+        Raises:
+            UnhashableError: It has none; the message names it.
+        """
+        if id(value) not in self._values:
+            return argument_hashes({name: value})[name]
+        if (known := self._hashes.get(id(value))) is None:
+            known = self._hashes[id(value)] = argument_hashes({name: value})[name]
+        return known
+
+    def fingerprint(self, catalog: Catalog, dataset: str) -> str:
+        """The dataset's fingerprint when the first of the calls asked for it."""
+        if (known := self._fingerprints.get(dataset)) is None:
+            known = self._fingerprints[dataset] = catalog.fingerprint(dataset)
+        return known
+
+    def load(self, catalog: Catalog, dataset: str) -> Any:
+        """The dataset's data, loaded for the first call that runs."""
+        with self._lock:
+            if dataset not in self._loaded:
+                self._loaded[dataset] = catalog.load_data(dataset)
+            return self._loaded[dataset]
+
+    # Another process loads for itself, once for each call that it gets.
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Shared, ()
