@@ -113,7 +113,9 @@ class _SourceFile:
     def __init__(self, text: str, name: str) -> None:
         self.text = text
         self.tree = ast.parse(text, name)
-        self._codes = list(_nested_codes(compile(text, name, "exec", dont_inherit=True)))
+        self._codes: dict[tuple[int, str], list[CodeType]] = {}
+        for code in _nested_codes(compile(text, name, "exec", dont_inherit=True)):
+            self._codes.setdefault((code.co_firstlineno, code.co_name), []).append(code)
         self._functions: dict[tuple[int, str], list[Any]] = {}
         self.classes: dict[str, ast.ClassDef] = {}
         self._index(self.tree, "")
@@ -133,9 +135,10 @@ class _SourceFile:
 
     def function(self, code: CodeType) -> Any:
         """The node that compiles to `code`; None when there is none, or more than one might."""
-        if not any(same_code(code, compiled) for compiled in self._codes):
+        place = (code.co_firstlineno, code.co_name)
+        if not any(same_code(code, compiled) for compiled in self._codes.get(place, ())):
             return None
-        nodes = self._functions.get((code.co_firstlineno, code.co_name), [])
+        nodes = self._functions.get(place, [])
         if len(nodes) > 1:
             nodes = [node for node in nodes if _covers(node, code)]
         return nodes[0] if len(nodes) == 1 else None
