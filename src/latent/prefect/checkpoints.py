@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from latent.cache.code import code_fingerprint
@@ -22,6 +23,10 @@ from latent.prefect.scope import current_scope, open_scope, record_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from latent.cache.code import CodeFingerprint
+    from latent.cache.leases import Lease
+    from latent.cache.memory import Hit
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,59 +66,60 @@ def _checkpointed(fn: Callable[..., Any], name: str | None) -> Callable[..., Any
     signature = signature_of(fn)
     label = str(name or getattr(fn, "__qualname__", type(fn).__name__))
 
-    def begin(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Remembered | None:
+    def place_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Place | None:
         run = current_run() or surroundings(None)
         if not run.workspace.settings.is_dev:
             return None
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        return _Remembered.of(run, fn, label, bound.arguments)
+        return _Place.of(run, fn, label, bound.arguments)
 
     if inspect.iscoroutinefunction(fn):
 
         @functools.wraps(fn)
         async def remembered_async(*args: Any, **kwargs: Any) -> Any:
-            entry = begin(args, kwargs)
-            if entry is None:
+            if (place := place_of(args, kwargs)) is None:
                 return await fn(*args, **kwargs)
-            if entry.found:
-                return entry.value
-            with open_scope(label) as scope:
-                value = await fn(*args, **kwargs)
-            return entry.keep(value, scope.parameters_read)
+            if (hit := place.recall()) is not None:
+                return hit.value
+            with await place.claim_async() as lease:
+                if lease.waited and (hit := place.recall()) is not None:
+                    return hit.value
+                with open_scope(label) as scope:
+                    value = await fn(*args, **kwargs)
+                return place.keep(value, scope.parameters_read)
 
         return remembered_async
 
     @functools.wraps(fn)
     def remembered(*args: Any, **kwargs: Any) -> Any:
-        entry = begin(args, kwargs)
-        if entry is None:
+        if (place := place_of(args, kwargs)) is None:
             return fn(*args, **kwargs)
-        if entry.found:
-            return entry.value
-        with open_scope(label) as scope:
-            value = fn(*args, **kwargs)
-        return entry.keep(value, scope.parameters_read)
+        if (hit := place.recall()) is not None:
+            return hit.value
+        with place.claim() as lease:
+            if lease.waited and (hit := place.recall()) is not None:
+                return hit.value
+            with open_scope(label) as scope:
+                value = fn(*args, **kwargs)
+            return place.keep(value, scope.parameters_read)
 
     return remembered
 
 
-class _Remembered:
-    """One call of a checkpointed function: what is remembered of it, or the place where it will be."""
+@dataclass(frozen=True)
+class _Place:
+    """Where one call of a checkpointed function is remembered."""
 
-    def __init__(self, run: Run, task_name: str, label: str, key: str, code: Any) -> None:
-        self.run, self.task_name, self.label, self.key, self.code = run, task_name, label, key, code
-        hit = run.memory.recall(key, code=code, parameter=run.parameter_fingerprint)
-        self.found = hit is not None
-        self.value = hit.value if hit else None
-        if hit is not None:
-            record_read(hit.entry.parameters_read)
+    run: Run
+    task_name: str
+    label: str
+    key: str
+    code: CodeFingerprint
 
     @classmethod
-    def of(
-        cls, run: Run, fn: Callable[..., Any], label: str, arguments: dict[str, Any]
-    ) -> _Remembered | None:
-        """The call's place in the memory; None, said once, when an argument has no fingerprint."""
+    def of(cls, run: Run, fn: Callable[..., Any], label: str, arguments: dict[str, Any]) -> _Place | None:
+        """The call's place; None, said once, when an argument has no fingerprint."""
         scope = current_scope()
         task_name = scope.task_name if scope else ""
         code = code_fingerprint(fn, run.workspace.root)
@@ -122,12 +128,24 @@ class _Remembered:
             # and again with other captured values stand side by side.
             key = row_key(f"checkpoint:{task_name}:{label}:{code.digest}", arguments)
         except UnhashableError as error:
-            warn_once(
-                f"checkpoint:{label}",
-                f"Calls of checkpoint {label!r} are not remembered: {error}",
-            )
+            warn_once(f"checkpoint:{label}", f"Calls of checkpoint {label!r} are not remembered: {error}")
             return None
         return cls(run, task_name, label, key, code)
+
+    def recall(self) -> Hit | None:
+        """What is remembered; what it depends on, the surrounding task depends on too."""
+        hit = self.run.memory.recall(self.key, code=self.code, parameter=self.run.parameter_fingerprint)
+        if hit is not None:
+            record_read(hit.entry.parameters_read)
+        return hit
+
+    def claim(self) -> Lease:
+        """Wait until no other thread or process works on the same call."""
+        return self.run.memory.claim(self.key)
+
+    async def claim_async(self) -> Lease:
+        """As `claim`, without blocking the event loop."""
+        return await self.run.memory.claim_async(self.key)
 
     def keep(self, value: Any, parameters_read: dict[str, str]) -> Any:
         """Remember the value; it is on disk when this returns."""
@@ -139,8 +157,6 @@ class _Remembered:
                 kind=KIND,
                 code=self.code,
                 parameters_read=parameters_read,
-                key_parts={},
-                expires_in=None,
             )
         except UnstorableError as error:
             warn_once(
