@@ -722,3 +722,11 @@ def test_waiting_for_a_thread_is_not_the_tasks_time(make):
     assert min(seconds) >= 0.05
     # With the waits in it, the last of ten would have taken half a second.
     assert sorted(seconds)[5] < 0.25
+
+
+def test_limit_that_would_not_be_kept_is_refused():
+    with pytest.raises(RegistryError, match="limit='provider'"):
+
+        @task("call", limit="provider")
+        def call():
+            return 1

@@ -95,6 +95,11 @@ class Task(prefect.Task[P, R]):
         self._check_options(cache_expiration)
 
     def _check_options(self, expiration: timedelta | Unset | None) -> None:
+        if self.limit is not None:
+            raise RegistryError(
+                f"{self.label}: limit={self.limit!r} cannot be kept, since this version of latent has no "
+                "limits of its own. Prefect's `with concurrency(...)` inside the task works."
+            )
         if expiration is not UNSET and expiration is not None and not isinstance(expiration, timedelta):
             raise RegistryError(
                 f"{self.label}: `cache_expiration` is a timedelta or None, not {expiration!r}. "
@@ -395,7 +400,7 @@ def task(name: Any = None, **options: Any) -> Any:
             first.
         span_type: The MLflow span type: CHAIN, AGENT, TOOL, LLM, RETRIEVER, ...
         cache_expiration: How long results are remembered; 7 days by default, None for ever.
-        limit: Name of the limit that each call of the task takes part in.
+        limit: Reserved for the name of a limit that each call takes part in; anything but None is refused.
         prefect_options: Whatever `prefect.task` takes.
 
     Raises:
