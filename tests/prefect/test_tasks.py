@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from prefect.exceptions import MappingLengthMismatch, MappingMissingIterable
 
-from latent.errors import FailedRowsError, RegistryError, TaskExecutionError
+from latent.errors import DatasetNotFoundError, FailedRowsError, RegistryError, TaskExecutionError
 from latent.prefect import flow, logger, params, task, unmapped
 from latent.prefect.cache_policies import INPUTS, NO_CACHE
 from latent.prefect.futures import as_completed, wait
@@ -730,3 +730,34 @@ def test_limit_that_would_not_be_kept_is_refused():
         @task("call", limit="provider")
         def call():
             return 1
+
+
+def test_output_that_no_catalog_defines_is_refused_before_the_work(make):
+    make({"flows/main/catalog.yaml": "results: data/r.json\n"})
+
+    @task("pay", output="result")
+    def pay():
+        note(1)
+        return [1]
+
+    @flow("main")
+    def main():
+        pay()
+
+    with pytest.raises(DatasetNotFoundError, match="results"):
+        main()
+    assert calls == []
+
+
+def test_runs_log_file_keeps_the_traceback_of_what_ended_the_flow(make):
+    workspace = make({})
+
+    @flow("main")
+    def main():
+        return 1 / 0
+
+    with pytest.raises(ZeroDivisionError):
+        main()
+    (log,) = workspace.logs_dir.glob("*.log")
+    assert "Traceback" in log.read_text()
+    assert "ZeroDivisionError" in log.read_text()

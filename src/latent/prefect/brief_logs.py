@@ -1,8 +1,9 @@
 """
-Prefect's log lines about failures without their tracebacks, for a terminal.
+The user's lines and what went wrong, for a terminal: without what Prefect's engine says about each task run.
 
-Who started the run is told at its end what failed and in which line; the tracebacks stand in the run's folder
-and log file. What users log themselves, `logger.exception` included, is shown as it is.
+Who started the run is told at its end what became of each task, and what failed in which line; the engine's
+lines and tracebacks stand in the run's log file. What users log themselves, `logger.exception` included, is
+shown as it is.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def brief_logs() -> Iterator[None]:
-    """While the block runs, Prefect's own failures are one line each in the terminal."""
+    """While the block runs, the terminal shows of the engine only its failures, one line each."""
     from prefect.logging.handlers import PrefectConsoleHandler
 
     # Prefect's logging file says which of these has the terminal; users may bring a file of their own.
@@ -28,11 +29,21 @@ def brief_logs() -> Iterator[None]:
     before = {handler: handler.formatter for handler in found if isinstance(handler, PrefectConsoleHandler)}
     for handler, formatter in before.items():
         handler.setFormatter(_Brief(formatter or logging.Formatter()))
+        handler.addFilter(_is_worth_reading)
     try:
         yield
     finally:
         for handler, formatter in before.items():
             handler.setFormatter(formatter)
+            handler.removeFilter(_is_worth_reading)
+
+
+def _is_worth_reading(record: logging.LogRecord) -> bool:
+    """Not that a run began or ended well: a thousand rows would say it a thousand times."""
+    return record.levelno >= logging.WARNING or Path(record.pathname).name not in _ENGINE_FILES
+
+
+_ENGINE_FILES = ("flow_engine.py", "task_engine.py")
 
 
 class _Brief(logging.Formatter):

@@ -23,7 +23,7 @@ from latent.errors import TaskExecutionError, UnstorableError
 from latent.prefect.carried import carry, unpack
 from latent.prefect.key import CallKey, call_key
 from latent.prefect.logs import warn_once
-from latent.prefect.outputs import count_rows, save_outputs, saved_outputs
+from latent.prefect.outputs import check_outputs, count_rows, save_outputs, saved_outputs
 from latent.prefect.run import Run, current_run, entered
 from latent.prefect.scope import Scope, current_scope, open_scope, record_read
 from latent.prefect.shared import Shared
@@ -266,6 +266,7 @@ class Attempt:
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The positional and keyword arguments of the user's function, datasets loaded."""
         call = self.call
+        check_outputs(call.run, call.task.outputs)
         loaded = {
             name: call.shared.load(call.run.catalog, dataset)
             for name, dataset in call.task.binder.fills.items()

@@ -21,7 +21,7 @@ from latent.prefect.futures import resolved
 from latent.prefect.inputs import Binder, dataset_names, without
 from latent.prefect.logs import run_log
 from latent.prefect.outcomes import Outcomes
-from latent.prefect.outputs import count_rows, save_outputs, split_outputs
+from latent.prefect.outputs import check_outputs, count_rows, save_outputs, split_outputs
 from latent.prefect.run import Run, configuration, current_run, entered, file_of, workspace_for
 from latent.registry import TaskRegistry
 from latent.tracking.recorder import RunRecorder
@@ -211,6 +211,7 @@ class _Running:
         """The function's arguments: Prefect's parameters, and datasets loaded or replaced."""
         flow = self.flow
         given = inspect.signature(flow.fn).bind(*args, **kwargs).arguments
+        check_outputs(self.run, flow.outputs)
         replaced = _replaced.get()
         data = {
             name: resolved(replaced[name]) if name in replaced else self._load(dataset)
@@ -224,9 +225,12 @@ class _Running:
             run.parent.settle_outputs(dataset)
         value = run.catalog.load_data(dataset)
         if run.recorder is not None:
-            info = run.catalog.describe(dataset)
             run.recorder.dataset(
-                dataset, "input", fingerprint=info.fingerprint, path=info.path, rows=count_rows(value)
+                dataset,
+                "input",
+                fingerprint=run.catalog.fingerprint(dataset),
+                path=run.catalog.dataset(dataset).path,
+                rows=count_rows(value),
             )
         return value
 

@@ -84,6 +84,11 @@ def run_log(run: Run) -> Iterator[None]:
             run_logger.addHandler(handler)
     try:
         yield
+    except BaseException:
+        # Prefect logs what ends a flow once this run's file is closed.
+        if handler is not None:
+            handler.handle(_ending(mask))
+        raise
     finally:
         for name in _RUN_LOGGERS:
             logging.getLogger(name).removeFilter(mask)
@@ -91,6 +96,15 @@ def run_log(run: Run) -> Iterator[None]:
                 logging.getLogger(name).removeHandler(handler)
         if handler is not None:
             handler.close()
+
+
+def _ending(mask: logging.Filter) -> logging.LogRecord:
+    """A line about the exception being handled, with its traceback."""
+    record = logging.LogRecord(
+        "latent", logging.ERROR, __file__, 0, "The flow ended with an error.", (), sys.exc_info()
+    )
+    mask.filter(record)
+    return record
 
 
 class _OfRun(logging.Filter):
@@ -116,6 +130,9 @@ class _Masking(logging.Filter):
         masked = self.masker.text(text)
         if masked != text:
             record.msg, record.args = masked, None
+        if record.exc_info and not record.exc_text:
+            # Handlers show this text in the place of a traceback of their own.
+            record.exc_text = self.masker.text(logging.Formatter().formatException(record.exc_info))
         return True
 
 

@@ -42,6 +42,18 @@ def split_outputs(names: tuple[str, ...], value: Any, owner: str) -> dict[str, A
     return _refuse_none(dict(zip(names, value, strict=True)), owner)
 
 
+def check_outputs(run: Run, names: tuple[str, ...]) -> None:
+    """
+    Find out before the work that its result could not be saved.
+
+    Raises:
+        DatasetNotFoundError: The catalog does not define one of the datasets.
+        DatasetConfigError: Its definition cannot be used.
+    """
+    for name in names:
+        _ = run.catalog.dataset(name).path
+
+
 def save_outputs(run: Run, names: tuple[str, ...], value: Any, *, owner: str) -> dict[str, str]:
     """Save what was returned, unless anything does not fit; the fingerprint of each dataset."""
     values = split_outputs(names, value, owner)
@@ -75,7 +87,7 @@ def _save(run: Run, name: str, data: Any) -> str:
     run.catalog.save(name, data)
     fingerprint = run.catalog.fingerprint(name)
     if run.recorder is not None:
-        path = run.catalog.describe(name).path
+        path = run.catalog.dataset(name).path
         run.recorder.dataset(name, "output", fingerprint=fingerprint, path=path, rows=count_rows(data))
     return fingerprint
 
