@@ -50,10 +50,10 @@ CREATE TABLE IF NOT EXISTS variants (
 """
 
 LOCKED_PATIENCE_SECONDS = 60.0
-REOPEN_SECONDS = 5.0
+REOPEN_SECONDS = 1.0
 """What could not be opened is tried again after this time, not on every call."""
 
-_PAUSES = (0.0, 0.01, 0.05)
+_PAUSES = (0.0, 0.01, 0.05, 0.2)
 
 # https://www.sqlite.org/rescode.html
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -84,7 +84,8 @@ class Database:
     def __init__(self, file: Path) -> None:
         self.file = file
         self._lock_file = file.with_suffix(".lock")
-        self._log_file = file.with_name(f"{file.name}-wal")
+        # As strings: they are looked at before each use, and a Path would be turned into one each time.
+        self._path, self._log_path = str(file), f"{file}-wal"
         self._begin_life()
 
     def _begin_life(self) -> None:
@@ -109,14 +110,12 @@ class Database:
             StoreUnavailableError: The file cannot be read.
         """
         self._after_fork()
-        if inode(self.file) is None:
+        if self._connection is None and inode(self._path) is None:
             return default
         try:
             return self._use(action, writing=False)
-        except StoreUnavailableError:
-            if inode(self.file) is None:
-                return default  # it was deleted meanwhile
-            raise
+        except _AbsentError:
+            return default
 
     def write(self, action: Callable[[sqlite3.Connection], T]) -> T:
         """
@@ -157,7 +156,7 @@ class Database:
             time.sleep(random.uniform(0.0005, 0.004))  # noqa: S311  # jitter, not a secret
 
     def _attempt(self, action: Callable[[sqlite3.Connection], T], *, writing: bool) -> T:
-        """Run the action; again, on a fresh connection, when files were damaged or vanish under it."""
+        """Run the action; again, on a new connection, when files are damaged or vanish under it."""
         until, reason = self._refused.get(writing, (0.0, ""))
         if time.monotonic() < until:
             raise StoreUnavailableError(reason)
@@ -171,14 +170,13 @@ class Database:
                     raise StoreUnavailableError(str(error)) from error
                 self._close()
                 if pause is None:
-                    if writing or inode(self.file) is not None:
-                        self._refused[writing] = (time.monotonic() + REOPEN_SECONDS, str(error))
+                    self._refused[writing] = (time.monotonic() + REOPEN_SECONDS, str(error))
                     raise StoreUnavailableError(str(error)) from error
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
     def _may_pass(self, error: Exception) -> bool:
-        """Whether an error may be gone with a new connection; a damaged file is first moved out of the way."""
+        """Whether a new connection may help; a damaged file is first moved out of the way."""
         if _means_damage(error):
             self._set_aside(str(error))
             return True
@@ -197,6 +195,8 @@ class Database:
             self.file.touch(0o600)
         # Before opening, so that a damaged file is known by its number even when another takes its place.
         self._identity = before = self._identify()
+        if before is None and not writing:
+            raise _AbsentError
         connection = self._open(writing=writing)
         self._identity = after = self._identify()
         if before is None or after is None or before[0] != after[0]:
@@ -228,15 +228,15 @@ class Database:
 
         Whoever deletes the folder while it is written to may take the log of a database that was begun anew.
         """
-        file = inode(self.file)
-        return None if file is None else (file, inode(self._log_file) or 0)
+        file = inode(self._path)
+        return None if file is None else (file, inode(self._log_path) or 0)
 
     def _set_aside(self, reason: str) -> None:
         """Move the damaged file that was opened out of the way, unless another process has done so."""
         damaged, self._identity = self._identity, None
         self._close()
         with file_lock(self._lock_file):
-            if damaged is None or inode(self.file) != damaged[0]:
+            if damaged is None or inode(self._path) != damaged[0]:
                 return
             number = 1
             while (aside := self.file.with_name(f"{self.file.name}.damaged-{number}")).exists():
@@ -261,10 +261,14 @@ class _LockedError(CacheError):
     """Another process holds the file."""
 
 
-def inode(file: Path) -> int | None:
+class _AbsentError(CacheError):
+    """There is no file to read."""
+
+
+def inode(path: str) -> int | None:
     """Which file lies under a path now; None when there is none."""
     try:
-        return os.stat(file).st_ino  # noqa: PTH116  # Path.stat takes longer, and this runs before each lookup
+        return os.stat(path).st_ino  # noqa: PTH116  # Path.stat takes longer, and this runs before each lookup
     except OSError:
         return None
 

@@ -193,7 +193,7 @@ class Leases:
 
     def _open(self) -> int | None:
         """The lock file, opened again after it was deleted; None when there can be none."""
-        if self._file is not None and inode(self._path) == self._inode:
+        if self._file is not None and inode(str(self._path)) == self._inode:
             return self._file
         try:
             ensure_private_dir(self._path.parent)
@@ -202,7 +202,7 @@ class Leases:
         except (OSError, WorkspaceError) as error:
             _log.debug("Work in flight is not shared with other processes: %s", error)
             return None
-        self._inode = inode(self._path)
+        self._inode = inode(str(self._path))
         return self._file
 
     def close(self) -> None:
