@@ -189,8 +189,8 @@ class DamagedDatabaseError(TrackingError):
 
     def __str__(self) -> str:
         return (
-            f"The MLflow database {self.file} is damaged ({self.reason}). Put a backup in its place, or move it "
-            "away: the next run then starts a new one. Runs go on meanwhile and are sent once it can be read."
+            f"The MLflow database {self.file} is damaged ({self.reason}). "
+            "Put a backup in its place, or move it away: the next run then starts a new one. Runs go on meanwhile and are sent once it can be read."
         )
 
 
@@ -204,7 +204,8 @@ class RunNotFoundError(TrackingError, KeyError):
     def __str__(self) -> str:
         if self.matches:
             shown = ", ".join(self.matches[:5]) + (", ..." if len(self.matches) > 5 else "")
-            return f"{self.wanted!r} is the beginning of {len(self.matches)} runs ({shown}): give more of the id."
+            count = len(self.matches)
+            return f"{self.wanted!r} is the beginning of {count} runs ({shown}): give more of the id."
         return f"There is no run {self.wanted!r} in {self.place}: `latent runs list` shows those that exist."
 
 
@@ -253,14 +254,14 @@ class TaskExecutionError(LatentError):
     A task failed; the original error is chained and kept at `.original_error`.
 
     Made by `TaskExecutionError.of`, whose instances also belong to the original error's class, so that
-    `except ValueError` still catches them, and carry its attributes (`errno`, `response`, ...). Where that class
-    cannot be subclassed (pydantic's `ValidationError`, for one), only the chain leads to it.
+    `except ValueError` still catches them, and carry its attributes (`errno`, `response`, ...). Where that
+    class cannot be subclassed (pydantic's `ValidationError`, for one), only the chain leads to it.
 
     Attributes:
         task_name: The task that failed.
         original_error: What the task's function raised.
-        context: `input` (dataset names), `row_index` (None outside of a map), `arguments` (shortened and masked),
-            `attempts` and `span`.
+        context: `input` (dataset names), `row_index` (None outside of a map), `arguments` (shortened and
+            masked), `attempts` and `span`.
     """
 
     task_name: str
@@ -294,6 +295,11 @@ class TaskExecutionError(LatentError):
             f"Original error: {type(self.original_error).__name__}: {self.original_text}\n"
             f"Context: {dict(self.context)}"
         )
+
+    def __repr__(self) -> str:
+        # That of the base would show the original's arguments, which may hold what the text masks.
+        kind = type(self.original_error).__name__
+        return f"TaskExecutionError({self.task_name!r}, {kind}: {self.original_text})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         original = _portable(self.original_error)

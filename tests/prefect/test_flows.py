@@ -370,3 +370,33 @@ def test_two_runs_in_threads_keep_their_parameters_apart(make):
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.submit(one), pool.submit(two)
         assert (set(first.result()), set(second.result())) == ({1}, {2})
+
+
+def test_any_number_of_arguments_reaches_the_flow(make):
+    make({})
+
+    @flow
+    def anything(*args, **named):
+        return args, named
+
+    assert anything(1, 2, a=3) == ((1, 2), {"a": 3})
+
+
+def test_flow_waits_for_what_it_submitted(make):
+    import time
+
+    make({})
+    done = []
+
+    @task(cache=False)
+    def slow(n):
+        time.sleep(0.1)
+        done.append(n)
+
+    @flow
+    def careless():
+        for n in range(3):
+            slow.submit(n)
+
+    careless()
+    assert sorted(done) == [0, 1, 2]

@@ -761,3 +761,68 @@ def test_runs_log_file_keeps_the_traceback_of_what_ended_the_flow(make):
     (log,) = workspace.logs_dir.glob("*.log")
     assert "Traceback" in log.read_text()
     assert "ZeroDivisionError" in log.read_text()
+
+
+def test_function_among_the_arguments_counts_by_its_code(make):
+    make({})
+
+    def exact(answer):
+        return answer == "yes"
+
+    def lenient(answer):
+        return answer.startswith("y")
+
+    @task("score")
+    def score(answer, scorer):
+        note(scorer.__name__)
+        return scorer(answer)
+
+    @flow("main")
+    def main():
+        return score("yeah", exact), score("yeah", lenient), score("yeah", exact), score("yeah", str.isalpha)
+
+    assert main() == (False, True, False, True)
+    assert calls == ["exact", "lenient", "isalpha"]
+
+
+def test_secret_in_an_error_reaches_neither_terminal_nor_log(make, capfd):
+    workspace = make({})
+    secret = "sk-abcdefghijklmnopqrstuvwx"
+
+    @task("leak", retry=False)
+    def leak():
+        raise ValueError(f"refused {secret}")
+
+    @flow("main")
+    def main():
+        leak()
+
+    with pytest.raises(ValueError) as caught:
+        main()
+    assert secret not in str(caught.value)
+    assert secret not in repr(caught.value)
+    (log,) = workspace.logs_dir.glob("*.log")
+    printed = capfd.readouterr()
+    assert secret not in log.read_text() + printed.out + printed.err
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_every_failed_row_stands_in_the_records(make, attempt):
+    from latent.tracking import load_run
+
+    workspace = make({})
+
+    @task("odd", cache=False, retry=False)
+    def odd(n):
+        if n == 2:
+            raise ValueError("two")
+        return n
+
+    @flow("main")
+    def main():
+        return odd.map(range(4)).result()
+
+    with pytest.raises(FailedRowsError):
+        main()
+    (folder,) = workspace.runs_dir.iterdir()
+    assert load_run(workspace, folder.name).outcomes == {"ok": 3, "failed": 1}

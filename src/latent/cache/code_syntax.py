@@ -77,8 +77,8 @@ def function_syntax(code: CodeType) -> Syntax | None:
         node = None if file is None else file.function(code)
         if node is not None:
             body = node.body if isinstance(node.body, list) else [node.body]
-            kind = type(node)(args=node.args, body=[])  # async or not is part of what it says
-            return _syntax([kind, *_without_docstring(body)], in_class=False)
+            is_async = isinstance(node, ast.AsyncFunctionDef)
+            return _syntax([ast.Constant(is_async), node.args, *_without_docstring(body)], in_class=False)
     return None
 
 

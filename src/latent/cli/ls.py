@@ -26,6 +26,7 @@ def ls() -> None:
     from latent.prefect.running import discover
 
     workspace = workspace_here()
+    _ = workspace.settings  # a file that cannot be used is told here, not by the first run
     index = discover(workspace)
     rows = [
         (name, found.doc, ", ".join(found.inputs), ", ".join(found.outputs), workspace.label(found.file))

@@ -62,8 +62,8 @@ class TaskSettings(Section):
         default=1.0,
         ge=0,
         le=1,
-        description="Share of each pause that is random, so that rows that failed together do not return "
-        "together: 0 is none, 1 all of it.",
+        description="How far each pause strays from its length at random, as a share of it, so that rows "
+        "that failed together do not return together: 0 is not at all, 1 from nothing to twice.",
     )
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from enum import Enum
 from functools import cached_property
 from random import getrandbits
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from prefect.client.schemas.objects import State
@@ -52,6 +53,10 @@ Where an exception carries the number of its attempt: it may come back from anot
 """
 
 
+_failing = Lock()
+"""One thread at a time accounts for a failure: whoever sees it may end the run at once."""
+
+
 class Call:
     """What is known of one call of a task, from its arguments to its outcome."""
 
@@ -65,7 +70,7 @@ class Call:
         shared: Shared | None = None,
     ) -> None:
         self.task, self.run, self.arguments, self.row_index = task, run, arguments, row_index
-        self.shared = shared or Shared()
+        self.shared = shared or Shared(run.workspace.root)
         scope = current_scope()
         self.span_id = f"{getrandbits(64):016x}"
         self.parent_span_id = scope.span_id if scope else None
@@ -165,14 +170,18 @@ class Call:
         The error that the caller sees, with everything known about the call; the same one however often
         asked.
         """
-        if self._failure is not None:
+        with _failing:
+            if self._failure is None:
+                self._failure = self._explained(error)
             return self._failure
+
+    def _explained(self, error: BaseException) -> TaskExecutionError:
         attempts = error.__dict__.pop(_ATTEMPTS, self.attempts)
         failure = TaskExecutionError.of(
             self.task.name, error, self.context(attempts), self.run.masker.text(str(error))
         )
         failure.__cause__ = error
-        self.attempts, self._failure = attempts, failure
+        self.attempts = attempts
         self.account("failed", None, cache="miss" if self.key else self._cache_state(), error=failure)
         return failure
 

@@ -20,6 +20,7 @@ from latent.prefect.inputs import signature_of
 from latent.prefect.logs import warn_once
 from latent.prefect.run import Run, current_run, surroundings, workspace_for
 from latent.prefect.scope import current_scope, open_scope, record_read
+from latent.prefect.shared import code_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +127,8 @@ class _Place:
         try:
             # The code is part of the key, not only of the entry: functions of one name that are defined again
             # and again with other captured values stand side by side.
-            key = row_key(f"checkpoint:{task_name}:{label}:{code.digest}", arguments)
+            name = f"checkpoint:{task_name}:{label}:{code.digest}"
+            key = row_key(name, arguments, code_identity(run.workspace.root))
         except UnhashableError as error:
             warn_once(f"checkpoint:{label}", f"Calls of checkpoint {label!r} are not remembered: {error}")
             return None

@@ -6,6 +6,7 @@ import functools
 import inspect
 import sys
 import time
+from collections import OrderedDict
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from prefect.context import FlowRunContext
 from latent.prefect.api import prefect_api
 from latent.prefect.carried import Carried, carry, is_large, unpack
 from latent.prefect.futures import resolved
-from latent.prefect.inputs import Binder, dataset_names, without
+from latent.prefect.inputs import VARIADIC, Binder, dataset_names, without
 from latent.prefect.logs import run_log
 from latent.prefect.outcomes import Outcomes
 from latent.prefect.outputs import check_outputs, count_rows, save_outputs, split_outputs
@@ -114,8 +115,8 @@ class Flow(prefect.Flow[P, R]):
             TaskExecutionError: A task failed; also an instance of what it raised.
         """
         prefects = {name: kwargs.pop(name) for name in ("return_state", "wait_for") if name in kwargs}
-        parameters, replaced = self._split(args, kwargs)
-        call = functools.partial(super().__call__, **prefects, **parameters)
+        args, kwargs, replaced = self._split(args, kwargs)
+        call = functools.partial(super().__call__, *args, **prefects, **kwargs)
         if self.isgenerator:
             return call()
         if self.isasync:
@@ -129,14 +130,18 @@ class Flow(prefect.Flow[P, R]):
 
     def _split(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Prefect's parameters, large ones carried, and the values that replace datasets."""
+    ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
+        """Prefect's arguments, large ones carried, and the values that replace datasets."""
         owner = getattr(self.fn, "__prefect_self__", getattr(self.fn, "__prefect_cls__", None))
         bound = self.binder.signature.bind_partial(*(args if owner is None else (owner, *args)), **kwargs)
-        replaced = {name: value for name, value in bound.arguments.items() if name in self.binder.fills}
+        fills = self.binder.fills
+        replaced = {name: value for name, value in bound.arguments.items() if name in fills}
         # Prefect puts a method's owner in front by itself.
-        given = {n: v for n, v in bound.arguments.items() if n not in self.binder.fills and v is not owner}
-        return carry(_keyworded(self.binder.signature, given)), replaced
+        given = {n: v for n, v in bound.arguments.items() if n not in fills and v is not owner}
+        variadic = {n: v for n, v in given.items() if self.binder.signature.parameters[n].kind in VARIADIC}
+        needed = inspect.signature(self.fn)
+        seen = inspect.BoundArguments(needed, OrderedDict(carry(given) | variadic))
+        return seen.args, seen.kwargs, replaced
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Prefect's validation against the annotations, with large values in their places."""
@@ -239,9 +244,8 @@ class _Running:
         value = resolved(returned)
         for mapped in self.run.mapped:
             mapped.finish()
-        for producers in list(self.run.producers.values()):
-            for producer in producers:
-                producer.settle()
+        for future in self.run.submitted:
+            future.settle()
         if self.flow.outputs:
             split_outputs(self.flow.outputs, value, self.flow.label)
             save_outputs(self.run, self.flow.outputs, value, owner=self.flow.label)
@@ -293,6 +297,8 @@ def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
         with recorder.active():
             yield
     except BaseException as error:
+        for future in run.submitted:
+            future.account()
         recorder.finish("failed" if isinstance(error, Exception) else "interrupted", describe_error(error))
         raise
     else:
@@ -308,17 +314,6 @@ def _setting(variable: ContextVar[Any], value: Any) -> Iterator[None]:
         yield
     finally:
         variable.reset(token)
-
-
-def _keyworded(signature: inspect.Signature, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Bound arguments as keywords; those of a `**parameter` stand for themselves."""
-    keywords: dict[str, Any] = {}
-    for name, value in given.items():
-        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-            keywords.update(value)
-        else:
-            keywords[name] = value
-    return keywords
 
 
 @overload

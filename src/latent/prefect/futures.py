@@ -33,7 +33,7 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
         self._inner = inner
         self._final_state = final_state
         if inner is not None:
-            inner.add_done_callback(self._account)
+            inner.add_done_callback(lambda _: self.account())
 
     @property
     def remembered(self) -> bool:
@@ -86,19 +86,23 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
             self._inner.add_done_callback(lambda _: fn(self))
 
     def settle(self) -> None:
-        """Wait for the call and what it saves."""
+        """Wait for the call and what it saves, and see that it stands in the run's records."""
         self.wait()
+        self.account()
 
     def error(self) -> TaskExecutionError | None:
         """The error of a finished call that failed; asking is not looking at it."""
         error = failure_in(self._state())
         return None if error is None else self.call.failure(error)
 
-    def _account(self, inner: PrefectFuture[R]) -> None:
-        """Account for a call that failed for good, or whose attempts ran in another process."""
-        inner.wait()
-        if self.error() is None and inner.state.is_completed():
-            self.call.account("ok", result_in(inner.state), cache="miss")
+    def account(self) -> None:
+        """Record a finished call that failed for good, or whose attempts ran in another process."""
+        if self._inner is None or self.call.recorded:
+            return
+        self._inner.wait(0)
+        state = self._state()
+        if state.is_final() and self.error() is None and state.is_completed():
+            self.call.account("ok", result_in(state), cache="miss")
 
 
 def failure_in(state: State[Any]) -> BaseException | None:

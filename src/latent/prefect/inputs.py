@@ -13,7 +13,9 @@ from latent.errors import RegistryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-_VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+"""Kinds of parameters that take any number of arguments."""
+
 _NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
@@ -95,7 +97,7 @@ class Binder:
             for name, p in self.signature.parameters.items()
             if name not in arguments and name not in self.fills
         ]
-        if missing := [p.name for p in absent if p.default is Parameter.empty and p.kind not in _VARIADIC]:
+        if missing := [p.name for p in absent if p.default is Parameter.empty and p.kind not in VARIADIC]:
             raise TypeError(self._missing(missing, arguments))
         if defaults:
             arguments |= {p.name: p.default for p in absent if p.default is not Parameter.empty}

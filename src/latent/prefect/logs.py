@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
-from latent.config import ensure_private_dir
+from latent.config import Masker, ensure_private_dir
 from latent.prefect.run import current_run
 
 if TYPE_CHECKING:
@@ -74,12 +74,11 @@ def run_log(run: Run) -> Iterator[None]:
     While the block runs, write the run's lines to its own file, at the level of the settings, secrets masked.
     """
     settings = run.workspace.settings.logging
-    mask = _Masking(run)
+    mask = _masking(run)
     handler = _file_handler(run) if settings.files else None
     for name in _RUN_LOGGERS:
         run_logger = logging.getLogger(name)
         run_logger.setLevel(settings.level)
-        run_logger.addFilter(mask)
         if handler is not None:
             run_logger.addHandler(handler)
     try:
@@ -90,11 +89,9 @@ def run_log(run: Run) -> Iterator[None]:
             handler.handle(_ending(mask))
         raise
     finally:
-        for name in _RUN_LOGGERS:
-            logging.getLogger(name).removeFilter(mask)
-            if handler is not None:
-                logging.getLogger(name).removeHandler(handler)
         if handler is not None:
+            for name in _RUN_LOGGERS:
+                logging.getLogger(name).removeHandler(handler)
             handler.close()
 
 
@@ -121,9 +118,9 @@ class _OfRun(logging.Filter):
 class _Masking(logging.Filter):
     """Replaces credentials in a run's lines before any handler sees them."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.masker = run.masker
+        self.masker = Masker()
 
     def filter(self, record: logging.LogRecord) -> bool:
         text = record.getMessage()
@@ -134,6 +131,21 @@ class _Masking(logging.Filter):
             # Handlers show this text in the place of a traceback of their own.
             record.exc_text = self.masker.text(logging.Formatter().formatException(record.exc_info))
         return True
+
+
+_mask = _Masking()
+
+
+def _masking(run: Run) -> logging.Filter:
+    """
+    The filter of this process, told of the run's credentials.
+
+    It stays: Prefect logs how a flow ended when the run is over.
+    """
+    _mask.masker = run.masker
+    for name in _RUN_LOGGERS:
+        logging.getLogger(name).addFilter(_mask)
+    return _mask
 
 
 def _file_handler(run: Run) -> logging.Handler | None:

@@ -104,7 +104,8 @@ def map_rows(
     arguments = task.bind(args, kwargs)
     given = task.bind(args, kwargs, defaults=False)
     rows = _rows(task, {name: given[name] for name in given if name != "self"})
-    shared = Shared(value.value if isinstance(value, unmapped) else value for value in arguments.values())
+    values = [value.value if isinstance(value, unmapped) else value for value in arguments.values()]
+    shared = Shared(run.workspace.root, values)
     calls = [
         Call(task, run, arguments | row, row_index=index, shared=shared) for index, row in enumerate(rows)
     ]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from latent.catalog import Catalog
     from latent.config import Masker
+    from latent.prefect.futures import TaskFuture
     from latent.prefect.map import MappedFutures
     from latent.prefect.outcomes import Outcomes
     from latent.tracking import RunRecorder
@@ -95,6 +96,8 @@ class Run:
     """What the flow returned, shortened."""
     mapped: list[MappedFutures[Any]] = field(default_factory=list)
     """Maps whose rows the flow still has to wait for."""
+    submitted: list[TaskFuture[Any]] = field(default_factory=list)
+    """Every call that was handed to a task runner: the flow does not end before them."""
     producers: dict[str, list[Any]] = field(default_factory=dict)
     """Submitted work by the dataset that it will save: whoever reads the dataset waits for it."""
     _fingerprints: dict[str, str] = field(default_factory=dict)

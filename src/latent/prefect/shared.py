@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from threading import Lock
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
+from latent.cache.code import code_fingerprint
 from latent.cache.keys import argument_hashes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from latent.catalog import Catalog
 
@@ -20,7 +24,8 @@ class Shared:
     All rows get the same loaded object, as they do of an `unmapped(...)` value.
     """
 
-    def __init__(self, values: Iterable[Any] = ()) -> None:
+    def __init__(self, root: Path, values: Iterable[Any] = ()) -> None:
+        self._root = root
         self._values = {id(value): value for value in values}
         self._hashes: dict[int, str] = {}
         self._fingerprints: dict[str, str] = {}
@@ -35,9 +40,9 @@ class Shared:
             UnhashableError: It has none; the message names it.
         """
         if id(value) not in self._values:
-            return argument_hashes({name: value})[name]
+            return argument_hashes({name: value}, code_identity(self._root))[name]
         if (known := self._hashes.get(id(value))) is None:
-            known = self._hashes[id(value)] = argument_hashes({name: value})[name]
+            known = self._hashes[id(value)] = argument_hashes({name: value}, code_identity(self._root))[name]
         return known
 
     def fingerprint(self, catalog: Catalog, dataset: str) -> str:
@@ -56,4 +61,16 @@ class Shared:
     # Another process loads for itself, once for each call that it gets.
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Shared, ()
+        return Shared, (self._root,)
+
+
+def code_identity(root: Path) -> Callable[[Any], str | None]:
+    """For hashes of arguments: a function or class among them (a scorer, say) counts by its code."""
+
+    def identity(value: Any) -> str | None:
+        return code_fingerprint(value, root).digest if isinstance(value, _CODE) else None
+
+    return identity
+
+
+_CODE = (FunctionType, MethodType, BuiltinFunctionType, type, partial)

@@ -252,7 +252,9 @@ class Task(prefect.Task[P, R]):
         if (value := self._recall_now(call, wait_for)) is not NO_VALUE:
             return done_future(call, value)
         inner = task_runner.submit(call.attempt_task(), call.prefect_arguments(), wait_for)
-        return TaskFuture(call, inner)
+        future: TaskFuture[Any] = TaskFuture(call, inner)
+        call.run.submitted.append(future)
+        return future
 
     @overload  # type: ignore[override]  # Prefect's overloads without its special cases
     def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...
