@@ -190,7 +190,8 @@ class DamagedDatabaseError(TrackingError):
     def __str__(self) -> str:
         return (
             f"The MLflow database {self.file} is damaged ({self.reason}). "
-            "Put a backup in its place, or move it away: the next run then starts a new one. Runs go on meanwhile and are sent once it can be read."
+            "Put a backup in its place, or move it away: the next run then starts a new one. "
+            "Runs go on meanwhile and are sent once it can be read."
         )
 
 
