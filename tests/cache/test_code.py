@@ -18,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from latent.cache import code_fingerprint
+from latent.cache import code_fingerprint, code_identity, row_key
+from latent.errors import UnhashableError
 
 names = itertools.count()
 
@@ -80,7 +81,7 @@ def f(question, k=3):
     [
         BASE.replace("    return PROMPT", '    """Ask."""\n    # why\n\n    return PROMPT'),
         BASE.replace("PROMPT + helper(question) * k", "(PROMPT\n            + helper( question ) * k)"),
-        BASE.replace("question, k=3", "question: str, k: int = 3").replace("):\n    return PROMPT", ") -> str:\n    return PROMPT"),
+        BASE.replace("question, k=3):", "question: str, k: int = 3) -> str:"),
         BASE.replace("    return text", '    "Doc."\n    return text'),
         BASE + "\nUNUSED = 1\ndef unused(): return 2\n",
         '"""A module."""\nimport os\n' + BASE,
@@ -387,7 +388,13 @@ def test_decorators_of_libraries_are_seen_through(project, decorator):
 
 
 def test_registered_functions_of_a_single_dispatch_count(project):
-    text = "import functools\n@functools.singledispatch\ndef f(x): return x\n@f.register\ndef _(x: int): return x + 1\n"
+    text = """
+    import functools
+    @functools.singledispatch
+    def f(x): return x
+    @f.register
+    def _(x: int): return x + 1
+    """
     assert project.digest(text) != project.digest(text.replace("+ 1", "+ 2"))
 
 
@@ -513,9 +520,13 @@ def test_fields_of_models_and_dataclasses_count_with_their_types(project):
     def f(x): return Answer(score=x), Row(x)
     """
     changes = [
-        text, text.replace("ge=1", "ge=2"), text.replace("score: int", "score: float"), text.replace("n: int = 0", "n: int = 1"),
-        text.replace("id: int", "id: str"), text.replace("return 1", "return 2"),
-    ]  # fmt: skip
+        text,
+        text.replace("ge=1", "ge=2"),
+        text.replace("score: int", "score: float"),
+        text.replace("n: int = 0", "n: int = 1"),
+        text.replace("id: int", "id: str"),
+        text.replace("return 1", "return 2"),
+    ]
     digests = [project.digest(change) for change in changes]
     assert len(set(digests)) == len(changes)
     assert project.digest(text) == digests[0]
@@ -606,6 +617,25 @@ def test_the_standard_library_and_builtins_count_by_name(project):
     assert project.fingerprint(len) != project.fingerprint(max)
 
 
+def test_functions_and_classes_among_arguments_count_by_their_code(project):
+    def exact(row: Any) -> bool:
+        return bool(row)
+
+    def same(row: Any) -> bool:
+        return bool(row)
+
+    def other(row: Any) -> bool:
+        return not row
+
+    identify = code_identity(project.root)
+    one = row_key("score", {"scorers": [exact, len]}, identify)
+    assert one == row_key("score", {"scorers": [same, len]}, identify)
+    assert one != row_key("score", {"scorers": [other, len]}, identify)
+    assert row_key("ask", {"schema": Project}, identify) == row_key("ask", {"schema": Project}, identify)
+    with pytest.raises(UnhashableError):
+        row_key("score", {"client": object()}, identify)
+
+
 # Source that is missing, changed or unusual.
 
 
@@ -693,6 +723,25 @@ def test_the_same_code_has_the_same_fingerprint_in_every_process(project):
         assert done.returncode == 0, done.stderr
         printed.add(done.stdout.strip())
     assert printed == {project.fingerprint(project.load().g)}
+
+
+def test_a_fingerprint_is_what_it_was_in_earlier_releases_and_on_other_pythons(project):
+    """A change here makes every remembered result of every user stale: it must be meant."""
+    text = """
+    import json, re
+    from dataclasses import dataclass
+    LIMITS = {"a": (1, 2.5)}
+    @dataclass
+    class C:
+        x: int = 1
+        def go(self): return f"{self.x!r:>3} {LIMITS['a']}"
+    async def g(x, *, y=2):
+        with open(x) as f: return [i for i in f if (n := i) and not re.match("x", n)]
+    def f(x, /, *a, **k):
+        try: return C().go(), g, json.dumps(x), (lambda q: q + 1)(2)
+        except (ValueError, KeyError) as e: raise RuntimeError from e
+    """
+    assert project.digest(text) == "39f3990568761052eb663a2411140c70"
 
 
 def test_asking_again_is_cheap_and_safe_in_threads(project):

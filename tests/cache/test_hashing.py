@@ -1,4 +1,4 @@
-"""Stable hashes: equal for equal values everywhere, different for everything that differs in value or type."""
+"""Stable hashes: equal for equal values everywhere, different for what differs in value or type."""
 
 from __future__ import annotations
 
@@ -82,29 +82,32 @@ class Identified:
         return self.name
 
 
-UTC = dt.timezone.utc
+UTC = dt.UTC
 NOON = dt.datetime(2024, 10, 27, 2, 30)
 
 DIFFERENT = [
-    None, float("nan"), True, False, 1, 1.0, "1", b"1", 0, 0.0, -0.0, "", b"", [], (), {}, set(), frozenset(),
-    2**63, 2**64, -(2**63) - 1, float("inf"), 1j, Decimal("1"), Decimal("1.0"), Fraction(1), "None", "nan", ...,
-    [1], (1,), {1}, frozenset({1}), {1: 1}, {"1": 1}, {1: "1"}, [[1]], [[], 1], [1, []], ["a", "b"], ["ab"], ["b", "a"],
-    bytearray(b"1"), memoryview(b"1"), range(1), slice(1), deque([1]), deque([1], maxlen=3), OrderedDict({1: 1}),
-    Counter({1: 1}), defaultdict(int, {1: 1}), defaultdict(list, {1: 1}), MappingProxyType({1: 1}),
-    UUID(int=1), str(UUID(int=1)), Path("1"), PurePosixPath("1"), Colour.RED, Colour.BLUE, Level.RED, re.compile("1"),
-    re.compile("1", re.IGNORECASE), Point(1, 2), (1, 2), Word("1"), Item(1), Item("1"), Item(1, ["a"]), Other(1),
-    Row(x=1), Row(x="1"), Url(url="https://a.example"), SecretStr("1"), SimpleNamespace(x=1), Identified("1"),
-    dt.date(2024, 1, 1), dt.datetime(2024, 1, 1), "2024-01-01", dt.time(1), dt.timedelta(1), NOON, NOON.replace(fold=1),
-    NOON.replace(tzinfo=UTC), NOON.replace(tzinfo=ZoneInfo("UTC")), NOON.replace(tzinfo=ZoneInfo("Europe/Vienna")),
-    NOON.replace(tzinfo=dt.timezone(dt.timedelta(hours=1))), ZoneInfo("UTC"), UTC,
-    np.array(1), np.array([1]), np.array([[1]]), np.array([1.0]), np.array(["1"]), np.array([1, "1"], dtype=object),
-    np.array([1], dtype="i4"), np.array([1], dtype=">i8"), np.array([True]), np.int64(1), np.float64(1), np.bool_(True),
-    np.datetime64("2024-01-01"), np.datetime64("2024-01-01", "ns"), np.array([], dtype="f8"), np.zeros((0, 3)),
-    np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]), np.array([(1, 2.0)], dtype=[("a", "i4"), ("c", "f8")]),
-    np.ma.array([1, 2], mask=[True, False]), np.ma.array([1, 2], mask=[False, True]), np.dtype("f8"),
-    pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [1.0]}), pd.DataFrame({"b": [1]}), pd.DataFrame({"a": ["1"]}),
-    pd.DataFrame({"a": [1]}, index=["x"]), pd.DataFrame({"a": [1]}, index=pd.Index([0], name="i")), pd.DataFrame(),
-    pd.DataFrame({"a": ["1"]}, dtype=object), pd.DataFrame({"a": ["1"]}, dtype="category"),
+    None, float("nan"), True, False, 1, 1.0, "1", b"1", 0, 0.0, -0.0, "", b"", [], (), {}, set(),
+    frozenset(), 2**63, 2**64, -(2**63) - 1, float("inf"), 1j, Decimal("1"), Decimal("1.0"), Fraction(1),
+    "None", "nan", ..., [1], (1,), {1}, frozenset({1}), {1: 1}, {"1": 1}, {1: "1"}, [[1]], [[], 1], [1, []],
+    ["a", "b"], ["ab"], ["b", "a"], bytearray(b"1"), memoryview(b"1"), range(1), slice(1), deque([1]),
+    deque([1], maxlen=3), OrderedDict({1: 1}), Counter({1: 1}), defaultdict(int, {1: 1}),
+    defaultdict(list, {1: 1}), MappingProxyType({1: 1}), UUID(int=1), str(UUID(int=1)), Path("1"),
+    PurePosixPath("1"), Colour.RED, Colour.BLUE, Level.RED, re.compile("1"), re.compile("1", re.IGNORECASE),
+    Point(1, 2), (1, 2), Word("1"), Item(1), Item("1"), Item(1, ["a"]), Other(1), Row(x=1), Row(x="1"),
+    Url(url="https://a.example"), SecretStr("1"), SimpleNamespace(x=1), Identified("1"),
+    dt.date(2024, 1, 1), dt.datetime(2024, 1, 1), "2024-01-01", dt.time(1), dt.timedelta(1), NOON,
+    NOON.replace(fold=1), NOON.replace(tzinfo=UTC), NOON.replace(tzinfo=ZoneInfo("UTC")),
+    NOON.replace(tzinfo=ZoneInfo("Europe/Vienna")), NOON.replace(tzinfo=dt.timezone(dt.timedelta(hours=1))),
+    ZoneInfo("UTC"), UTC, np.array(1), np.array([1]), np.array([[1]]), np.array([1.0]), np.array(["1"]),
+    np.array([1, "1"], dtype=object), np.array([1], dtype="i4"), np.array([1], dtype=">i8"),
+    np.array([True]), np.int64(1), np.float64(1), np.bool_(True), np.datetime64("2024-01-01"),
+    np.datetime64("2024-01-01", "ns"), np.array([], dtype="f8"), np.zeros((0, 3)),
+    np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
+    np.array([(1, 2.0)], dtype=[("a", "i4"), ("c", "f8")]), np.ma.array([1, 2], mask=[True, False]),
+    np.ma.array([1, 2], mask=[False, True]), np.dtype("f8"), pd.DataFrame({"a": [1]}),
+    pd.DataFrame({"a": [1.0]}), pd.DataFrame({"b": [1]}), pd.DataFrame({"a": ["1"]}),
+    pd.DataFrame({"a": [1]}, index=["x"]), pd.DataFrame({"a": [1]}, index=pd.Index([0], name="i")),
+    pd.DataFrame(), pd.DataFrame({"a": ["1"]}, dtype=object), pd.DataFrame({"a": ["1"]}, dtype="category"),
     pd.DataFrame({"a": pd.array([1, None], dtype="Int64")}), pd.DataFrame({"a": [1.0, None]}),
     pd.DataFrame({"a": [None, 1]}, dtype=object), pd.DataFrame({"a": [float("nan"), 1]}, dtype=object),
     pd.DataFrame({"a": [[1]]}), pd.DataFrame({"a": [(1,)]}), pd.DataFrame([[1, 2]], columns=["a", "a"]),
@@ -112,11 +115,12 @@ DIFFERENT = [
     pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-01", tz="UTC"), pd.Timedelta(1, "D"),
     pd.MultiIndex.from_tuples([(1, 2)]), pd.date_range("2024-01-01", periods=2), pd.Interval(0, 1),
     pd.DatetimeIndex(["2024-01-01", "2024-01-02"]), pd.Period("2024-01", "M"), pd.Categorical(["a"]),
-    pd.Categorical(["a"], ordered=True), pd.Categorical(["a"], categories=["a", "b"]),
-    pa.table({"a": [1]}), pa.table({"a": [1.0]}), pa.table({"b": [1]}), pa.table({"a": [None]}), pa.table({"a": ["1"]}),
-    pa.table({"a": [[1], None]}), pa.table({"a": [[1], []]}), pa.table({"a": [{"x": 1}]}), pa.table({"a": [{"x": None}]}),
-    pa.table({"a": pa.array(["1"]).dictionary_encode()}), pa.table({"a": [Decimal("1.5")]}), pa.table({"a": [True, None]}),
-    pa.table({"a": [True, False]}), pa.record_batch({"a": [1]}), pa.array([1]), pa.chunked_array([[1]]), pa.scalar(1),
+    pd.Categorical(["a"], ordered=True), pd.Categorical(["a"], categories=["a", "b"]), pa.table({"a": [1]}),
+    pa.table({"a": [1.0]}), pa.table({"b": [1]}), pa.table({"a": [None]}), pa.table({"a": ["1"]}),
+    pa.table({"a": [[1], None]}), pa.table({"a": [[1], []]}), pa.table({"a": [{"x": 1}]}),
+    pa.table({"a": [{"x": None}]}), pa.table({"a": pa.array(["1"]).dictionary_encode()}),
+    pa.table({"a": [Decimal("1.5")]}), pa.table({"a": [True, None]}), pa.table({"a": [True, False]}),
+    pa.record_batch({"a": [1]}), pa.array([1]), pa.chunked_array([[1]]), pa.scalar(1),
     pa.schema({"a": pa.int64()}), pa.schema({"a": pa.int32()}),
 ]  # fmt: skip
 
@@ -253,7 +257,8 @@ def test_hashes_are_the_same_in_every_process():
     program = (
         "import datetime, decimal, pathlib, uuid\n"
         "from latent.cache import stable_hash\n"
-        "value = {'b': {3, 'x', None, (1, 2)}, 'a': [1.5, 'ü', b'x', decimal.Decimal('1.0')], 7: uuid.UUID(int=5),\n"
+        "value = {'b': {3, 'x', None, (1, 2)}, 'a': [1.5, 'ü', b'x', decimal.Decimal('1.0')],\n"
+        "         7: uuid.UUID(int=5),\n"
         "         'p': pathlib.Path('a/b'), 'd': datetime.datetime(2024, 1, 1), 'f': frozenset('abcdef')}\n"
         "print(stable_hash(value))\n"
     )

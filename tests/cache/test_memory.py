@@ -292,6 +292,19 @@ def test_a_workspace_has_one_memory_with_its_settings(tmp_path):
             memory.close()
 
 
+def test_a_process_that_works_on_many_workspaces_keeps_few_files_open(tmp_path):
+    memories = []
+    for number in range(12):
+        with temporary_workspace(root=tmp_path / str(number)) as workspace:
+            memory = open_memory(workspace)
+            memory.remember("k", number, task="score")
+            memories.append(memory)
+    values = [memory.recall("k", code=None, parameter=no_parameters).value for memory in memories]
+    assert values == list(range(12))
+    for memory in memories:
+        memory.close()
+
+
 def test_the_public_names_are_those_that_are_exported():
     assert sorted(latent.cache.__all__) == sorted(latent.cache._HOME)
     for name in latent.cache.__all__:

@@ -108,9 +108,15 @@ def test_delete_by_every_condition(store):
         )
 
     for conditions, count in [
-        ({}, 4), ({"keys": ["a", "x"]}, 2), ({"task": "rank"}, 2), ({"kind": "row"}, 2), ({"expired_before": 60.0}, 1),
-        ({"expired_before": 40.0}, 0), ({"task": "rank", "keys": ["a"]}, 1), ({"task": "rank", "kind": "row"}, 0),
-    ]:  # fmt: skip
+        ({}, 4),
+        ({"keys": ["a", "x"]}, 2),
+        ({"task": "rank"}, 2),
+        ({"kind": "row"}, 2),
+        ({"expired_before": 60.0}, 1),
+        ({"expired_before": 40.0}, 0),
+        ({"task": "rank", "keys": ["a"]}, 1),
+        ({"task": "rank", "kind": "row"}, 0),
+    ]:
         fill()
         assert store.delete(**conditions) == count
         assert store.stats(0).entries == 4 - count
@@ -357,13 +363,14 @@ def test_a_read_only_store_is_still_read(store, folder, tmp_path):
     store.set_many([entry("a")])
     store.close()
     program = (
-        "import os, sys, logging\n"
+        "import os, sys, logging, urllib.parse\n"  # the other user may not be able to read Python's own files
         "from pathlib import Path\n"
         "from latent.cache import Entry, SQLiteStore, Version\n"
         "if os.geteuid() == 0: os.setuid(65534)\n"
         "logging.basicConfig(format='%(message)s')\n"
         "store = SQLiteStore(Path(sys.argv[1]))\n"
-        "print(len(store.get_many(['a'])), store.set_many([Entry('b', Version('t'), 'json', b'1', 1, 0.0, None)]))\n"
+        "entry = Entry('b', Version('t'), 'json', b'1', 1, 0.0, None)\n"
+        "print(len(store.get_many(['a'])), store.set_many([entry]))\n"
     )
     readable = [path for path in (tmp_path, *tmp_path.parents) if path.stat().st_uid == os.geteuid()]
     modes = {path: path.stat().st_mode for path in (*readable, folder.parent, folder, folder / "cache.db")}

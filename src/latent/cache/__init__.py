@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from latent.cache.code import CodeFingerprint as CodeFingerprint
     from latent.cache.code import code_fingerprint as code_fingerprint
+    from latent.cache.code import code_identity as code_identity
     from latent.cache.codecs import decode as decode
     from latent.cache.codecs import encode as encode
     from latent.cache.entry import Entry as Entry
@@ -45,6 +46,7 @@ _HOME = {
     "UnstorableError": "latent.errors",
     "argument_hashes": "latent.cache.keys",
     "code_fingerprint": "latent.cache.code",
+    "code_identity": "latent.cache.code",
     "decode": "latent.cache.codecs",
     "encode": "latent.cache.codecs",
     "file_key": "latent.cache.keys",
@@ -69,6 +71,7 @@ __all__ = [  # noqa: RUF022  # listed by what they are for
     "SQLiteStore",
     "CodeFingerprint",
     "code_fingerprint",
+    "code_identity",
     "stable_hash",
     "argument_hashes",
     "row_key",

@@ -307,7 +307,7 @@ def _read_polars(tree: Any, attachments: Attachments) -> Any:
     from io import BytesIO
 
     polars = import_module("polars")  # optional: nothing of it is known to the type checker
-    return polars.read_ipc(BytesIO(attachments[tree]), memory_map=False)
+    return polars.read_ipc(BytesIO(attachments[tree]))
 
 
 def _write_polars_series(value: Any, attachments: Attachments) -> tuple[str, Any]:

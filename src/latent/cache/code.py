@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from latent.cache.code_watch import Watch
@@ -54,6 +55,23 @@ def code_fingerprint(fn: Callable[..., Any], root: Path) -> CodeFingerprint:
         if len(_known) > _KEPT:
             _known.popitem(last=False)
     return fingerprint
+
+
+def code_identity(root: Path) -> Callable[[Any], str | None]:
+    """
+    A fallback for `stable_hash`: functions, classes and methods among the arguments count by their code.
+
+    Args:
+        root: The workspace's.
+    """
+
+    def identify(value: Any) -> str | None:
+        is_code = isinstance(
+            value, FunctionType | BuiltinFunctionType | MethodType | type | functools.partial
+        )
+        return code_fingerprint(value, root).digest if is_code else None
+
+    return identify
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ class Walk:
         self._state: dict[int, set[str]] = {}
         self._facts: list[Any] = []
         self._parts: dict[str, str] = {}
+        self._asked = 0
 
     def fingerprint(self, fn: Any) -> tuple[str, dict[str, str]]:
         """The digest over all that was visited, and its parts by name."""
@@ -73,18 +74,21 @@ class Walk:
         """The identity of anything that a name stands for: data by its hash, code by its number."""
         if isinstance(value, _CODE_TYPES) or value is MISSING:
             return self._identify(value)
+        asked = self._asked
         try:
             known = stable_hash(value, self._identify)
         except UnhashableError:
             known = library_name(type(value))  # it contains itself, or its parts cannot be read
-        self.watch.note_data(value)
-        if label:
+        is_data = asked == self._asked  # what holds code or objects is explained by their parts
+        self.watch.note_data(value, known if is_data else None)
+        if label and is_data:
             self._add_part(label, known)
         # The methods of a dataclass or model count as well as its fields.
         return f"{known} {self._number(type(value))}" if is_own_code(type(value)) else known
 
     def _identify(self, value: Any) -> str:
         """The identity of what has no hash of its own: functions, classes, modules and objects."""
+        self._asked += 1
         if value is MISSING:
             return "missing"
         if isinstance(value, ModuleType):
@@ -222,16 +226,17 @@ class Walk:
         """An object of the user's class: its class, and what it was set up with, but not what it changes."""
         cls = type(value)
         state = frozenset(self._state.get(id(value), ())).union(*map(state_of, cls.__mro__))
+        label = f"{describe_file(file_of(cls), self._root)}:{cls.__qualname__}"
         attributes = getattr(value, "__dict__", {})
         self.watch.note_size(attributes)
         held = {
-            name: self._value(self.watch.look_up(attributes, name))
+            name: self._value(self.watch.look_up(attributes, name), f"{label}().{name}")
             for name in sorted(attributes)
             if name not in state
         }
         for name in slots_of(cls):
             if name not in state and (item := getattr(value, name, MISSING)) is not MISSING:
-                held[name] = self._value(item)
+                held[name] = self._value(item, f"{label}().{name}")
                 self.watch.note_slot(value, name, item)
         self._facts.append([self._identify(cls), held])
 

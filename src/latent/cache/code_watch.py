@@ -60,10 +60,10 @@ class Watch:
         """An attribute that does not lie in a mapping."""
         self._slots.append((value, name, item))
 
-    def note_data(self, value: Any) -> None:
+    def note_data(self, value: Any, known: str | None) -> None:
         """A value that can change in place; parts without a hash of their own are noted by themselves."""
         if is_hashable_type(type(value)) and not _is_fixed(value):
-            self._data.append((value, _hash(value)))
+            self._data.append((value, known or _hash(value)))
 
     def holds(self) -> bool:
         """Whether everything is as it was."""

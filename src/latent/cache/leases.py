@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+import xxhash
+
 from latent.cache.database import inode
 from latent.cache.file_locks import open_lock_file, try_lock, unlock
 from latent.config.workspace import ensure_private_dir
@@ -223,8 +225,8 @@ def _deadline(timeout_seconds: float | None) -> float:
 
 
 def _offset(key: str) -> int:
-    """The byte of the lock file that stands for a key; 60 bits of it are enough never to meet another."""
-    return int(key[:15], 16)
+    """The byte of the lock file that stands for a key; 62 bits are enough never to meet another's."""
+    return xxhash.xxh3_64_intdigest(key.encode()) >> 2
 
 
 def _current_owner() -> object:

@@ -316,6 +316,8 @@ class Memory:
 
 
 _open: dict[Path, tuple[tuple[object, ...], Memory]] = {}
+_KEPT_OPEN = 8
+"""Whoever works on more workspaces in one process opens their files anew."""
 _open_lock = threading.Lock()
 
 
@@ -336,5 +338,9 @@ def open_memory(workspace: Workspace) -> Memory:
                 on_code_change=settings.on_code_change,
                 allow_pickle=settings.allow_pickle,
             )
+            if known is not None:
+                known[1].close()
+            elif len(_open) >= _KEPT_OPEN:
+                _open.pop(next(iter(_open)))[1].close()
             known = _open[workspace.root] = (wanted, memory)
         return known[1]
