@@ -214,9 +214,7 @@ def _reachable(fn: Callable[..., Any] | None) -> Iterator[RegisteredTask | Regis
 
 
 def _named_values(fn: Callable[..., Any]) -> Iterator[Any]:
-    """
-    The values of the global and captured names that a function's code mentions, in the order of mention.
-    """
+    """The values of the global and captured names in a function's code, in the order of mention."""
     fn = inspect.unwrap(fn)
     code = getattr(fn, "__code__", None)
     if code is None:

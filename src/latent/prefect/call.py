@@ -48,10 +48,7 @@ class NoValue(Enum):
 NO_VALUE: Final = NoValue.NO_VALUE
 
 _ATTEMPTS = "__latent_attempts__"
-"""
-Where an exception carries the number of its attempt: it may come back from another process without the call.
-"""
-
+"""Where an exception carries its attempt's number: it may come back from a process without the call."""
 
 _failing = Lock()
 """One thread at a time accounts for a failure: whoever sees it may end the run at once."""
@@ -85,18 +82,14 @@ class Call:
     # -- before Prefect ----------------------------------------------------------------------------------
 
     def recall(self) -> Any:
-        """
-        The remembered result, `output` saved again where it is gone; `NO_VALUE` when the task has to run.
-        """
+        """The remembered result, `output` saved again where it is gone; `NO_VALUE` if the task has to run."""
         if not self.find_key() or self.key is None:
             return NO_VALUE
         hit = self.run.memory.recall(self.key.key, code=self.code, parameter=self.run.parameter_fingerprint)
         return NO_VALUE if hit is None else self.accept(hit)
 
     def find_key(self) -> bool:
-        """
-        Whether there is a key to look under: the task is remembered, and its arguments have fingerprints.
-        """
+        """Whether there is a key to look under: the task is remembered, its arguments have fingerprints."""
         if not self.task.remembers:
             return False
         self.key = call_key(self.task, self.run, self.arguments, self.shared)
@@ -104,9 +97,7 @@ class Call:
 
     @cached_property
     def code(self) -> CodeFingerprint | None:
-        """
-        The fingerprint of the task's code when it was called; None when the user's own key decides alone.
-        """
+        """The fingerprint of the task's code when it was called; None if the user's own key decides alone."""
         if self.key is None or self.key.users_own:
             return None
         return code_fingerprint(self.task.fn, self.run.workspace.root)
@@ -166,10 +157,7 @@ class Call:
     # -- afterwards --------------------------------------------------------------------------------------
 
     def failure(self, error: BaseException) -> TaskExecutionError:
-        """
-        The error that the caller sees, with everything known about the call; the same one however often
-        asked.
-        """
+        """The error that the caller sees, with all that is known of the call; the same one each time."""
         with _failing:
             if self._failure is None:
                 self._failure = self._explained(error)

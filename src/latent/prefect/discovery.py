@@ -117,9 +117,7 @@ def _flows_in(workspace: Workspace, name: str, folder: Path) -> list[FoundFlow]:
 
 
 def _entry_name(flows: dict[str, Any], folder: str, *, file: str = "") -> str:
-    """
-    The flow named like its folder; `-` and `_` count as the same, since Prefect writes names with dashes.
-    """
+    """The flow named like its folder; `-` and `_` are the same here: Prefect writes names with dashes."""
     for name in flows:
         if name.replace("-", "_") == folder.replace("-", "_"):
             return name
@@ -132,10 +130,7 @@ def _entry_name(flows: dict[str, Any], folder: str, *, file: str = "") -> str:
 
 
 def _import(workspace: Workspace, name: str, file: Path) -> ModuleType:
-    """
-    Import a flow file as `flows.<name>.flow`, so that it can import its neighbours, and worker processes can
-    find it.
-    """
+    """Import a flow file as `flows.<name>.flow`: neighbours and worker processes find it by this name."""
     root = str(workspace.root)
     if sys.path[:1] != [root]:
         sys.path[:] = [root, *(place for place in sys.path if place != root)]

@@ -164,10 +164,7 @@ _KEPT = ("fn", "bare", "own", "inputs", "outputs", "config_schema", "binder")
 
 
 def _body(owner: Flow[..., Any], fn: Callable[..., Any]) -> Callable[..., Any]:
-    """
-    What Prefect runs in the function's place: with the flow's run around it, and without the catalog's
-    parameters.
-    """
+    """What Prefect runs in the function's place: inside the flow's run, without the catalog's parameters."""
     if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
         return fn
     if inspect.iscoroutinefunction(fn):

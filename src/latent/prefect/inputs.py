@@ -126,9 +126,7 @@ def without(signature: Signature, names: Mapping[str, str]) -> Signature:
 
 
 def keyword_only(signature: Signature) -> Signature:
-    """
-    The same parameters, all passed by name and none of them variadic: the form in which Prefect calls a task.
-    """
+    """The same parameters, all by name and none of them variadic: the form in which Prefect calls a task."""
     return signature.replace(
         parameters=[
             Parameter(p.name, Parameter.KEYWORD_ONLY, default=None) for p in signature.parameters.values()

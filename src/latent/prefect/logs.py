@@ -70,9 +70,7 @@ def warn_once(topic: str, message: str) -> None:
 
 @contextmanager
 def run_log(run: Run) -> Iterator[None]:
-    """
-    While the block runs, write the run's lines to its own file, at the level of the settings, secrets masked.
-    """
+    """While the block runs, write the run's lines to its own file, at the settings' level, secrets masked."""
     settings = run.workspace.settings.logging
     mask = _masking(run)
     handler = _file_handler(run) if settings.files else None

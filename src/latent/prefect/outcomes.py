@@ -18,15 +18,11 @@ class TaskSummary:
     counts: Counter[str] = field(default_factory=Counter)
     """Calls by outcome."""
     seconds: float = 0.0
-    """
-    Time in the task's function, added up over its calls; concurrent calls add up to more than the run took.
-    """
+    """Time in the task's function, over all calls; concurrent ones add up to more than the run took."""
 
 
 class Outcomes:
-    """
-    Counts what became of every call, from any thread; subflows count for themselves and for their parents.
-    """
+    """Counts what became of every call, from any thread; a subflow counts for itself and for its parents."""
 
     def __init__(self, parent: Outcomes | None = None) -> None:
         self.parent = parent

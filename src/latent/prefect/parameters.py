@@ -1,7 +1,4 @@
-"""
-`params`: the parameters of the running flow, each read written down as a dependency of what is computed from
-it.
-"""
+"""`params`: the running flow's parameters; what is computed from them is noted to depend on what was read."""
 
 from __future__ import annotations
 
@@ -60,9 +57,7 @@ class Params(Mapping[str, Any]):
         return _read(run, name)
 
     def get(self, name: str, default: Any = None) -> Any:
-        """
-        The parameter `name`, nested as `section.key` or of another flow as `flow.key`; `default` without one.
-        """
+        """The parameter `name`, nested as `section.key`, of another flow as `flow.key`; else `default`."""
         value = _read(_run(), name)
         return default if value is MISSING else value
 
@@ -117,9 +112,7 @@ def _run() -> Run:
 
 
 def _read(run: Run, name: str) -> Any:
-    """
-    A private copy of a parameter's value, so that nobody changes it for others; the read is written down.
-    """
+    """A copy of a parameter's value, so that nobody changes it for others; the read is written down."""
     record_read({name: run.parameter_fingerprint(name)})
     value = run.parameter(name)
     if isinstance(value, dict):

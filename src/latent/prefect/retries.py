@@ -17,9 +17,7 @@ MAX_LISTED_DELAYS = 50
 
 
 def default_retry_options(settings: Settings) -> dict[str, Any]:
-    """
-    Prefect's retry options for a task that names none: exponential delays with jitter, from the settings.
-    """
+    """Prefect's retry options for a task that names none: exponential delays with jitter, by the settings."""
     tasks = settings.tasks
     count = min(tasks.retries, MAX_LISTED_DELAYS)
     delays = [min(tasks.retry_delay_seconds * 2**n, tasks.retry_max_delay_seconds) for n in range(count)]

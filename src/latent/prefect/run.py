@@ -54,9 +54,7 @@ MISSING: Final = Missing.MISSING
 
 @dataclass(frozen=True)
 class RunReference:
-    """
-    What another process needs to work for a run: it travels with each task that a worker process executes.
-    """
+    """What another process needs to work for a run; it travels with each task that a worker executes."""
 
     root: Path
     run_id: str
@@ -65,9 +63,7 @@ class RunReference:
     catalog: Catalog
 
     def attach(self) -> Run:
-        """
-        The run itself where it lives in this process, else its stand-in here, made once for all its tasks.
-        """
+        """The run itself where it lives in this process, else its stand-in, made once for all its tasks."""
         with _registry_lock:
             if (run := _attached.get(self.run_id)) is None:
                 workspace = find_workspace(self.root)
@@ -78,9 +74,7 @@ class RunReference:
 
 @dataclass(eq=False)
 class Run:
-    """
-    One execution of a flow, or (with an empty `run_id`) the surroundings of a task called outside of one.
-    """
+    """One execution of a flow; with an empty `run_id`, the surroundings of a task called outside of one."""
 
     workspace: Workspace
     flow_name: str
@@ -178,9 +172,7 @@ _registry_lock = Lock()
 
 @contextmanager
 def entered(run: Run) -> Iterator[Run]:
-    """
-    Make `run` the current one; also for threads without a context, while it is the innermost of the process.
-    """
+    """Make `run` the current one; also for threads without a context, while it is the process's innermost."""
     token = _current.set(run)
     with _registry_lock:
         _live.append(run)
@@ -218,9 +210,7 @@ def current_run() -> Run | None:
 
 
 def surroundings(file: str | None) -> Run:
-    """
-    What a task called outside of a flow stands in: its workspace, and the flow folder that its file lies in.
-    """
+    """What a task called outside of a flow stands in: its workspace, and the flow folder of its file."""
     workspace = workspace_for(file)
     flow_name = _folder_of(file, workspace)
     key = (workspace.root, flow_name)

@@ -1,7 +1,4 @@
-"""
-`@task`: a Prefect task that loads its inputs, remembers its results, saves its outputs and explains its
-failures.
-"""
+"""`@task`: a Prefect task that loads its inputs, remembers results, saves outputs and explains failures."""
 
 from __future__ import annotations
 
@@ -289,9 +286,7 @@ class Task(prefect.Task[P, R]):
         return futures
 
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, row_index: int | None = None) -> Call:
-        """
-        One call of this task with these arguments, in the run around it or in the task's own surroundings.
-        """
+        """One call with these arguments, in the run around it or in the task's own surroundings."""
         run = current_run() or surroundings(file_of(self.fn))
         return Call(self, run, self.bind(args, kwargs), row_index=row_index)
 
@@ -305,9 +300,7 @@ class Task(prefect.Task[P, R]):
     # -- what Prefect runs -------------------------------------------------------------------------------
 
     def for_attempts_of(self, call: Call) -> prefect.Task[..., Any]:
-        """
-        A copy of this task whose function is the work of one call; Prefect's own result cache is off for it.
-        """
+        """A copy of this task whose function is the work of one call, with Prefect's own result cache off."""
         engine = copy(self)
         engine.fn = _Work(call)  # type: ignore[assignment]  # any callable that Prefect can bind
         engine.cache_policy = NO_CACHE
@@ -326,9 +319,7 @@ class Task(prefect.Task[P, R]):
 
 
 class _Work:
-    """
-    A call in the place of a task's function: Prefect binds its parameters by name and calls it per attempt.
-    """
+    """A call in a task's function's place: Prefect binds its parameters by name and calls it per attempt."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
