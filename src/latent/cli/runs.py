@@ -103,7 +103,8 @@ def _facts(workspace: Workspace, run: RunView) -> Iterator[tuple[str, str]]:
     if run.parameters:
         yield "Parameters", printable(", ".join(f"{key}={value}" for key, value in run.parameters.items()))
     if run.error:
-        yield "Error", printable(f"{run.error.get('type')}: {run.error.get('message')}")
+        message = " ".join(str(run.error.get("message")).split())  # a table cell is one line
+        yield "Error", printable(f"{run.error.get('type')}: {message}")
     yield "Folder", workspace.label(run.folder.path)
     yield "Tracking", run.tracking_text
     if (command := mlflow_command(workspace, run)) is not None:

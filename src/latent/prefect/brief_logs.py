@@ -39,8 +39,10 @@ def brief_logs() -> Iterator[None]:
 
 
 def _is_worth_reading(record: logging.LogRecord) -> bool:
-    """Not that a run began or ended well: a thousand rows would say it a thousand times."""
-    return record.levelno >= logging.WARNING or Path(record.pathname).name not in _ENGINE_FILES
+    """Not that a run began or ended: a thousand rows would say it a thousand times."""
+    if Path(record.pathname).name not in _ENGINE_FILES:
+        return True
+    return record.levelno >= logging.WARNING and not record.getMessage().startswith("Finished in state")
 
 
 _ENGINE_FILES = ("flow_engine.py", "task_engine.py")
