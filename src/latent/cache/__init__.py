@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from latent.cache.hashing import stable_hash as stable_hash
     from latent.cache.keys import argument_hashes as argument_hashes
     from latent.cache.keys import file_key as file_key
+    from latent.cache.keys import file_key_of_parts as file_key_of_parts
     from latent.cache.keys import key_of_parts as key_of_parts
     from latent.cache.keys import row_key as row_key
     from latent.cache.leases import Lease as Lease
     from latent.cache.leases import Leases as Leases
-    from latent.cache.memory import Hit as Hit
     from latent.cache.memory import Memory as Memory
-    from latent.cache.memory import Result as Result
     from latent.cache.memory import open_memory as open_memory
+    from latent.cache.results import Hit as Hit
+    from latent.cache.results import Result as Result
     from latent.cache.sqlite import SQLiteStore as SQLiteStore
     from latent.cache.store import Store as Store
     from latent.cache.store import StoreStats as StoreStats
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
 _HOME = {
     "CodeFingerprint": "latent.cache.code",
     "Entry": "latent.cache.entry",
-    "Hit": "latent.cache.memory",
+    "Hit": "latent.cache.results",
     "Lease": "latent.cache.leases",
     "Leases": "latent.cache.leases",
     "Memory": "latent.cache.memory",
-    "Result": "latent.cache.memory",
+    "Result": "latent.cache.results",
     "SQLiteStore": "latent.cache.sqlite",
     "Store": "latent.cache.store",
     "StoreStats": "latent.cache.store",
@@ -50,6 +51,7 @@ _HOME = {
     "decode": "latent.cache.codecs",
     "encode": "latent.cache.codecs",
     "file_key": "latent.cache.keys",
+    "file_key_of_parts": "latent.cache.keys",
     "key_of_parts": "latent.cache.keys",
     "open_memory": "latent.cache.memory",
     "row_key": "latent.cache.keys",
@@ -77,6 +79,7 @@ __all__ = [  # noqa: RUF022  # listed by what they are for
     "row_key",
     "file_key",
     "key_of_parts",
+    "file_key_of_parts",
     "encode",
     "decode",
     "UnhashableError",

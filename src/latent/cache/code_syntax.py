@@ -13,9 +13,7 @@ from weakref import WeakKeyDictionary
 
 import xxhash
 
-from latent.cache.code_bytes import same_code
-
-Path_ = tuple[str, ...]
+from latent.cache.code_bytes import Chain, same_code
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -58,7 +56,7 @@ class Syntax:
     """What a function or class says, and what the names in it need."""
 
     digest: str
-    changed: frozenset[Path_]
+    changed: frozenset[Chain]
     """Names, or names with one attribute, that it changes: its state, which is no input of it."""
     imports: tuple[tuple[str, int, str, str | None], ...]
     """What it imports inside: local name, level, module, and the attribute of `from ... import`."""
@@ -252,7 +250,7 @@ def _without_docstring(body: list[Any]) -> list[Any]:
     return body
 
 
-def _changed_by(node: ast.AST) -> Iterator[Path_]:
+def _changed_by(node: ast.AST) -> Iterator[Chain]:
     if isinstance(node, ast.Global | ast.Nonlocal):
         yield from ((name,) for name in node.names)
     elif isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
@@ -261,7 +259,7 @@ def _changed_by(node: ast.AST) -> Iterator[Path_]:
         yield from _path_of(node.func.value)
 
 
-def _path_of(node: ast.AST) -> Iterator[Path_]:
+def _path_of(node: ast.AST) -> Iterator[Chain]:
     """The name, with its first attribute, under which something is reached that changes."""
     attributes: list[str] = []
     while isinstance(node, ast.Subscript | ast.Attribute):

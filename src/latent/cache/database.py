@@ -14,6 +14,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from latent.cache.file_locks import file_lock
+from latent.cache.schema import (
+    LOCKED,
+    connect,
+    connect_read_only,
+    error_code,
+    in_transaction,
+    means_damage,
+    shrink,
+)
 from latent.config.workspace import ensure_private_dir
 from latent.errors import CacheError, WorkspaceError
 
@@ -21,44 +30,11 @@ T = TypeVar("T")
 
 _log = logging.getLogger("latent.cache")
 
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (
-    id INTEGER PRIMARY KEY,
-    key TEXT NOT NULL,
-    variant TEXT NOT NULL,
-    codec TEXT NOT NULL,
-    value BLOB,
-    size_bytes INTEGER NOT NULL,
-    created_at REAL NOT NULL,
-    expires_at REAL,
-    key_parts TEXT NOT NULL,
-    outputs TEXT NOT NULL,
-    blob TEXT,
-    checksum BLOB NOT NULL,
-    UNIQUE (key, variant)
-);
-CREATE INDEX IF NOT EXISTS entries_by_variant ON entries (variant, expires_at, size_bytes);
-CREATE TABLE IF NOT EXISTS variants (
-    variant TEXT PRIMARY KEY,
-    task TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    code TEXT NOT NULL,
-    parameters_read TEXT NOT NULL,
-    code_parts TEXT NOT NULL
-) WITHOUT ROWID;
-"""
-
 LOCKED_PATIENCE_SECONDS = 60.0
 REOPEN_SECONDS = 1.0
 """What could not be opened is tried again after this time, not on every call."""
 
 _PAUSES = (0.0, 0.01, 0.05, 0.2)
-
-# https://www.sqlite.org/rescode.html
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_FOREIGN_TABLES = ("no such table", "no such column", "has no column")
 
 # A connection that came through a fork belongs to the parent: closing it here could end the parent's locks.
 _abandoned: list[sqlite3.Connection] = []
@@ -125,12 +101,12 @@ class Database:
             StoreUnavailableError: The file cannot be written; nothing of the transaction was kept.
         """
         self._after_fork()
-        return self._use(lambda connection: _in_transaction(connection, action), writing=True)
+        return self._use(lambda connection: in_transaction(connection, action), writing=True)
 
     def shrink(self) -> None:
         """Give pages that deleted entries held back to the disk."""
         self._after_fork()
-        self._use(_shrink, writing=True)
+        self._use(shrink, writing=True)
 
     def close(self) -> None:
         """Close the connection; the next use opens it again."""
@@ -164,7 +140,7 @@ class Database:
             try:
                 return action(self._opened(writing=writing))
             except (sqlite3.Error, OSError, WorkspaceError) as error:
-                if _code(error) in _LOCKED:
+                if error_code(error) in LOCKED:
                     raise _LockedError(str(error)) from error
                 if not self._may_pass(error):
                     raise StoreUnavailableError(str(error)) from error
@@ -177,13 +153,13 @@ class Database:
 
     def _may_pass(self, error: Exception) -> bool:
         """Whether a new connection may help; a damaged file is first moved out of the way."""
-        if _means_damage(error):
+        if means_damage(error):
             self._set_aside(str(error))
             return True
         if self._connection is None or self._identify() != self._identity:
             return True
         # The log was deleted under a connection that had it open.
-        return _code(error) == sqlite3.SQLITE_IOERR
+        return error_code(error) == sqlite3.SQLITE_IOERR
 
     def _opened(self, *, writing: bool) -> sqlite3.Connection:
         known = self._connection
@@ -208,14 +184,8 @@ class Database:
     def _open(self, *, writing: bool) -> sqlite3.Connection:
         self._is_writable = writing or os.access(self.file.parent, os.W_OK)
         if not self._is_writable:
-            return _connect_read_only(self.file)
-        connection = _connect(f"{self.file.absolute().as_uri()}?mode=rw")
-        try:
-            _prepare(connection, self._lock_file)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+            return connect_read_only(self.file)
+        return connect(self.file, self._lock_file)
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -271,75 +241,3 @@ def inode(path: str) -> int | None:
         return os.stat(path).st_ino  # noqa: PTH116  # Path.stat takes longer, and this runs before each lookup
     except OSError:
         return None
-
-
-def _code(error: BaseException) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
-def _means_damage(error: BaseException) -> bool:
-    code = _code(error)
-    # Tables of another make under our name are as useless as torn pages.
-    return code in _DAMAGED or (code == sqlite3.SQLITE_ERROR and str(error).startswith(_FOREIGN_TABLES))
-
-
-def _connect(uri: str) -> sqlite3.Connection:
-    return sqlite3.connect(uri, timeout=10, isolation_level=None, check_same_thread=False, uri=True)
-
-
-def _connect_read_only(file: Path) -> sqlite3.Connection:
-    """What a read-only disk remembers is still worth having; `immutable` asks for no lock and no log."""
-    connection = _connect(f"{file.absolute().as_uri()}?immutable=1")
-    try:
-        connection.execute("SELECT id FROM entries LIMIT 0")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection, lock: Path) -> None:
-    """Set the connection up; create the tables where they are missing."""
-    connection.execute("PRAGMA synchronous = NORMAL")  # kill -9 loses nothing; a power cut the last moments
-    connection.execute("PRAGMA cache_size = -16000")
-    if not _is_ready(connection):
-        # Only one process at a time: switching the journal mode does not wait for others.
-        with file_lock(lock):
-            if not _is_ready(connection):
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(SCHEMA)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    connection.execute("PRAGMA busy_timeout = 0")
-
-
-def _is_ready(connection: sqlite3.Connection) -> bool:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version not in (0, SCHEMA_VERSION):
-        raise _foreign(f"it has version {version}, not {SCHEMA_VERSION}")
-    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-    return bool(version == SCHEMA_VERSION and mode == "wal")
-
-
-def _foreign(reason: str) -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError(reason)
-    error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
-    return error
-
-
-def _in_transaction(connection: sqlite3.Connection, action: Callable[[sqlite3.Connection], T]) -> T:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        result = action(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return result
-
-
-def _shrink(connection: sqlite3.Connection) -> None:
-    # A script, since `execute` takes one step of a statement without columns, and each step frees one page.
-    connection.executescript("PRAGMA incremental_vacuum")
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()

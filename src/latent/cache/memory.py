@@ -6,15 +6,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 from latent.cache.code import CodeFingerprint
 from latent.cache.codecs import DamagedValueError, UnreadableValueError, decode, encode
 from latent.cache.entry import Entry, Version
 from latent.cache.leases import Lease, Leases
+from latent.cache.results import Hit, Result
 from latent.cache.sqlite import SQLiteStore
 from latent.cache.validity import ParameterReader, Verdict, part_reasons, reasons, verdict_on
 from latent.errors import UnstorableError
@@ -30,33 +30,6 @@ OnCodeChange = Literal["recompute", "warn", "reuse"]
 _VERSIONS_KEPT = 1_024
 _RECENT_ENTRIES = 500
 """How many entries of a task are compared to explain a miss."""
-
-
-class Hit(NamedTuple):
-    """A remembered value that still counts; a remembered None is a hit too."""
-
-    value: Any
-    entry: Entry
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """A value to remember, with everything that decides whether it counts later."""
-
-    key: str
-    value: Any
-    task: str
-    kind: str = "task"
-    code: CodeFingerprint | None = None
-    """None: the value does not depend on code."""
-    parameters_read: Mapping[str, str] = field(default_factory=dict)
-    """Fingerprint of each parameter that was read while it was computed."""
-    key_parts: Mapping[str, str] = field(default_factory=dict)
-    """Hash of each argument and dataset by name; it explains misses."""
-    expires_in: timedelta | None = None
-    """None: it is remembered for ever."""
-    outputs: Mapping[str, str] = field(default_factory=dict)
-    """Fingerprint of each dataset that was saved from it."""
 
 
 class Memory:

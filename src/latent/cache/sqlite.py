@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -16,27 +15,13 @@ import xxhash
 from latent.cache.blobs import Blobs, disk_bytes
 from latent.cache.database import Database, StoreUnavailableError
 from latent.cache.entry import Entry, Version
-from latent.cache.store import VARIANTS_PER_KEY, StoreStats, TaskStats
+from latent.cache.rows import MANY, ONE, RECENT, STATS, Batch, dump, dump_keys, insert
+from latent.cache.store import StoreStats, TaskStats
 from latent.config.workspace import ensure_private_dir
 from latent.errors import WorkspaceError
 
 T = TypeVar("T")
 _log = logging.getLogger("latent.cache")
-
-_COLUMNS = (
-    "key, variant, codec, value, size_bytes, created_at, expires_at, key_parts, outputs, blob, checksum"
-)
-_ONE = f"SELECT {_COLUMNS}, id FROM entries WHERE key = ?"  # noqa: S608  # nothing of it comes from outside
-_MANY = _ONE.replace("= ?", "IN (SELECT value FROM json_each(?))")
-_RECENT = _ONE.replace("value", "NULL", 1).replace(
-    "key = ?", "variant IN (SELECT variant FROM variants WHERE task = ?) ORDER BY id DESC LIMIT ?"
-)
-_INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 11)})"  # noqa: S608  # as above
-_PRESENT = "SELECT id, key, variant, blob FROM entries WHERE key IN (SELECT value FROM json_each(?))"
-_STATS = """
-SELECT task, kind, COUNT(*), SUM(size_bytes), COUNT(CASE WHEN expires_at <= ? THEN 1 END)
-FROM entries JOIN variants USING (variant) GROUP BY task, kind ORDER BY task, kind
-"""
 
 _KEYS_PER_READ = 1_000
 _VERSIONS_KEPT = 4_096
@@ -66,7 +51,7 @@ class SQLiteStore:
         self._database = Database(folder / "cache.db")
         self._blobs = Blobs(folder / "blobs")
         self._large_value_bytes = large_value_bytes
-        self._waiting: list[_Batch] = []
+        self._waiting: list[Batch] = []
         self._versions: dict[str, Version] = {}
         self._told: set[str] = set()
 
@@ -111,7 +96,7 @@ class SQLiteStore:
     def set_outputs(self, entry: Entry, outputs: Mapping[str, str]) -> None:
         """Note the fingerprints of the datasets saved from the entry's value."""
         query = "UPDATE entries SET outputs = ? WHERE key = ? AND variant = ?"
-        values = (_dump(outputs), entry.key, entry.version.variant)
+        values = (dump(outputs), entry.key, entry.version.variant)
         self._write(lambda db: db.execute(query, values).rowcount, 0)
 
     def discard(self, entries: Sequence[Entry]) -> None:
@@ -129,7 +114,7 @@ class SQLiteStore:
     ) -> int:
         """Delete the entries that meet every condition given, all of them without one; how many they were."""
         conditions: dict[str, Any] = {
-            "key IN (SELECT value FROM json_each(?))": None if keys is None else _dump_keys(list(keys)),
+            "key IN (SELECT value FROM json_each(?))": None if keys is None else dump_keys(list(keys)),
             "variant IN (SELECT variant FROM variants WHERE task = ?)": task,
             "variant IN (SELECT variant FROM variants WHERE kind = ?)": kind,
             "expires_at <= ?": expired_before,
@@ -142,12 +127,12 @@ class SQLiteStore:
 
     def recent(self, task: str, limit: int) -> list[Entry]:
         """The newest entries of a task, without their values."""
-        rows = self._read(lambda db: db.execute(_RECENT, (task, limit)).fetchall(), _NO_ROWS)
+        rows = self._read(lambda db: db.execute(RECENT, (task, limit)).fetchall(), _NO_ROWS)
         return [entry for row in rows if (entry := self._entry(row, with_value=False)) is not None]
 
     def stats(self, now: float) -> StoreStats:
         """What the store holds; what expired before `now` (Unix seconds) is counted as expired."""
-        rows = self._read(lambda db: db.execute(_STATS, (now,)).fetchall(), _NO_ROWS)
+        rows = self._read(lambda db: db.execute(STATS, (now,)).fetchall(), _NO_ROWS)
         tasks = (
             TaskStats(task=task, kind=kind, entries=entries, size_bytes=size, expired=expired)
             for task, kind, entries, size, expired in rows
@@ -160,7 +145,7 @@ class SQLiteStore:
 
     def _rows(self, keys: list[str]) -> list[tuple[Any, ...]]:
         """The rows under the keys, newest first."""
-        query, values = (_ONE, keys) if len(keys) == 1 else (_MANY, [_dump_keys(keys)])
+        query, values = (ONE, keys) if len(keys) == 1 else (MANY, [dump_keys(keys)])
         rows = self._read(lambda db: db.execute(query, values).fetchall(), _NO_ROWS)
         if len(rows) > 1:
             # Not in SQL: its sorter would copy the values.
@@ -198,8 +183,8 @@ class SQLiteStore:
         self._versions[variant] = version
         return version
 
-    def _batch(self, entries: Sequence[Entry]) -> _Batch:
-        batch = _Batch()
+    def _batch(self, entries: Sequence[Entry]) -> Batch:
+        batch = Batch()
         for entry in entries:
             value = entry.value
             if value is None:
@@ -208,25 +193,19 @@ class SQLiteStore:
             if len(value) > self._large_value_bytes:
                 ensure_private_dir(self.folder)
                 blob = self._blobs.write(value)
-            variant = entry.version.variant
-            batch.versions[variant] = entry.version
-            batch.rows[entry.key, variant] = (
-                entry.key, variant, entry.codec, None if blob else value, entry.size_bytes, entry.created_at,
-                entry.expires_at, _dump(entry.key_parts), _dump(entry.outputs), blob, checksum,
-            )  # fmt: skip
+            batch.add(entry, blob, checksum)
         return batch
 
     def _commit_waiting(self) -> None:
         """Commit what all threads brought that wait for the lock; called while holding it."""
         count = len(self._waiting)  # others may append behind this meanwhile
         together, self._waiting[:count] = self._waiting[:count], []
-        merged = _Batch()
+        merged = Batch()
         for batch in together:
-            merged.rows.update(batch.rows)
-            merged.versions.update(batch.versions)
+            merged.merge(batch)
         kept = False
         try:
-            replaced = self._write(lambda db: _insert(db, merged), None)
+            replaced = self._write(lambda db: insert(db, merged), None)
             kept = replaced is not None
             self._blobs.delete(replaced or ())
         finally:
@@ -277,48 +256,3 @@ class SQLiteStore:
         if purpose not in self._told:
             self._told.add(purpose)
             _log.warning(_WARNINGS[purpose], self.folder, reason)
-
-
-class _Batch:
-    """What one call wants kept, and whether it was."""
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[str, str], tuple[Any, ...]] = {}
-        self.versions: dict[str, Version] = {}
-        self.done = False
-        self.kept = False
-
-
-def _insert(connection: sqlite3.Connection, batch: _Batch) -> list[str]:
-    """Write the rows in place of those they replace; the names of files that nothing needs any more."""
-    present = connection.execute(_PRESENT, (_dump_keys(list({key for key, _ in batch.rows})),)).fetchall()
-    if present:
-        stale = _stale(present, batch)
-        connection.executemany("DELETE FROM entries WHERE id = ?", [(number,) for number, _ in stale])
-    connection.executemany(_INSERT, batch.rows.values())
-    versions = [
-        (variant, of.task, of.kind, of.code, _dump(of.parameters_read), _dump(of.code_parts))
-        for variant, of in batch.versions.items()
-    ]
-    connection.executemany("INSERT OR IGNORE INTO variants VALUES (?, ?, ?, ?, ?, ?)", versions)
-    return [blob for _, blob in stale if blob is not None] if present else []
-
-
-def _stale(present: list[tuple[int, str, str, str | None]], batch: _Batch) -> list[tuple[int, str | None]]:
-    """Of the rows that are there: those that new ones replace, and the oldest of more than are kept."""
-    stale = []
-    versions = Counter(key for key, _ in batch.rows)
-    for number, key, variant, blob in sorted(present, reverse=True):
-        if (key, variant) in batch.rows or versions[key] >= VARIANTS_PER_KEY:
-            stale.append((number, blob))
-        else:
-            versions[key] += 1
-    return stale
-
-
-def _dump(mapping: Mapping[str, str]) -> str:
-    return orjson.dumps(dict(mapping)).decode() if mapping else "{}"
-
-
-def _dump_keys(keys: list[str]) -> str:
-    return orjson.dumps(keys).decode()

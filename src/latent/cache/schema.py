@@ -1,0 +1,133 @@
+"""The tables of the SQLite store: connections to them, and which errors mean that they are ruined."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from latent.cache.file_locks import file_lock
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    id INTEGER PRIMARY KEY,
+    key TEXT NOT NULL,
+    variant TEXT NOT NULL,
+    codec TEXT NOT NULL,
+    value BLOB,
+    size_bytes INTEGER NOT NULL,
+    created_at REAL NOT NULL,
+    expires_at REAL,
+    key_parts TEXT NOT NULL,
+    outputs TEXT NOT NULL,
+    blob TEXT,
+    checksum BLOB NOT NULL,
+    UNIQUE (key, variant)
+);
+CREATE INDEX IF NOT EXISTS entries_by_variant ON entries (variant, expires_at, size_bytes);
+CREATE TABLE IF NOT EXISTS variants (
+    variant TEXT PRIMARY KEY,
+    task TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    code TEXT NOT NULL,
+    parameters_read TEXT NOT NULL,
+    code_parts TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+# https://www.sqlite.org/rescode.html
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+"""Codes of errors that pass when another process is done."""
+_FOREIGN_TABLES = ("no such table", "no such column", "has no column")
+
+
+def error_code(error: BaseException) -> int:
+    """SQLite's primary code of an error; 0 for those of others."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def means_damage(error: BaseException) -> bool:
+    """Whether an error says that the file is no database of ours any more."""
+    code = error_code(error)
+    # Tables of another make under our name are as useless as torn pages.
+    return code in _DAMAGED or (code == sqlite3.SQLITE_ERROR and str(error).startswith(_FOREIGN_TABLES))
+
+
+def connect(file: Path, lock: Path) -> sqlite3.Connection:
+    """A connection to a file that exists, with the tables in it; it does not wait for other processes."""
+    connection = _connect(f"{file.absolute().as_uri()}?mode=rw")
+    try:
+        _prepare(connection, lock)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    return sqlite3.connect(uri, timeout=10, isolation_level=None, check_same_thread=False, uri=True)
+
+
+def connect_read_only(file: Path) -> sqlite3.Connection:
+    """What a read-only disk remembers is still worth having; `immutable` asks for no lock and no log."""
+    connection = _connect(f"{file.absolute().as_uri()}?immutable=1")
+    try:
+        connection.execute("SELECT id FROM entries LIMIT 0")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, lock: Path) -> None:
+    """Set the connection up; create the tables where they are missing."""
+    connection.execute("PRAGMA synchronous = NORMAL")  # kill -9 loses nothing; a power cut the last moments
+    connection.execute("PRAGMA cache_size = -16000")
+    if not _is_ready(connection):
+        # Only one process at a time: switching the journal mode does not wait for others.
+        with file_lock(lock):
+            if not _is_ready(connection):
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(SCHEMA)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("PRAGMA busy_timeout = 0")
+
+
+def _is_ready(connection: sqlite3.Connection) -> bool:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version not in (0, SCHEMA_VERSION):
+        raise _foreign(f"it has version {version}, not {SCHEMA_VERSION}")
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    return bool(version == SCHEMA_VERSION and mode == "wal")
+
+
+def _foreign(reason: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(reason)
+    error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
+    return error
+
+
+def in_transaction(connection: sqlite3.Connection, action: Callable[[sqlite3.Connection], T]) -> T:
+    """The result of `action`, committed; when it raises, nothing is."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = action(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def shrink(connection: sqlite3.Connection) -> None:
+    """Give free pages back to the disk."""
+    # A script, since `execute` takes one step of a statement without columns, and each step frees one page.
+    connection.executescript("PRAGMA incremental_vacuum")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
