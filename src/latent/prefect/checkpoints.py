@@ -12,7 +12,7 @@ import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from latent.cache.code import code_fingerprint
+from latent.cache.code import code_fingerprint, code_identity
 from latent.cache.keys import row_key
 from latent.cache.memory import open_memory
 from latent.errors import UnhashableError, UnstorableError
@@ -20,7 +20,6 @@ from latent.prefect.inputs import signature_of
 from latent.prefect.logs import warn_once
 from latent.prefect.run import Run, current_run, surroundings, workspace_for
 from latent.prefect.scope import current_scope, open_scope, record_read
-from latent.prefect.shared import code_identity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,8 +82,9 @@ def _checkpointed(fn: Callable[..., Any], name: str | None) -> Callable[..., Any
                 return await fn(*args, **kwargs)
             if (hit := place.recall()) is not None:
                 return hit.value
-            with await place.claim_async() as lease:
-                if lease.waited and (hit := place.recall()) is not None:
+            with await place.claim_async():
+                # Whoever held it may have finished between the look and the claim.
+                if (hit := place.recall()) is not None:
                     return hit.value
                 with open_scope(label) as scope:
                     value = await fn(*args, **kwargs)
@@ -98,8 +98,8 @@ def _checkpointed(fn: Callable[..., Any], name: str | None) -> Callable[..., Any
             return fn(*args, **kwargs)
         if (hit := place.recall()) is not None:
             return hit.value
-        with place.claim() as lease:
-            if lease.waited and (hit := place.recall()) is not None:
+        with place.claim():
+            if (hit := place.recall()) is not None:
                 return hit.value
             with open_scope(label) as scope:
                 value = fn(*args, **kwargs)
