@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from latent.cache.code import CodeFingerprint
     from latent.cache.leases import Lease
-    from latent.cache.memory import Hit
+    from latent.cache.results import Hit
 
 P = ParamSpec("P")
 R = TypeVar("R")

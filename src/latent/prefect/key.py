@@ -41,7 +41,7 @@ def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any], share
     """
     try:
         if task.users_key:
-            return _users_key(task, run, arguments)
+            return _users_key(task, arguments)
         fills = task.binder.fills
         parts = {name: shared.hash_of(name, value) for name, value in arguments.items() if name not in fills}
         if not task.inputs:
@@ -73,7 +73,7 @@ def _dataset_fingerprints(
     }
 
 
-def _users_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any]) -> CallKey | None:
+def _users_key(task: Task[..., Any], arguments: Mapping[str, Any]) -> CallKey | None:
     """
     The key from Prefect's own `cache_key_fn` or `cache_policy`.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from threading import Lock
-from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
-from latent.cache.code import code_fingerprint
+from latent.cache.code import code_identity
 from latent.cache.keys import argument_hashes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
 
     from latent.catalog import Catalog
@@ -39,10 +37,10 @@ class Shared:
         Raises:
             UnhashableError: It has none; the message names it.
         """
-        if id(value) not in self._values:
-            return argument_hashes({name: value}, code_identity(self._root))[name]
         if (known := self._hashes.get(id(value))) is None:
-            known = self._hashes[id(value)] = argument_hashes({name: value}, code_identity(self._root))[name]
+            known = argument_hashes({name: value}, code_identity(self._root))[name]
+            if id(value) in self._values:
+                self._hashes[id(value)] = known
         return known
 
     def fingerprint(self, catalog: Catalog, dataset: str) -> str:
@@ -62,15 +60,3 @@ class Shared:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Shared, (self._root,)
-
-
-def code_identity(root: Path) -> Callable[[Any], str | None]:
-    """For hashes of arguments: a function or class among them (a scorer, say) counts by its code."""
-
-    def identity(value: Any) -> str | None:
-        return code_fingerprint(value, root).digest if isinstance(value, _CODE) else None
-
-    return identity
-
-
-_CODE = (FunctionType, MethodType, BuiltinFunctionType, type, partial)
