@@ -24,7 +24,7 @@ from latent.errors import TaskExecutionError, UnstorableError
 from latent.prefect.carried import carry, unpack
 from latent.prefect.key import CallKey, call_key
 from latent.prefect.logs import warn_once
-from latent.prefect.outputs import check_outputs, count_rows, save_outputs, saved_outputs
+from latent.prefect.outputs import check_outputs, count_rows, restore_outputs, save_outputs
 from latent.prefect.run import Run, current_run, entered
 from latent.prefect.scope import Scope, current_scope, open_scope, record_read
 from latent.prefect.shared import Shared
@@ -108,7 +108,7 @@ class Call:
         value = hit.value
         record_read(hit.entry.parameters_read)
         if self.task.outputs:
-            saved_outputs(self.run, self.task.outputs, value, hit.entry.outputs, owner=self.task.label)
+            restore_outputs(self.run, self.task.outputs, value, hit.entry.outputs, owner=self.task.label)
         self.account("cached", value, cache="hit")
         return value
 
@@ -170,7 +170,7 @@ class Call:
         )
         failure.__cause__ = error
         self.attempts = attempts
-        self.account("failed", None, cache="miss" if self.key else self._cache_state(), error=failure)
+        self.account("failed", None, cache=self.cache_state, error=failure)
         return failure
 
     def context(self, attempts: int) -> dict[str, Any]:
@@ -221,7 +221,11 @@ class Call:
         if self.run.recorder is not None:
             self.run.recorder.task(record)
 
-    def _cache_state(self) -> CacheState:
+    @property
+    def cache_state(self) -> CacheState:
+        """What the records say of the memory's part in a call that ran."""
+        if self.key is not None:
+            return "miss"
         return "unkeyed" if self.task.remembers else "off"
 
     # A worker process gets the call without the run's live parts, and attaches to its own.
@@ -281,8 +285,7 @@ class Attempt:
             fingerprints = save_outputs(call.run, call.task.outputs, value, owner=call.task.label)
             if entry is not None:
                 call.run.memory.set_outputs(entry, fingerprints)
-        state: CacheState = "miss" if call.key else call._cache_state()
-        call.account("ok", value, cache=state, rows_in=self._rows_in)
+        call.account("ok", value, cache=call.cache_state, rows_in=self._rows_in)
         return value
 
     def _remember(self, value: Any) -> Any:

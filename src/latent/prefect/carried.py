@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from latent.cache.hashing import stable_hash
+from latent.errors import UnhashableError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -32,9 +35,6 @@ class Carried:
         self.value = value
 
     def __repr__(self) -> str:
-        from latent.cache import stable_hash
-        from latent.errors import UnhashableError
-
         kind = type(self.value).__name__
         try:
             return f"<{kind} {stable_hash(self.value)}>"

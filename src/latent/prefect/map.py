@@ -14,6 +14,7 @@ from latent.errors import FailedRowsError
 from latent.prefect.call import Call
 from latent.prefect.futures import done_future, has_futures, resolved
 from latent.prefect.outputs import save_outputs
+from latent.prefect.run import current_run, surroundings
 from latent.prefect.shared import Shared
 
 if TYPE_CHECKING:
@@ -98,8 +99,6 @@ def map_rows(
         MappingMissingIterable: No argument has rows.
         MappingLengthMismatch: Arguments have different numbers of rows.
     """
-    from latent.prefect.run import current_run, surroundings
-
     run = current_run() or surroundings(None)
     arguments = task.bind(args, kwargs)
     given = task.bind(args, kwargs, defaults=False)

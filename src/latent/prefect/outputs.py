@@ -60,16 +60,18 @@ def save_outputs(run: Run, names: tuple[str, ...], value: Any, *, owner: str) ->
     return {name: _save(run, name, data) for name, data in values.items()}
 
 
-def saved_outputs(
+def restore_outputs(
     run: Run, names: tuple[str, ...], value: Any, known: Mapping[str, str], *, owner: str
-) -> dict[str, str]:
+) -> None:
     """Save only those datasets that do not hold what they held when the result was remembered."""
-    stale = {
-        name: data
-        for name, data in split_outputs(names, value, owner).items()
+    values = split_outputs(names, value, owner)
+    stale = [
+        name
+        for name in values
         if not run.catalog.exists(name) or run.catalog.fingerprint(name) != known.get(name)
-    }
-    return {name: _save(run, name, data) for name, data in stale.items()}
+    ]
+    for name in stale:
+        _save(run, name, values[name])
 
 
 def count_rows(*values: Any) -> int | None:

@@ -20,6 +20,7 @@ from latent.prefect.api import prefect_api
 from latent.prefect.call import NO_VALUE, Call, work, work_async
 from latent.prefect.futures import TaskFuture, done_future, failure_in, has_futures, resolved, result_in
 from latent.prefect.inputs import Binder, dataset_names, keyword_only
+from latent.prefect.map import MappedFutures, map_rows
 from latent.prefect.retries import DEFAULT_RETRIES, default_retry_options
 from latent.prefect.run import current_run, file_of, surroundings
 from latent.registry import TaskRegistry
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
     from latent.config import Settings
-    from latent.prefect.map import MappedFutures
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -277,8 +277,6 @@ class Task(prefect.Task[P, R]):
             return super().map(
                 *args, return_state=return_state, wait_for=wait_for, deferred=deferred, **kwargs
             )
-        from latent.prefect.map import map_rows
-
         futures = map_rows(self, args, kwargs, context.task_runner, wait_for)
         if return_state:
             futures.wait()
