@@ -6,25 +6,28 @@ Each says what happened, where, and what to do next::
     LatentError
     ├── UsageError                  a wrong call or command: exit code 2
     │   ├── WorkspaceError          no workspace, or one that cannot be used
-    │   └── NotInRunError           something that exists only inside a run was asked for outside
+    │   └── NotInRunError (RuntimeError)  something that exists only inside a run was asked for outside
     ├── ConfigError (ValueError)    settings, parameters, YAML and TOML files
     │   ├── SettingsError           settings that are unknown or cannot be used
-    │   └── ConfigValidationError   parameters that their schema refuses
+    │   ├── ConfigValidationError   parameters that their schema refuses
+    │   └── ParameterNotFoundError (KeyError, AttributeError)
     ├── CatalogError                datasets that cannot be loaded or saved
     │   ├── DatasetNotFoundError (KeyError)
     │   ├── DatasetConfigError (ValueError)   a catalog entry that cannot be used
-    │   ├── DatasetLoadError        the data cannot be read; with the line where one is known
-    │   ├── DatasetSaveError        the data cannot be written; what was there before is untouched
+    │   ├── DatasetAccessError      the data cannot be reached
+    │   │   ├── DatasetLoadError    it cannot be read; with the line where one is known
+    │   │   └── DatasetSaveError    it cannot be written; what was there before is untouched
     │   └── OutputMismatchError (ValueError)  what a flow or task returned does not fit its `output`
     ├── RegistryError               flows and tasks that clash or are missing
     │   ├── FlowNotFoundError (KeyError)
-    │   └── FlowImportError         a flow file that Python cannot load
+    │   └── FlowImportError (ImportError)     a flow file that Python cannot load
     ├── CacheError                  the store of remembered results
     │   ├── UnhashableError (TypeError)       a value without a stable fingerprint
     │   └── UnstorableError (TypeError)       a value that would not come back exactly as it was
     ├── TrackingError               run folders, the spool and the MLflow store
     │   ├── DamagedDatabaseError    the workspace's MLflow database cannot be read
     │   └── RunNotFoundError (KeyError)
+    ├── PortableError               stands for an exception that cannot cross a process border
     ├── TaskExecutionError          a task failed; also an instance of the original error's class
     └── FailedRowsError (ExceptionGroup)  rows of a mapped task failed
 """

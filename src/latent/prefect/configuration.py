@@ -12,9 +12,10 @@ from latent.prefect.scope import record_read
 
 def get_config() -> dict[str, Any]:
     """
-    The running flow's configuration: `{"parameters": ..., "catalog": ...}`, credentials masked.
+    The running flow's configuration: `{"parameters": ..., "catalog": ...}`.
 
-    A task that calls it depends on all parameters.
+    Credentials in the catalog are masked; parameters are what the flow works with. A task that calls it
+    depends on all parameters.
 
     Raises:
         NotInRunError: No flow is running.
