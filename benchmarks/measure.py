@@ -25,7 +25,6 @@ class Figure:
     """Median over the rounds of ours / peer's, each pair measured back to back."""
     reach: float | None
     """The ratio must not be above this; None for a figure that is only reported."""
-    unit: str = "ms"
 
     @property
     def holds(self) -> bool | None:

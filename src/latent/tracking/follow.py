@@ -75,7 +75,7 @@ class Follower:
         self._sent = {"tasks": tasks_end, "events": events_end}
         self._closed = batch.finish is not None or (self._closed and not batch.started)
         self._error = None
-        self._save(run)
+        self._save()
         return "sent"
 
     def has_news(self) -> bool:
@@ -118,7 +118,7 @@ class Follower:
         )
         return crashed(run, last_seen, summarize(lines).as_list())
 
-    def _save(self, run: Mapping[str, Any]) -> None:
+    def _save(self) -> None:
         assert self._sender is not None
         agreed = self._sender.run
         replace_json(
