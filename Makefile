@@ -50,6 +50,7 @@ check: $(VENV)/.developing ## format, lint, types, and who may import whom
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/mypy tests/typing/api.py
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.developing ## measure the speed that the docs promise
