@@ -283,14 +283,28 @@ class TaskExecutionError(LatentError):
         Args:
             text: The original's text when it must be masked; its own text otherwise.
         """
-        kind = _failure_class(cast("Hashable", _root_class(original)))
+        try:
+            kind = _failure_class(cast("Hashable", _root_class(original)))
+            return cls._filled(kind, task_name, original, context, text)
+        except Exception:  # an exception class of so strange a make that nothing can be both
+            return cls._filled(TaskExecutionError, task_name, original, context, text)
+
+    @staticmethod
+    def _filled(
+        kind: type[TaskExecutionError],
+        task_name: str,
+        original: BaseException,
+        context: Mapping[str, Any],
+        text: str | None,
+    ) -> TaskExecutionError:
         error = _instance(kind, original)
-        error.__dict__.update({k: v for k, v in original.__dict__.items() if not k.startswith("__")})
+        if kind is not TaskExecutionError:
+            error.__dict__.update({k: v for k, v in original.__dict__.items() if not k.startswith("__")})
         for attribute in _BUILTIN_ATTRIBUTES:
             if getattr(original, attribute, None) is not None and hasattr(error, attribute):
                 setattr(error, attribute, getattr(original, attribute))
         error.task_name, error.original_error, error.context = task_name, original, context
-        error.original_text = str(original) if text is None else text
+        error.original_text = text_of(original) if text is None else text
         return error
 
     def __str__(self) -> str:
@@ -375,13 +389,22 @@ def _failure_class(original: Hashable) -> type[TaskExecutionError]:
 
 def _instance(kind: type[TaskExecutionError], original: BaseException) -> TaskExecutionError:
     """An instance of `kind` whose built-in part (`args`, `errno`, `start`, ...) repeats the original's."""
+    builtin = next(base for base in type(original).__mro__ if base.__module__ == "builtins")
     try:
         error = kind.__new__(kind, *original.args)
-        builtin = next(base for base in type(original).__mro__ if base.__module__ == "builtins")
-        builtin.__init__(error, *original.args)  # type: ignore[misc]  # it is one of the error's own bases
-    except TypeError:  # a class that wants other arguments than it keeps in `args`
-        error = BaseException.__new__(kind, *original.args)
+        if isinstance(error, builtin):
+            builtin.__init__(error, *original.args)  # type: ignore[misc]  # one of the error's own bases
+    except Exception:  # a class that wants other arguments than it keeps in `args`
+        error = Exception.__new__(kind, *original.args)
     return error
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says; some raise when they are asked."""
+    try:
+        return str(error)
+    except Exception as broken:
+        return f"<no message: {type(error).__qualname__}.__str__ raised {type(broken).__qualname__}>"
 
 
 def _portable(error: BaseException) -> BaseException:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from inspect import getattr_static
 from pathlib import Path
 from threading import RLock
 from types import CodeType
@@ -206,7 +207,8 @@ def _reachable(fn: Callable[..., Any] | None) -> Iterator[RegisteredTask | Regis
             continue
         seen.add(id(current))
         for value in _named_values(current):
-            bare = getattr(value, "bare", getattr(value, "fn", None))
+            # Statically: objects such as `params` answer for any attribute, or refuse to.
+            bare = getattr_static(value, "bare", None) or getattr_static(value, "fn", None)
             if bare is not None and id(bare) in by_fn:
                 yield by_fn[id(bare)]
             elif inspect.isfunction(value) and _file(value) == _file(current):

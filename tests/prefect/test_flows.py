@@ -400,3 +400,73 @@ def test_flow_waits_for_what_it_submitted(make):
 
     careless()
     assert sorted(done) == [0, 1, 2]
+
+
+def test_generator_flows_have_parameters_and_need_no_server(make, monkeypatch):
+    make({"flows/main/parameters.yaml": "factor: 3\n"})
+    monkeypatch.setenv("PREFECT_SERVER_EPHEMERAL_ENABLED", "false")
+
+    @task
+    def scale(x):
+        return x * params.factor
+
+    @flow("main")
+    def main():
+        for n in range(3):
+            yield scale(n)
+
+    assert list(main()) == [0, 3, 6]
+
+
+async def test_async_generator_flows_run(make):
+    make({"flows/main/parameters.yaml": "factor: 3\n"})
+
+    @flow("main")
+    async def main():
+        for n in range(3):
+            yield n * params.factor
+
+    assert [value async for value in main()] == [0, 3, 6]
+
+
+class Options(BaseModel):
+    names: list[str] = ["a"]
+
+
+class Nested(BaseModel):
+    options: Options = Options()
+
+
+def test_parameters_cannot_be_changed_for_others(make):
+    make({"config/global.yaml": "sizes: [1]\n"})
+
+    @flow("main", config_schema=Nested)
+    def main():
+        params.options.names.append("b")
+        params.as_model(Nested).options.names.append("c")
+        params.sizes.append(2)
+        return params.options.names, params.as_model(Nested).options.names, params.sizes
+
+    assert main() == (["a"], ["a"], [1])
+
+
+def test_other_flows_parameters_stay_as_they_were_when_the_run_began_to_read(make):
+    """A file edited during a run must not be remembered under its old fingerprint."""
+    files = {"flows/other/flow.py": "", "flows/other/parameters.yaml": "k: 1\n"}
+    make(files)
+
+    @task("read")
+    def read(n):
+        return params.get("other.k")
+
+    @flow("main")
+    def main(edit):
+        first = read(1)
+        if edit:
+            make(files | {"flows/other/parameters.yaml": "k: 2\n"})
+        return first, read(2)
+
+    assert main(edit=True) == (1, 1)
+    assert main(edit=False) == (2, 2)
+    make(files)
+    assert main(edit=False) == (1, 1)

@@ -10,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prefect.exceptions import MappingLengthMismatch, MappingMissingIterable
+from pydantic import BaseModel
 
 from latent.errors import DatasetNotFoundError, FailedRowsError, RegistryError, TaskExecutionError
 from latent.prefect import flow, logger, params, task, unmapped
 from latent.prefect.cache_policies import INPUTS, NO_CACHE
 from latent.prefect.futures import as_completed, wait
 from latent.prefect.tasks import task_input_hash
+from latent.registry import TaskRegistry
 
 calls: list[object] = []
 """What the tasks of a test ran with."""
@@ -826,3 +828,161 @@ def test_every_failed_row_stands_in_the_records(make, attempt):
         main()
     (folder,) = workspace.runs_dir.iterdir()
     assert load_run(workspace, folder.name).outcomes == {"ok": 3, "failed": 1}
+
+
+def test_task_outside_of_a_flow_follows_edited_files(make):
+    """As in a notebook: the process lives on while the files change."""
+    make(
+        {"config/global.yaml": "k: 1\n", "flows/other/flow.py": "", "flows/other/parameters.yaml": "k: 10\n"}
+    )
+
+    @task
+    def read():
+        return params.k, params.get("other.k")
+
+    assert read() == (1, 10)
+    make({"config/global.yaml": "k: 2\n"})
+    assert read() == (2, 10)
+    make({"flows/other/parameters.yaml": "k: 20\n"})
+    assert read() == (2, 20)
+
+
+def test_dataset_replaced_while_it_is_loaded_is_not_remembered(make, monkeypatch):
+    """The key would name the old content, and the value come from the new one."""
+    from latent.catalog import Catalog
+
+    files = {"flows/main/catalog.yaml": "numbers: data/n.json\n", "data/n.json": "[1]"}
+    make(files)
+    load = Catalog.load_data
+    swaps = ["[2]"]
+
+    def load_swapped(catalog, name):
+        if swaps:  # somebody else writes between our look and our reading
+            make({"data/n.json": swaps.pop()})
+        return load(catalog, name)
+
+    monkeypatch.setattr(Catalog, "load_data", load_swapped)
+
+    @task("total", input="numbers")
+    def total(numbers):
+        return sum(numbers)
+
+    @flow("main")
+    def main():
+        return total()
+
+    assert main() == 2
+    make(files)
+    assert main() == 1
+
+
+class Model(BaseModel):
+    a: int
+
+
+def test_failure_of_a_final_class_is_still_the_rows_own(make):
+    """A malformed answer's ValidationError cannot be subclassed; it must not take the other rows with it."""
+    make({})
+
+    @task("row", retry=False, cache=False)
+    def row(n):
+        if n == 2:
+            Model(a="x")
+        return n
+
+    @flow("main")
+    def main():
+        futures = row.map(range(4))
+        futures.wait()
+        with pytest.raises(TaskExecutionError):
+            futures[2].result()
+        return [f.result() for f in futures if f.state.is_completed()]
+
+    assert main() == [0, 1, 3]
+
+
+def test_outer_task_depends_on_the_datasets_of_inner_ones(make):
+    make({"flows/main/catalog.yaml": "d: data/d.json\n", "data/d.json": "1"})
+
+    @task("inner", input="d")
+    def inner(d):
+        return d
+
+    @flow("sub", input="d")
+    def sub(d):
+        return d
+
+    @task("outer")
+    def outer(how):
+        note(how)
+        return inner() if how == "task" else sub()
+
+    @flow("main")
+    def main():
+        return outer("task"), outer("flow")
+
+    assert (main(), main()) == ((1, 1), (1, 1))
+    assert len(calls) == 2
+    make({"data/d.json": "2"})
+    assert main() == (2, 2)
+    make({"data/d.json": "1"})
+    assert main() == (1, 1)
+    assert len(calls) == 4
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda: sorted(params),
+        lambda: len(params),
+        lambda: hasattr(params, "added"),
+        lambda: "added" in params,
+        lambda: sorted(params.keys()),
+    ],
+)
+def test_whether_a_parameter_exists_is_a_dependency(make, look):
+    make({"flows/main/parameters.yaml": "a: 1\n"})
+
+    @task("look")
+    def look_at():
+        return look()
+
+    @flow("main")
+    def main():
+        return look_at()
+
+    before = main()
+    make({"flows/main/parameters.yaml": "a: 1\nadded: 2\n"})
+    assert main() != before
+
+
+def test_secret_parameter_is_masked_by_its_value_too(make, capfd):
+    parameters = "db:\n  password: hidden-zq6-value\napi_keys: [second-zq7-value]\n"
+    workspace = make({"flows/main/parameters.yaml": parameters})
+
+    @task("leak", retry=False)
+    def leak(text):
+        logger.info(f"connecting with {text}")
+        raise ValueError(f"refused {text}")
+
+    @flow("main")
+    def main():
+        leak(f"{params.db.password} {params.api_keys[0]}")
+
+    with pytest.raises(ValueError, match=r"refused \*\*\*"):
+        main()
+    kept = [file for file in workspace.state_dir.rglob("*") if file.suffix in (".log", ".json", ".jsonl")]
+    written = "".join(file.read_text() for file in kept)
+    printed = capfd.readouterr()
+    for secret in ("hidden-zq6", "second-zq7"):
+        assert secret not in written + printed.out + printed.err
+
+
+def test_graph_leaves_objects_that_answer_for_any_attribute_alone(make):
+    make({})
+
+    @flow("main")
+    def main():
+        return params.anything
+
+    assert TaskRegistry.to_dict()["main"]["tasks"] == []

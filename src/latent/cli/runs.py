@@ -73,7 +73,7 @@ def show(
             (
                 task["name"],
                 outcomes(task["outcomes"]),
-                duration(task["duration_seconds"]),
+                duration(task.get("elapsed_seconds", task["duration_seconds"])),
                 task["attempts"],
                 reused(task["outcomes"]),
             )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from latent.config import Workspace
-    from latent.prefect.outcomes import TaskSummary
+    from latent.prefect.outcomes import TaskAccount
     from latent.prefect.running import RunResult
     from latent.tracking import RunView
 
@@ -43,7 +43,7 @@ def headline(result: RunResult) -> str:
     return line if result.state == "ok" or not result.counts else f"{line} What is finished is kept."
 
 
-def task_rows(tasks: Mapping[str, TaskSummary]) -> list[tuple[str, str, str, str]]:
+def task_rows(tasks: Mapping[str, TaskAccount]) -> list[tuple[str, str, str, str]]:
     """A line for each task: name, outcomes, time, and how many calls were reused."""
     return [
         (name, outcomes(task.counts), duration(task.seconds), reused(task.counts))
@@ -110,7 +110,7 @@ def _recorded(workspace: Workspace, result: RunResult) -> RunView | None:
         return None
     try:
         return load_run(workspace, result.run_id)
-    except RunNotFoundError:
+    except (RunNotFoundError, OSError):
         return None  # a full or read-only disk: said in the log when it happened
 
 

@@ -39,6 +39,7 @@ _HARMLESS_KEYS = frozenset(
     {"cache", "cmp", "column", "dataset", "dict", "foreign", "group", "index", "join", "natural", "object"}
     | {"partition", "primary", "public", "row", "sort", "storage", "unique"}
 )
+_KEYRINGS = frozenset({"access", "api", "auth", "private", "secret", "signing"})
 # Beside the secrets of credentials.yaml stand names and places that logs need to be readable.
 _HARMLESS_CREDENTIALS = frozenset(
     {"account_name", "anon", "database", "dbname", "driver", "endpoint", "endpoint_url", "host", "hostname"}
@@ -133,12 +134,12 @@ def looks_secret(name: str) -> bool:
             return True
     if len(words) > 1 and "key" in words[1:]:
         return words[words.index("key", 1) - 1] not in _HARMLESS_KEYS
-    return False
+    return len(words) > 1 and words[-1] == "keys" and words[-2] in _KEYRINGS
 
 
 def masker_for(workspace: Workspace) -> Masker:
     """The masker that knows the workspace's credentials; made anew when they or the environment change."""
-    secrets = tuple(_from_environment(os.environ))
+    secrets = (*_from_environment(os.environ), *_learned.get(workspace.root, ()))
     signature = (secrets, stamp(workspace.credentials_file))
     with _known_lock:
         known = _known.get(workspace.root)
@@ -148,6 +149,14 @@ def masker_for(workspace: Workspace) -> Masker:
         return known[1]
 
 
+def learn_secrets(workspace: Workspace, data: Mapping[str, Any]) -> None:
+    """Mask from now on, wherever they stand, the texts under secret-looking keys of `data`."""
+    found = {text for text in _under_secret_keys(data) if len(text.strip()) >= SHORTEST_SECRET}
+    with _known_lock:
+        _learned.setdefault(workspace.root, {}).update(dict.fromkeys(sorted(found)))
+
+
+_learned: dict[Path, dict[str, None]] = {}
 _known: dict[Path, tuple[object, Masker]] = {}
 _known_lock = Lock()
 
@@ -192,6 +201,17 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[str]:
     for name in environ:  # values are decoded when asked for, so ask for few
         if looks_secret(name) and _words(name)[-1] not in _PLACES and name not in _WORKING_FOLDERS:
             yield environ[name]
+
+
+def _under_secret_keys(value: Any, secret: bool = False) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _under_secret_keys(part, secret or (isinstance(key, str) and looks_secret(key)))
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _under_secret_keys(part, secret)
+    elif secret and isinstance(value, str):
+        yield value
 
 
 def _from_credentials(workspace: Workspace) -> Iterator[str]:

@@ -42,10 +42,11 @@ def _is_worth_reading(record: logging.LogRecord) -> bool:
     """Not that a run began or ended: a thousand rows would say it a thousand times."""
     if Path(record.pathname).name not in _ENGINE_FILES:
         return True
-    return record.levelno >= logging.WARNING and not record.getMessage().startswith("Finished in state")
+    return record.levelno >= logging.WARNING and not record.getMessage().startswith(_TOLD_AT_THE_END)
 
 
 _ENGINE_FILES = ("flow_engine.py", "task_engine.py")
+_TOLD_AT_THE_END = ("Finished in state", "Encountered exception during execution")
 
 
 class _Brief(logging.Formatter):

@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 
 from latent.cache.code import CodeFingerprint, code_fingerprint
-from latent.errors import TaskExecutionError, UnstorableError
+from latent.errors import TaskExecutionError, UnstorableError, text_of
 from latent.prefect.carried import carry, unpack
 from latent.prefect.key import CallKey, call_key
 from latent.prefect.logs import warn_once
@@ -106,7 +106,7 @@ class Call:
         """Use a remembered result: what it depends on, the surrounding call depends on too."""
         self.started_at = time.time()
         value = hit.value
-        record_read(hit.entry.parameters_read)
+        record_read({**hit.entry.parameters_read, **self.run.read_datasets(self.shared.fingerprints)})
         if self.task.outputs:
             restore_outputs(self.run, self.task.outputs, value, hit.entry.outputs, owner=self.task.label)
         self.account("cached", value, cache="hit")
@@ -166,7 +166,7 @@ class Call:
     def _explained(self, error: BaseException) -> TaskExecutionError:
         attempts = error.__dict__.pop(_ATTEMPTS, self.attempts)
         failure = TaskExecutionError.of(
-            self.task.name, error, self.context(attempts), self.run.masker.text(str(error))
+            self.task.name, error, self.context(attempts), self.run.masker.text(text_of(error))
         )
         failure.__cause__ = error
         self.attempts = attempts
@@ -274,6 +274,9 @@ class Attempt:
             if name not in call.arguments
         }
         self._rows_in = count_rows(*loaded.values(), *call.arguments.values())
+        if self.scope.parent is not None and call.task.inputs:
+            fingerprints = {name: call.run.dataset_fingerprint(name) for name in call.task.inputs}
+            self.scope.parent.record(call.run.read_datasets(fingerprints))
         return call.task.binder.positional(call.arguments | loaded)
 
     def keep(self, value: Any) -> Any:
@@ -290,7 +293,7 @@ class Attempt:
 
     def _remember(self, value: Any) -> Any:
         call, key = self.call, self.call.key
-        if key is None or _is_state(value):
+        if key is None or _is_state(value) or call.shared.has_changed:
             return None
         try:
             return call.run.memory.remember(

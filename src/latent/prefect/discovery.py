@@ -30,7 +30,8 @@ class FoundFlow:
     @property
     def doc(self) -> str:
         """The first line of the flow's description; empty without one."""
-        return (self.flow.description or "").strip().partition("\n")[0]
+        text = self.flow.description or sys.modules[self.flow.bare.__module__].__doc__ or ""
+        return text.strip().partition("\n")[0]
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -91,10 +92,9 @@ def find_flow(workspace: Workspace, name: str) -> FoundFlow:
     index = discover(workspace)
     if name in index.flows:
         return index.flows[name]
-    if index.errors:
-        # The flow may well stand in a file that does not load.
-        raise index.errors[0]
-    raise FlowNotFoundError(name, tuple(index.flows), str(workspace.root.name))
+    # The flow may well stand in a file that does not load.
+    broken = "".join(f" (besides, {error})" for error in index.errors[:1])
+    raise FlowNotFoundError(name, (*index.flows, *workspace.flow_folders()), f"{workspace.root.name}{broken}")
 
 
 def _flows_in(workspace: Workspace, name: str, folder: Path) -> list[FoundFlow]:

@@ -16,20 +16,24 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 import prefect
 from prefect.context import FlowRunContext
 
+from latent.config.secrets import learn_secrets
 from latent.prefect.api import prefect_api
 from latent.prefect.carried import Carried, carry, is_large, unpack
 from latent.prefect.futures import resolved
+from latent.prefect.generators import generated, generated_async
 from latent.prefect.inputs import VARIADIC, Binder, dataset_names, without
 from latent.prefect.logs import run_log
 from latent.prefect.outcomes import Outcomes
 from latent.prefect.outputs import check_outputs, count_rows, save_outputs, split_outputs
 from latent.prefect.run import Run, configuration, current_run, entered, file_of, workspace_for
+from latent.prefect.scope import current_scope, record_read
 from latent.registry import TaskRegistry
 from latent.tracking.recorder import RunRecorder
 from latent.tracking.records import RunInfo, describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from prefect.client.schemas.objects import State
     from pydantic import BaseModel
@@ -99,12 +103,12 @@ class Flow(prefect.Flow[P, R]):
         return copied
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
+    def __call__(self, /, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
     @overload
-    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """
         Run the flow and return its value, futures resolved.
 
@@ -117,15 +121,18 @@ class Flow(prefect.Flow[P, R]):
         prefects = {name: kwargs.pop(name) for name in ("return_state", "wait_for") if name in kwargs}
         args, kwargs, replaced = self._split(args, kwargs)
         call = functools.partial(super().__call__, *args, **prefects, **kwargs)
+        starting = functools.partial(_starting, replaced)
         if self.isgenerator:
-            return call()
+            return (generated_async if self.isasync else generated)(call, starting)
         if self.isasync:
-            return self._call_async(call, replaced)
-        with prefect_api(), _setting(_replaced, replaced):
+            return self._call_async(call, starting)
+        with starting():
             return call()
 
-    async def _call_async(self, call: Callable[[], Any], replaced: Mapping[str, Any]) -> Any:
-        with prefect_api(), _setting(_replaced, replaced):
+    async def _call_async(
+        self, call: Callable[[], Any], starting: Callable[[], AbstractContextManager[None]]
+    ) -> Any:
+        with starting():
             return await call()
 
     def _split(
@@ -159,15 +166,47 @@ class Flow(prefect.Flow[P, R]):
         return super().serialize_parameters(plain)
 
 
+@contextmanager
+def _starting(replaced: Mapping[str, Any]) -> Iterator[None]:
+    """An API for Prefect, and the values that stand in for datasets."""
+    with prefect_api(), _setting(_replaced, replaced):
+        yield
+
+
 _KEPT = ("fn", "bare", "own", "inputs", "outputs", "config_schema", "binder")
 """What a copy with other options has of its own."""
 
 
 def _body(owner: Flow[..., Any], fn: Callable[..., Any]) -> Callable[..., Any]:
     """What Prefect runs in the function's place: inside the flow's run, without the catalog's parameters."""
-    if inspect.isgeneratorfunction(fn) or inspect.isasyncgenfunction(fn):
-        return fn
-    if inspect.iscoroutinefunction(fn):
+    body: Callable[..., Any]
+    if inspect.isgeneratorfunction(fn):
+
+        @functools.wraps(fn)
+        def body(*args: Any, **kwargs: Any) -> Any:
+            if not _is_run_by_prefect(owner):
+                return (yield from fn(*args, **kwargs))
+            with _running(owner) as running:
+                positional, named = running.arguments(args, kwargs)
+                value = yield from fn(*positional, **named)
+                running.settle()
+                return value
+
+    elif inspect.isasyncgenfunction(fn):
+
+        @functools.wraps(fn)
+        async def body(*args: Any, **kwargs: Any) -> Any:
+            if not _is_run_by_prefect(owner):
+                async for value in fn(*args, **kwargs):
+                    yield value
+                return
+            with _running(owner) as running:
+                positional, named = running.arguments(args, kwargs)
+                async for value in fn(*positional, **named):
+                    yield value
+                running.settle()
+
+    elif inspect.iscoroutinefunction(fn):
 
         @functools.wraps(fn)
         async def body(*args: Any, **kwargs: Any) -> Any:
@@ -226,6 +265,8 @@ class _Running:
         if run.parent is not None:
             run.parent.settle_outputs(dataset)
         value = run.catalog.load_data(dataset)
+        if current_scope() is not None:  # the flow is called inside a task, which depends on the data then
+            record_read(run.read_datasets({dataset: run.dataset_fingerprint(dataset)}))
         if run.recorder is not None:
             run.recorder.dataset(
                 dataset,
@@ -236,13 +277,17 @@ class _Running:
             )
         return value
 
-    def keep(self, returned: Any) -> Any:
-        """Wait for the flow's rows, resolve futures, save `output`; the flow's value."""
-        value = resolved(returned)
+    def settle(self) -> None:
+        """Wait for everything that was handed to the task runner; fail for rows that nobody looked at."""
         for mapped in self.run.mapped:
             mapped.finish()
         for future in self.run.submitted:
             future.settle()
+
+    def keep(self, returned: Any) -> Any:
+        """Wait for the flow's rows, resolve futures, save `output`; the flow's value."""
+        value = resolved(returned)
+        self.settle()
         if self.flow.outputs:
             split_outputs(self.flow.outputs, value, self.flow.label)
             save_outputs(self.run, self.flow.outputs, value, owner=self.flow.label)
@@ -266,6 +311,7 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
         overrides=launched.overrides if launched else None,
         parent=parent,
     )
+    learn_secrets(workspace, parameters.values)
     run = Run(workspace, flow.name, str(context.flow_run.id), parameters, catalog, parent=parent)
     run.flow_run = context.flow_run
     run.outcomes = Outcomes(parent.outcomes if parent else None)
@@ -295,7 +341,7 @@ def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
             yield
     except BaseException as error:
         for future in run.submitted:
-            future.account()
+            future.stop()
         recorder.finish("failed" if isinstance(error, Exception) else "interrupted", describe_error(error))
         raise
     else:

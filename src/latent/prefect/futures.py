@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import uuid4
 
@@ -95,11 +96,20 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
         error = failure_in(self._state())
         return None if error is None else self.call.failure(error)
 
+    def stop(self) -> None:
+        """Keep the call from beginning; one that has begun is waited for, and recorded."""
+        queued = getattr(self._inner, "wrapped_future", None)
+        if queued is None or not queued.cancel():
+            self.settle()
+
     def account(self) -> None:
         """Record a finished call that failed for good, or whose attempts ran in another process."""
         if self._inner is None or self.call.recorded:
             return
-        self._inner.wait(0)
+        try:
+            self._inner.wait(0)
+        except CancelledError:
+            return  # it never began
         state = self._state()
         if state.is_final() and self.error() is None and state.is_completed():
             self.call.account("ok", result_in(state), cache="miss")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from latent.errors import ConfigError, NotInRunError, ParameterNotFoundError, did_you_mean
-from latent.prefect.run import MISSING, Run, current_run
+from latent.prefect.run import MISSING, NAMES, Missing, Run, current_run
 from latent.prefect.scope import record_read
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ class Params(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         run = _run()
-        if name not in self._names(run):
+        if name not in run.parameter_names():
+            record_read({name: run.parameter_fingerprint(name)})  # that it is missing can decide a result
             raise ParameterNotFoundError(_not_found(run, name))
         return _read(run, name)
 
@@ -75,16 +76,14 @@ class Params(Mapping[str, Any]):
                 f"Flow {run.flow_name!r} has config_schema {declared}, not {model.__name__}: "
                 f"declare it with @flow({run.flow_name!r}, config_schema={model.__name__})."
             )
-        record_read(
-            {name: run.parameter_fingerprint(name) for name in type(run.parameters.model).model_fields}
-        )
-        return run.parameters.model
+        record_read({name: run.parameter_fingerprint(name) for name in [NAMES, *run.parameter_names()]})
+        return run.parameters.model.model_copy(deep=True)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names(_run()))
+        return iter(_names(_run()))
 
     def __len__(self) -> int:
-        return len(self._names(_run()))
+        return len(_names(_run()))
 
     def __contains__(self, name: object) -> bool:
         # Whether a parameter exists can decide a result just as its value can.
@@ -93,12 +92,6 @@ class Params(Mapping[str, Any]):
     def __repr__(self) -> str:
         run = current_run()
         return f"<params of flow {run.flow_name!r}>" if run else "<params, outside of a run>"
-
-    @staticmethod
-    def _names(run: Run) -> list[str]:
-        model = run.parameters.model
-        fields = list(type(model).model_fields) if model is not None else []
-        return list(dict.fromkeys([*fields, *run.parameters.values]))
 
 
 def _run() -> Run:
@@ -111,13 +104,22 @@ def _run() -> Run:
     )
 
 
+def _names(run: Run) -> list[str]:
+    record_read({NAMES: run.parameter_fingerprint(NAMES)})
+    return run.parameter_names()
+
+
 def _read(run: Run, name: str) -> Any:
     """A copy of a parameter's value, so that nobody changes it for others; the read is written down."""
     record_read({name: run.parameter_fingerprint(name)})
     value = run.parameter(name)
     if isinstance(value, dict):
         return _section(value)
-    return copy.deepcopy(value) if isinstance(value, (list, set)) else value
+    return value if isinstance(value, _FIXED) else copy.deepcopy(value)
+
+
+_FIXED = (str, int, float, bool, type(None), Missing)
+"""What nobody can change, so that no copy is needed."""
 
 
 def _section(values: Mapping[str, Any]) -> ParameterSection:

@@ -28,6 +28,8 @@ from latent.config import (
     load_parameters,
     masker_for,
 )
+from latent.config.stamps import stamp
+from latent.errors import CatalogError, UnhashableError
 from latent.tracking.preview import shorten
 
 if TYPE_CHECKING:
@@ -50,6 +52,12 @@ class Missing(Enum):
 
 
 MISSING: Final = Missing.MISSING
+
+DATASET: Final = "dataset:"
+"""Stands before the name of a dataset among what a call depended on."""
+
+NAMES: Final = "*"
+"""Stands for the names of all parameters among what a call depended on."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,8 @@ class Run:
     producers: dict[str, list[Any]] = field(default_factory=dict)
     """Submitted work by the dataset that it will save: whoever reads the dataset waits for it."""
     _fingerprints: dict[str, str] = field(default_factory=dict)
+    _other_flows: dict[str, dict[str, Any] | None] = field(default_factory=dict)
+    """Other flows' parameters as they were first read: an edit meanwhile counts for the next run."""
 
     @cached_property
     def memory(self) -> Memory:
@@ -121,17 +131,43 @@ class Run:
         if own is not MISSING or "." not in name:
             return own
         flow_name, _, key = name.partition(".")
-        if (values := load_flow_parameters(self.workspace, flow_name)) is None:
-            return MISSING
-        return _dig(values, key.split("."))
+        if flow_name not in self._other_flows:
+            self._other_flows[flow_name] = load_flow_parameters(self.workspace, flow_name)
+        values = self._other_flows[flow_name]
+        return MISSING if values is None else _dig(values, key.split("."))
 
     def parameter_fingerprint(self, name: str) -> str:
-        """Today's fingerprint of a parameter; one of its own for a name that does not exist."""
+        """Today's fingerprint of a parameter, or of what else a call depended on while it ran."""
+        if name.startswith(DATASET):
+            return self.dataset_fingerprint(name.removeprefix(DATASET))
         if (known := self._fingerprints.get(name)) is None:
-            value = self.parameter(name)
+            value = self.parameter_names() if name == NAMES else self.parameter(name)
             known = "missing" if value is MISSING else stable_hash(value)
             self._fingerprints[name] = known
         return known
+
+    def parameter_names(self) -> list[str]:
+        """The flow's parameters, those of its schema first."""
+        model = self.parameters.model
+        fields = [*type(model).model_fields, *(model.model_extra or {})] if model is not None else []
+        return list(dict.fromkeys([*fields, *self.parameters.values]))
+
+    def dataset_fingerprint(self, name: str) -> str:
+        """Today's fingerprint of a dataset that a call read on the way; one of its own when there is none."""
+        try:
+            return self.catalog.fingerprint(name)
+        except (CatalogError, UnhashableError):
+            return "missing"
+
+    def read_datasets(self, fingerprints: Mapping[str, str]) -> dict[str, str]:
+        """What a surrounding task has to write down when datasets were read inside of it."""
+        if self.workspace.flow_folder(self.flow_name) is None:
+            return {f"{DATASET}{name}": known for name, known in fingerprints.items()}
+        # The surrounding task may stand in another flow, to which our names mean nothing.
+        return {
+            f"{DATASET}{name if '.' in name else f'{self.flow_name}.{name}'}": known
+            for name, known in fingerprints.items()
+        }
 
     def reference(self) -> RunReference:
         """This run in a form that can be sent to a worker process."""
@@ -146,7 +182,7 @@ class Run:
 def _own_parameter(parameters: Parameters, name: str) -> Any:
     model: BaseModel | None = parameters.model
     first, *rest = name.split(".")
-    if model is not None and first in type(model).model_fields:
+    if model is not None and (first in type(model).model_fields or first in (model.model_extra or {})):
         return _dig(getattr(model, first), rest)
     return _dig(parameters.values, [first, *rest])
 
@@ -166,7 +202,7 @@ def _dig(value: Any, path: list[str]) -> Any:
 _current: ContextVar[Run | None] = ContextVar("latent_run", default=None)
 _live: list[Run] = []
 _attached: dict[str, Run] = {}
-_surroundings: dict[tuple[Path, str], Run] = {}
+_surroundings: dict[tuple[Path, str], tuple[Workspace, object, Parameters, Catalog]] = {}
 _registry_lock = Lock()
 
 
@@ -210,16 +246,22 @@ def current_run() -> Run | None:
 
 
 def surroundings(file: str | None) -> Run:
-    """What a task called outside of a flow stands in: its workspace, and the flow folder of its file."""
+    """What a task called outside of a flow stands in now: its workspace, and the flow folder of its file."""
     workspace = workspace_for(file)
     flow_name = _folder_of(file, workspace)
+    stamps = tuple(map(stamp, _configuration_files(workspace, flow_name)))
     key = (workspace.root, flow_name)
-    run = _surroundings.get(key)
-    if run is None or run.workspace is not workspace:
-        run = _surroundings[key] = Run(
-            workspace, flow_name, "", *configuration(workspace, flow_name=flow_name)
-        )
-    return run
+    known = _surroundings.get(key)
+    if known is None or known[:2] != (workspace, stamps):
+        known = _surroundings[key] = (workspace, stamps, *configuration(workspace, flow_name=flow_name))
+    return Run(workspace, flow_name, "", known[2], known[3])
+
+
+def _configuration_files(workspace: Workspace, flow_name: str) -> list[Path]:
+    folder = workspace.flow_folder(flow_name) if flow_name else None
+    places = [workspace.config_dir, *([folder] if folder else [])]
+    names = ("global.yaml", "parameters.yaml", "catalog.yaml", "catalog.yml", "credentials.yaml")
+    return [place / name for place in places for name in names]
 
 
 def configuration(

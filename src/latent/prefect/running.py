@@ -17,7 +17,7 @@ from latent.prefect.discovery import FlowIndex, FoundFlow, discover, find_flow
 if TYPE_CHECKING:
     from latent.config import Workspace
     from latent.prefect.flows import Launch
-    from latent.prefect.outcomes import TaskSummary
+    from latent.prefect.outcomes import TaskAccount
 
 __all__ = ["FlowIndex", "FoundFlow", "RunResult", "discover", "find_flow", "run"]
 
@@ -37,7 +37,7 @@ class RunResult:
     """Time in the flow, imports not included."""
     counts: Counter[str] = field(default_factory=Counter)
     """Calls of tasks by outcome, subflows included."""
-    tasks: Mapping[str, TaskSummary] = field(default_factory=dict)
+    tasks: Mapping[str, TaskAccount] = field(default_factory=dict)
     """The same by task."""
 
     @property

@@ -28,6 +28,8 @@ class Shared:
         self._hashes: dict[int, str] = {}
         self._fingerprints: dict[str, str] = {}
         self._loaded: dict[str, Any] = {}
+        self.has_changed = False
+        """Whether a dataset was replaced between its fingerprint and its loading: then a key would lie."""
         self._lock = Lock()
 
     def hash_of(self, name: str, value: Any) -> str:
@@ -49,11 +51,18 @@ class Shared:
             known = self._fingerprints[dataset] = catalog.fingerprint(dataset)
         return known
 
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """What was asked for so far, by dataset."""
+        return dict(self._fingerprints)
+
     def load(self, catalog: Catalog, dataset: str) -> Any:
         """The dataset's data, loaded for the first call that runs."""
         with self._lock:
             if dataset not in self._loaded:
                 self._loaded[dataset] = catalog.load_data(dataset)
+                known = self._fingerprints.get(dataset)
+                self.has_changed |= known is not None and catalog.fingerprint(dataset) != known
             return self._loaded[dataset]
 
     # Another process loads for itself, once for each call that it gets.

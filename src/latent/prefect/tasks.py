@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 from datetime import timedelta
 from enum import Enum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast, overload
 
 import prefect
@@ -19,6 +19,7 @@ from latent.errors import RegistryError
 from latent.prefect.api import prefect_api
 from latent.prefect.call import NO_VALUE, Call, work, work_async
 from latent.prefect.futures import TaskFuture, done_future, failure_in, has_futures, resolved, result_in
+from latent.prefect.generators import generated, generated_async
 from latent.prefect.inputs import Binder, dataset_names, keyword_only
 from latent.prefect.map import MappedFutures, map_rows
 from latent.prefect.retries import DEFAULT_RETRIES, default_retry_options
@@ -170,20 +171,23 @@ class Task(prefect.Task[P, R]):
     # -- calls -------------------------------------------------------------------------------------------
 
     @overload  # type: ignore[override]  # Prefect's overloads without its special cases
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    def __call__(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
+    def __call__(self, /, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
     @overload
-    def __call__(self, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, wait_for: Any, **kwargs: Any) -> R: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """
         Run the task, or return its remembered result.
 
         Raises:
             TaskExecutionError: The task failed; also an instance of what it raised.
         """
-        if _is_visualizing() or self.isgenerator:
+        if _is_visualizing():
             return super().__call__(*args, **kwargs)
+        if self.isgenerator:
+            plain = partial(super().__call__, *args, **kwargs)
+            return (generated_async if self.isasync else generated)(plain, prefect_api)
         return_state, wait_for = kwargs.pop("return_state", False), kwargs.pop("wait_for", None)
         call = self.call(args, kwargs)
         if self.isasync:
@@ -218,12 +222,12 @@ class Task(prefect.Task[P, R]):
         return call.recall()
 
     @overload  # type: ignore[override]  # Prefect's overloads without its special cases
-    def submit(self, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[R]: ...
+    def submit(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskFuture[R]: ...
     @overload
-    def submit(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
+    def submit(self, /, *args: Any, return_state: Literal[True], **kwargs: Any) -> State[R]: ...
     @overload
-    def submit(self, *args: Any, wait_for: Any, **kwargs: Any) -> TaskFuture[R]: ...
-    def submit(self, *args: Any, **kwargs: Any) -> Any:
+    def submit(self, /, *args: Any, wait_for: Any, **kwargs: Any) -> TaskFuture[R]: ...
+    def submit(self, /, *args: Any, **kwargs: Any) -> Any:
         """
         Run the task on the flow's task runner; a remembered result is there at once.
 

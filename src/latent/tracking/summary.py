@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from latent.tracking.records import SUCCESSFUL
@@ -21,6 +22,9 @@ class TaskSummary:
     attempts: int = 0
     hits: int = 0
     duration_seconds: float = 0.0
+    """Sum over the calls: concurrent ones add up to more than the run took."""
+    began_at: float = inf
+    ended_at: float = 0.0
     min_seconds: float | None = None
     max_seconds: float | None = None
     rows_in: int | None = None
@@ -37,6 +41,9 @@ class TaskSummary:
         self.hits += rows.get("cached", 0)
         seconds = line.get("duration_seconds") or 0.0
         self.duration_seconds += seconds
+        began_at = line.get("started_at") or 0.0
+        self.began_at = min(self.began_at, began_at)
+        self.ended_at = max(self.ended_at, began_at + seconds)
         self.min_seconds = seconds if self.min_seconds is None else min(self.min_seconds, seconds)
         self.max_seconds = seconds if self.max_seconds is None else max(self.max_seconds, seconds)
         self.rows_in = _add(self.rows_in, line.get("rows_in"))
@@ -56,6 +63,7 @@ class TaskSummary:
             "attempts": self.attempts,
             "hits": self.hits,
             "duration_seconds": self.duration_seconds,
+            "elapsed_seconds": max(self.ended_at - self.began_at, 0.0),
             "min_seconds": self.min_seconds,
             "max_seconds": self.max_seconds,
             "rows_in": self.rows_in,

@@ -1,0 +1,86 @@
+"""Errors: what users catch, read and send across processes."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from latent.errors import FailedRowsError, PortableError, TaskExecutionError
+
+
+class SilentError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class DemandingError(Exception):
+    def __init__(self, code, *, reason):
+        super().__init__(code)
+        self.reason = reason
+
+
+class LocalError(Exception):
+    def __reduce__(self):
+        raise TypeError("not for travel")
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        ValueError("v"),
+        KeyError("k"),
+        OSError(2, "No such file", "a.txt"),
+        UnicodeDecodeError("utf-8", b"ab", 0, 1, "bad"),
+        ExceptionGroup("several", [ValueError(1)]),
+        StopIteration(3),
+        DemandingError(7, reason="quota"),
+        SilentError(),
+    ],
+)
+def test_task_error_is_also_what_the_task_raised(original):
+    error = TaskExecutionError.of("t", original, {"row_index": None})
+    assert isinstance(error, type(original))
+    assert error.original_error is original
+    assert "Task 't' failed." in str(error)
+
+
+def test_attributes_of_the_original_are_within_reach():
+    error = TaskExecutionError.of("t", OSError(2, "No such file", "a.txt"), {})
+    assert (error.errno, error.filename) == (2, "a.txt")
+    assert TaskExecutionError.of("t", DemandingError(7, reason="quota"), {}).reason == "quota"
+
+
+def test_nested_task_errors_belong_to_what_failed_innermost():
+    inner = TaskExecutionError.of("inner", ZeroDivisionError("by zero"), {})
+    outer = TaskExecutionError.of("outer", inner, {})
+    assert isinstance(outer, ZeroDivisionError)
+    assert outer.original_error is inner
+
+
+def test_what_cannot_be_pickled_is_replaced_on_the_way():
+    error = pickle.loads(pickle.dumps(TaskExecutionError.of("t", LocalError("stays"), {"row_index": 3})))
+    assert isinstance(error.original_error, PortableError)
+    assert error.context["row_index"] == 3
+    assert "stays" in str(error)
+
+
+def test_failed_rows_are_grouped_by_cause_and_can_be_told_apart():
+    rows = [
+        TaskExecutionError.of("t", kind(text), {"row_index": index})
+        for index, (kind, text) in enumerate([(ValueError, "a"), (ValueError, "a"), (KeyError, "b")])
+    ]
+    error = FailedRowsError.of("t", 10, rows)
+    assert str(error).splitlines() == [
+        "Task 't': 3 of 10 rows failed.",
+        "  2x ValueError: a (first in row 0)",
+        "  1x KeyError: 'b' (first in row 2)",
+    ]
+    caught = []
+    try:
+        raise error
+    except* KeyError as group:
+        caught = list(group.exceptions)
+    except* ValueError:
+        pass
+    assert [found.context["row_index"] for found in caught] == [2]
