@@ -781,3 +781,50 @@ def test_thousands_of_functions_defined_in_a_loop_do_not_pile_up(project):
     del f, big
     gc.collect()
     assert sum(ref() is not None for ref in kept) <= 128
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("string.Template('A one $q')", "string.Template('A two $q')"),
+        ("argparse.Namespace(a=1)", "argparse.Namespace(a=2)"),
+        ("collections.ChainMap({'a': 1})", "collections.ChainMap({'a': 2})"),
+        ("operator.itemgetter(0)", "operator.itemgetter(1)"),
+        ("'1'.join", "'2'.join"),
+        ("{'k': 1}.get", "{'k': 2}.get"),
+        ("jinja2.Template('one')", "jinja2.Template('two')"),
+    ],
+)
+def test_what_a_constant_of_the_standard_library_holds_counts(project, before, after):
+    text = f"import argparse, collections, jinja2, operator, string\nP = {before}\ndef f(x): return P, x\n"
+    assert project.digest(text) != project.digest(text.replace(before, after))
+    assert project.digest(text) == project.digest(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        # An attribute that a method could change, but was set by whoever made the object.
+        "class K:\n"
+        "    def __init__(s, m): s.m = m\n"
+        "    def set(s, m): s.m = m\n"
+        "    def ask(s): return s.m\n"
+        "P = K('one')\n"
+        "def f(x): return P.ask()\n",
+        # A setting in the same mapping as a counter.
+        "OPT = {'m': 'one'}\ndef f(x):\n    OPT['last'] = x\n    return OPT['m']\n",
+        "OPT = {'m': 'one'}\ndef f(x):\n    OPT.setdefault('k', x)\n    return OPT['m']\n",
+        # A local variable of an inner function that is called like the constant.
+        "items = ['one']\n"
+        "def f(x):\n"
+        "    def g():\n"
+        "        items = []\n"
+        "        items.append(1)\n"
+        "        return len(items)\n"
+        "    return items[0] + str(g())\n",
+    ],
+)
+def test_state_counts_as_it_was_at_first(project, text):
+    """Settings beside a counter are settings still; the counter alone must not make results worthless."""
+    assert project.digest(text) != project.digest(text.replace("'one'", "'two'"))
+    assert project.digest(text) == project.digest(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterable, Mapping
-from types import FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from latent.cache.code_origin import is_own, module_is_own
@@ -13,8 +13,16 @@ from latent.cache.code_plan import plan_of
 from latent.cache.code_watch import cell_content
 
 _INITIALISERS = frozenset({"__init__", "__new__", "__post_init__", "__attrs_post_init__", "__setstate__"})
-_HOLDERS = ("fn", "__wrapped__", "func")
-"""Where tasks, flows, decorated functions and cached properties keep the function they were made from."""
+_HOLDERS = ("fn", "__wrapped__", "func", "pyfunc", "root_render_func")
+"""Where tasks, flows, decorators, cached properties, NumPy and Jinja keep their function."""
+
+_LIVE = frozenset(
+    {"_contextvars", "_io", "_queue", "_random", "_thread", "asyncio", "concurrent", "contextvars", "email"}
+    | {"functools", "http", "io", "itertools", "logging", "multiprocessing", "queue", "random", "select"}
+    | {"selectors", "socket", "sqlite3", "ssl", "subprocess", "tempfile", "threading", "types", "typing"}
+    | {"urllib", "weakref"}
+)
+"""Modules whose objects are connections, locks and positions: what these hold changes with their use."""
 
 
 def is_own_code(value: FunctionType | type) -> bool:
@@ -52,6 +60,25 @@ def wrapped(value: Any) -> list[Any]:
             items = content.values() if isinstance(content, Mapping) else [content]
             found.extend(item for item in items if isinstance(item, FunctionType) and is_own_code(item))
     return found
+
+
+def content_of(value: Any) -> Any:
+    """
+    What an object of the standard library was made from: a template's text, the owner of a bound method.
+
+    None for what holds nothing, or only what changes while it is used.
+    """
+    if isinstance(value, BuiltinFunctionType):
+        owner = getattr(value, "__self__", None)
+        return None if owner is None or isinstance(owner, ModuleType) else (owner,)
+    module = type(value).__module__.partition(".")[0]
+    if isinstance(value, FunctionType | type) or module not in sys.stdlib_module_names or module in _LIVE:
+        return None
+    try:
+        reduced = value.__reduce_ex__(4)
+    except Exception:  # most of what cannot be copied says so in its own way
+        return None
+    return reduced[1:3] if isinstance(reduced, tuple) else None
 
 
 def file_of(cls: type) -> str:
@@ -94,6 +121,17 @@ def state_of(cls: type) -> frozenset[str]:
             for first in fn.__code__.co_varnames[:1]:
                 state.update(plan_of(fn.__code__).changed_attributes(first))
     return frozenset(state)
+
+
+@functools.lru_cache(maxsize=1024)
+def caches_of(cls: Any) -> frozenset[str]:
+    """Cached properties: they follow from the rest, and are there or not."""
+    return frozenset(
+        name
+        for base in cls.__mro__
+        for name, member in vars(base).items()
+        if isinstance(member, functools.cached_property)
+    )
 
 
 def slots_of(cls: type) -> Iterable[str]:

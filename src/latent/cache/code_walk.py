@@ -6,6 +6,7 @@ import functools
 import sys
 from collections import deque
 from collections.abc import Iterator
+from inspect import getattr_static
 from pathlib import Path
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 from latent.cache.code_bytes import Read
 from latent.cache.code_members import (
     annotations_of,
+    caches_of,
+    content_of,
     file_of,
     is_member,
     is_own_code,
@@ -23,6 +26,7 @@ from latent.cache.code_members import (
 )
 from latent.cache.code_origin import describe_file, module_is_own, own_module, version_of
 from latent.cache.code_plan import Plan, plan_of
+from latent.cache.code_state import first_seen
 from latent.cache.code_syntax import class_syntax, module_digest
 from latent.cache.code_watch import MISSING, Watch, is_builtin
 from latent.cache.hashing import is_hashable_type, stable_hash
@@ -125,7 +129,8 @@ class Walk:
         )
         if version := version_of(name.partition(":")[0]):
             self._parts[name] = version
-        return f"{name}=={version}"
+        content = content_of(value)
+        return f"{name}=={version}" if content is None else f"{name}=={version} {self._value(content)}"
 
     def _module(self, module: ModuleType) -> str:
         if not module_is_own(module.__name__):
@@ -147,13 +152,30 @@ class Walk:
         cells = dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))
         used: dict[str, str] = {}
         for read in plan.reads:
-            found = None if plan.is_changed(read) else self._find(fn, plan, cells, read)
-            if found is None or found[0] in used or self._is_state(found[1], read.chain[0], plan):
+            if plan.is_changed(read):
+                used.update(self._state_of_name(fn, plan, cells, read))
+                continue
+            found = self._find(fn, plan, cells, read, self.watch)
+            if found is None or found[0] in used:
+                continue
+            if self._is_state(found[1], read.chain[0], plan):
+                used[found[0]] = first_seen(found[1], "", found[1])
                 continue
             captured = not read.is_global and read.chain[0] in cells
             where = f"{label}[{found[0]}]" if captured else f"{file}:{found[0]}"
             used[found[0]] = self._value(found[1], where)
         self._facts.append([plan.digest, self._defaults(fn, label), used])
+
+    def _state_of_name(
+        self, fn: FunctionType, plan: Plan, cells: dict[str, CellType], read: Read
+    ) -> dict[str, str]:
+        """What a name that the function changes stood for at first; not watched: it is meant to change."""
+        found = self._find(fn, plan, cells, read, Watch())
+        if found is None or found[1] is MISSING:
+            return {}
+        captured = not read.is_global and read.chain[0] in cells
+        owner: Any = cells[read.chain[0]] if captured else fn.__globals__
+        return {f"{found[0]} (at first)": first_seen(owner, found[0], found[1])}
 
     def _defaults(self, fn: FunctionType, label: str) -> str | None:
         if not fn.__defaults__ and not fn.__kwdefaults__:
@@ -172,28 +194,28 @@ class Walk:
         return True
 
     def _find(
-        self, fn: FunctionType, plan: Plan, cells: dict[str, CellType], read: Read
+        self, fn: FunctionType, plan: Plan, cells: dict[str, CellType], read: Read, watch: Watch
     ) -> tuple[str, Any] | None:
         """What a chain of names stands for outside the function; None when that is nothing of the user's."""
         first, *rest = read.chain
         if read.is_global:
             if first.startswith("__") or (first not in fn.__globals__ and is_builtin(first)):
                 return None
-            return self._follow(self.watch.look_up(fn.__globals__, first), first, rest)
+            return self._follow(watch.look_up(fn.__globals__, first), first, rest, watch)
         if first in cells:
-            return self._follow(self.watch.look_into(cells[first]), first, rest)
+            return self._follow(watch.look_into(cells[first]), first, rest, watch)
         if first in plan.imports:
             level, name, attribute = plan.imports[first]
             module = own_module("." * level + name, str(fn.__globals__.get("__package__") or ""))
             if module is not None:
-                return self._follow(module, first, rest if attribute is None else [attribute, *rest])
+                return self._follow(module, first, rest if attribute is None else [attribute, *rest], watch)
         return None
 
-    def _follow(self, value: Any, name: str, rest: list[str]) -> tuple[str, Any]:
+    def _follow(self, value: Any, name: str, rest: list[str], watch: Watch) -> tuple[str, Any]:
         """Through the user's own modules to what is used of them."""
         while rest and isinstance(value, ModuleType) and module_is_own(value.__name__):
             attribute, *rest = rest
-            inner = self.watch.look_up(vars(value), attribute)
+            inner = watch.look_up(vars(value), attribute)
             value = (own_module(f"{value.__name__}.{attribute}") or MISSING) if inner is MISSING else inner
             name = f"{name}.{attribute}"
         return name, value
@@ -209,7 +231,11 @@ class Walk:
         members = {}
         for name in sorted(vars(cls)):
             value = vars(cls)[name]
-            if is_member(cls, name, value) and name not in state_of(cls):
+            if not is_member(cls, name, value):
+                continue
+            if name in state_of(cls):
+                members[f"{name} (at first)"] = first_seen(cls, name, value)
+            else:
                 members[name] = self._value(self.watch.look_up(vars(cls), name), f"{label}.{name}")
         bases = [self._identify(base) for base in cls.__bases__ if base is not object]
         named = dict(self._class_names(cls, syntax.names if syntax is not None else frozenset(), where))
@@ -238,6 +264,8 @@ class Walk:
             if name not in state and (item := getattr(value, name, MISSING)) is not MISSING:
                 held[name] = self._value(item, f"{label}().{name}")
                 self.watch.note_slot(value, name, item)
+        for name in sorted(state - caches_of(cls)):  # type: ignore[arg-type]  # every class can be hashed
+            held[f"{name} (at first)"] = first_seen(value, name, getattr_static(value, name, None))
         self._facts.append([self._identify(cls), held])
 
     def _add_part(self, label: str, digest: str) -> None:
