@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from enum import Enum
-from functools import cached_property
 from random import getrandbits
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -73,6 +72,7 @@ class Call:
         self.parent_span_id = scope.span_id if scope else None
         self.key: CallKey | None = None
         self.attempts = 0
+        self._code: CodeFingerprint | None = None
         self.started_at = 0.0
         """Unix seconds: when the first attempt began. Waiting for a thread is not the task's time."""
         self.task_run_id: str | None = None
@@ -95,18 +95,24 @@ class Call:
         self.key = call_key(self.task, self.run, self.arguments, self.shared)
         return self.key is not None and not self.task.refresh_cache
 
-    @cached_property
+    @property
     def code(self) -> CodeFingerprint | None:
         """The fingerprint of the task's code when it was called; None if the user's own key decides alone."""
-        if self.key is None or self.key.users_own:
-            return None
-        return code_fingerprint(self.task.fn, self.run.workspace.root)
+        if self._code is None and self.key is not None and not self.key.users_own:
+            self._code = code_fingerprint(self.task.fn, self.run.workspace.root)
+        return self._code
+
+    @code.setter
+    def code(self, code: CodeFingerprint | None) -> None:
+        self._code = code
 
     def accept(self, hit: Hit) -> Any:
         """Use a remembered result: what it depends on, the surrounding call depends on too."""
         self.started_at = time.time()
         value = hit.value
-        record_read({**hit.entry.parameters_read, **self.run.read_datasets(self.shared.fingerprints)})
+        record_read(hit.entry.parameters_read)
+        if self.task.inputs:
+            record_read(self.run.read_datasets(self.shared.fingerprints))
         if self.task.outputs:
             restore_outputs(self.run, self.task.outputs, value, hit.entry.outputs, owner=self.task.label)
         self.account("cached", value, cache="hit")

@@ -70,6 +70,8 @@ def record_read(reads: Mapping[str, str]) -> None:
     if (scope := _current.get()) is not None:
         scope.record(reads)
         return
+    if not reads:
+        return
     with _open_lock:
         scopes = list(_open.values())
     for scope in scopes:
