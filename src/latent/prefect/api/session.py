@@ -110,6 +110,7 @@ def _start() -> _Running:
     with _starting:
         if (running := _this_process()) is None:
             running = _running = _Running()
+            _send_logs_to_servers_only()
         return running
 
 
@@ -187,9 +188,29 @@ def _no_link_to_a_page() -> Iterator[None]:
     def is_worth_reading(record: logging.LogRecord) -> bool:
         return not record.getMessage().startswith("View at http://127.0.0.1:")
 
-    logger = logging.getLogger("prefect.flow_runs")
-    logger.addFilter(is_worth_reading)
+    loggers = [logging.getLogger(name) for name in ("prefect.flow_runs", "prefect.engine")]
+    for logger in loggers:
+        logger.addFilter(is_worth_reading)
     try:
         yield
     finally:
-        logger.removeFilter(is_worth_reading)
+        for logger in loggers:
+            logger.removeFilter(is_worth_reading)
+
+
+def _send_logs_to_servers_only() -> None:
+    """
+    Keep Prefect from starting a server of its own in order to send it a log line.
+
+    That happens to a line that is logged outside of any flow, or at the very moment in which one ends.
+    """
+    from prefect.logging.handlers import APILogHandler
+    from prefect.settings import get_current_settings
+
+    def has_a_server(record: logging.LogRecord) -> bool:
+        return get_current_settings().api.url is not None
+
+    for name in ("prefect", "prefect.flow_runs", "prefect.task_runs", "prefect.extra"):
+        for handler in logging.getLogger(name).handlers:
+            if isinstance(handler, APILogHandler):
+                handler.addFilter(has_a_server)
