@@ -31,10 +31,6 @@ T = TypeVar("T")
 _log = logging.getLogger("latent.cache")
 
 LOCKED_PATIENCE_SECONDS = 60.0
-LOOK_AGAIN_SECONDS = 0.005
-"""
-How long a reader trusts that the file is still there: rows come faster than files go. Writers always look.
-"""
 REOPEN_SECONDS = 1.0
 """What could not be opened is tried again after this time, not on every call."""
 
@@ -75,7 +71,6 @@ class Database:
         self._identity: Identity = None
         self._is_writable = False
         self._refused: dict[bool, tuple[float, str]] = {}
-        self._looked_at = 0.0
 
     @property
     def commit_lock(self) -> threading.RLock:
@@ -168,10 +163,7 @@ class Database:
 
     def _opened(self, *, writing: bool) -> sqlite3.Connection:
         known = self._connection
-        if known is not None and not writing and time.monotonic() - self._looked_at < LOOK_AGAIN_SECONDS:
-            return known
         if known is not None and (self._is_writable or not writing) and self._identify() == self._identity:
-            self._looked_at = time.monotonic()
             return known
         self._close()
         if writing:
