@@ -24,7 +24,7 @@ from latent.prefect.generators import generated, generated_async
 from latent.prefect.inputs import VARIADIC, Binder, dataset_names, without
 from latent.prefect.logs import run_log
 from latent.prefect.outcomes import Outcomes
-from latent.prefect.outputs import check_outputs, count_rows, save_outputs, split_outputs
+from latent.prefect.outputs import check_outputs, count_rows, save_outputs
 from latent.prefect.run import Run, configuration, current_run, entered, file_of, workspace_for
 from latent.prefect.scope import current_scope, record_read
 from latent.registry import TaskRegistry
@@ -289,7 +289,6 @@ class _Running:
         value = resolved(returned)
         self.settle()
         if self.flow.outputs:
-            split_outputs(self.flow.outputs, value, self.flow.label)
             save_outputs(self.run, self.flow.outputs, value, owner=self.flow.label)
         if self.run.recorder is not None:
             self.run.result_preview = self.run.recorder.preview(value)
