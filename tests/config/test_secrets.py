@@ -124,7 +124,7 @@ def test_value_that_holds_itself_ends():
 
 def test_workspace_masks_its_credentials_and_secret_variables(make_workspace, monkeypatch):
     monkeypatch.setenv("MY_SERVICE_TOKEN", "token-from-environment")
-    monkeypatch.setenv("GOOGLE_CREDENTIALS_FILE", "/home/me/google.json")
+    monkeypatch.setenv("GOOGLE_CREDENTIALS_FILE", "/srv/keys/google.json")
     monkeypatch.setenv("DB_FROM_ENV", "password-by-variable")
     workspace = make_workspace(
         {
@@ -142,9 +142,9 @@ def test_workspace_masks_its_credentials_and_secret_variables(make_workspace, mo
     )
     masked = masker_for(workspace).text(
         "token-from-environment access-1234 password-by-variable hidden-value "
-        "analyst http://minio.example /home/me/google.json 543210"
+        "analyst http://minio.example /srv/keys/google.json 543210"
     )
-    assert masked == "*** *** *** *** analyst http://minio.example /home/me/google.json 543210"
+    assert masked == "*** *** *** *** analyst http://minio.example /srv/keys/google.json 543210"
 
 
 def test_masker_is_kept_until_credentials_or_variables_change(make_workspace, monkeypatch):
@@ -166,7 +166,7 @@ def test_broken_credentials_do_not_break_what_logs(make_workspace):
 def test_paths_of_the_current_folder_are_no_secrets(make_workspace, monkeypatch):
     """Shells keep it in PWD, which elsewhere abbreviates a password."""
     workspace = make_workspace({})
-    monkeypatch.setenv("PWD", "/home/ada/project")
-    monkeypatch.setenv("OLDPWD", "/home/ada/elsewhere")
-    text = "read /home/ada/project/data.csv and /home/ada/elsewhere"
+    monkeypatch.setenv("PWD", "/srv/ada/project")
+    monkeypatch.setenv("OLDPWD", "/srv/ada/elsewhere")
+    text = "read /srv/ada/project/data.csv and /srv/ada/elsewhere"
     assert masker_for(workspace).text(text) == text
