@@ -65,6 +65,23 @@ def test_variables_are_read_into_the_types_of_their_settings(make_workspace):
     assert (settings.tracking.enabled, settings.tracking.idle_minutes) == (False, 1)
 
 
+@pytest.mark.parametrize(
+    ("toml", "message"),
+    [
+        ("[rows]\nrows_as_runs = -1", "rows.rows_as_runs: Input should be greater than or equal to 0"),
+        ("[rows]\nmax_workers = 0", "rows.max_workers: Input should be greater than or equal to 1"),
+        ("[rows]\nbatch_size = 0", "rows.batch_size: Input should be greater than or equal to 1"),
+        ("[budget]\nmax_cost_usd = 0", "budget.max_cost_usd: Input should be greater than 0"),
+        ("[budget]\nmax_calls = 0", "budget.max_calls: Input should be greater than or equal to 1"),
+        ("[budget]\nmax_minutes = -1", "budget.max_minutes: Input should be greater than 0"),
+        ("[budget]\nmax_minutes = nan", "budget.max_minutes: Input should be greater than 0"),
+    ],
+)
+def test_rows_and_budgets_that_make_no_sense_are_refused(make_workspace, toml, message):
+    with pytest.raises(SettingsError, match=message):
+        read(make_workspace, toml)
+
+
 def test_empty_variable_is_an_unset_one(make_workspace):
     assert read(make_workspace, "", LATENT_ENVIRONMENT="", LATENT_TASKS__RETRIES="") == Settings()
 
@@ -150,7 +167,7 @@ def test_error_survives_the_way_to_another_process():
 def test_template_shows_every_setting_with_its_meaning_and_default(make_workspace):
     template = settings_template()
     assert tomllib.loads(template) == {
-        name: {} for name in ("cache", "tasks", "catalog", "tracking", "logging")
+        name: {} for name in ("cache", "tasks", "rows", "budget", "catalog", "tracking", "logging")
     }
     uncommented = "\n".join(
         line.removeprefix("# ") for line in template.splitlines() if " = " in line or "[" in line[:1]

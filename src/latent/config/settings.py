@@ -67,6 +67,38 @@ class TaskSettings(Section):
     )
 
 
+class RowSettings(Section):
+    """Rows of mapped tasks."""
+
+    rows_as_runs: int = Field(
+        default=200,
+        ge=0,
+        description="Up to so many rows become a Prefect task run each; more of them share task runs, in batches.",
+    )
+    max_workers: int = Field(
+        default=32, ge=1, description="Rows of one map that are worked on at the same time."
+    )
+    batch_size: int | None = Field(
+        default=None, ge=1, description="Rows in a batch; chosen by the number of rows when it is not set."
+    )
+
+
+class BudgetSettings(Section):
+    """What one run may use up; what it does not get to is skipped, and the next run goes on from there."""
+
+    max_cost_usd: float | None = Field(
+        default=None, gt=0, description="US dollars that model calls may cost, as far as prices are known."
+    )
+    max_calls: int | None = Field(
+        default=None,
+        ge=1,
+        description="Rows that may be computed: of tasks under a limit, or of all mapped tasks when none has one.",
+    )
+    max_minutes: float | None = Field(
+        default=None, gt=0, description="Minutes after which no further row is begun."
+    )
+
+
 class CatalogSettings(Section):
     """Datasets."""
 
@@ -119,6 +151,8 @@ class Settings(Section):
     )
     cache: CacheSettings = Field(default_factory=CacheSettings)
     tasks: TaskSettings = Field(default_factory=TaskSettings)
+    rows: RowSettings = Field(default_factory=RowSettings)
+    budget: BudgetSettings = Field(default_factory=BudgetSettings)
     catalog: CatalogSettings = Field(default_factory=CatalogSettings)
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)

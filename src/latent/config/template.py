@@ -60,7 +60,9 @@ def _settings(section: type[BaseModel], values: dict[str, Any]) -> Iterator[str]
             yield f"{name} = {_toml(values[name])}"
         else:
             default = field.get_default(call_default_factory=True)
-            yield f"# {name} =" + ("" if default is PydanticUndefined else f" {_toml(default)}")
+            # TOML has no null: what is unset by default stands without a value.
+            unset = default is PydanticUndefined or default is None
+            yield f"# {name} =" + ("" if unset else f" {_toml(default)}")
 
 
 def _described(field: FieldInfo) -> str:
