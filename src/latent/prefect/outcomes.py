@@ -9,15 +9,25 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from latent.tracking import TaskRecord
 
 
 @dataclass(slots=True)
 class TaskAccount:
-    """All calls of one task in one run."""
+    """All calls of one task in one run; a row is a call."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    """Calls by outcome."""
+    """Finished calls by outcome."""
+    planned: int = 0
+    """Rows that were mapped so far, finished or not; 0 for a task that was never mapped."""
+    running: int = 0
+    """Calls that have begun and not ended."""
+    retried: int = 0
+    """Further attempts after a failed one."""
+    cost_usd: float | None = None
+    """None while no call has told what it cost: unknown is not free."""
     began_at: float = inf
     """Unix seconds."""
     ended_at: float = 0.0
@@ -30,7 +40,7 @@ class TaskAccount:
 
 
 class Outcomes:
-    """Counts what became of every call, from any thread; a subflow counts for itself and for its parents."""
+    """Counts what becomes of every call, from any thread; a subflow counts for itself and for its parents."""
 
     def __init__(self, parent: Outcomes | None = None) -> None:
         self.parent = parent
@@ -39,18 +49,43 @@ class Outcomes:
 
     def note(self, record: TaskRecord) -> bool:
         """Take one record into the account; whether it is the first of its task."""
+        counts = record.row_outcomes or {record.outcome: 1}
+        return self.finished(
+            record.name, counts, record.started_at, record.started_at + record.duration_seconds
+        )
+
+    def finished(self, task: str, counts: Mapping[str, int], began_at: float, ended_at: float) -> bool:
+        """Calls of a task have ended, in Unix seconds; whether nothing was known of the task before."""
         with self._lock:
-            is_first = record.name not in self.tasks
-            summary = self.tasks.setdefault(record.name, TaskAccount())
-            summary.counts[record.outcome] += 1
-            summary.began_at = min(summary.began_at, record.started_at)
-            summary.ended_at = max(summary.ended_at, record.started_at + record.duration_seconds)
+            is_first = task not in self.tasks
+            account = self.tasks.setdefault(task, TaskAccount())
+            account.counts.update(counts)
+            account.began_at = min(account.began_at, began_at)
+            account.ended_at = max(account.ended_at, ended_at)
         if self.parent is not None:
-            self.parent.note(record)
+            self.parent.finished(task, counts, began_at, ended_at)
         return is_first
+
+    def progressed(self, task: str, *, planned: int = 0, running: int = 0, retried: int = 0) -> None:
+        """Add to what is known of a task's calls before they end; `running` may be negative."""
+        with self._lock:
+            account = self.tasks.setdefault(task, TaskAccount())
+            account.planned += planned
+            account.running += running
+            account.retried += retried
+        if self.parent is not None:
+            self.parent.progressed(task, planned=planned, running=running, retried=retried)
+
+    def spent(self, task: str, cost_usd: float) -> None:
+        """Add to what a task's calls cost."""
+        with self._lock:
+            account = self.tasks.setdefault(task, TaskAccount())
+            account.cost_usd = (account.cost_usd or 0.0) + cost_usd
+        if self.parent is not None:
+            self.parent.spent(task, cost_usd)
 
     @property
     def counts(self) -> Counter[str]:
         """Calls of all tasks by outcome."""
         with self._lock:
-            return sum((summary.counts for summary in self.tasks.values()), Counter())
+            return sum((account.counts for account in self.tasks.values()), Counter())

@@ -1,0 +1,20 @@
+"""What whoever starts a run asks of it beside its parameters: what to compute again, and where to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """The wishes of `latent run` for one run; subflows share them."""
+
+    refresh: Mapping[str, str | None] = field(default_factory=dict)
+    """Tasks to compute again whatever is remembered, each with an expression that selects rows; None: all."""
+    only_failed: bool = False
+    """Whether of all rows that are not remembered only those run that failed in the last run."""
+    max_cost_usd: float | None = None
+    """None: the `[budget]` of the settings decides; the same goes for the two below."""
+    max_calls: int | None = None
+    max_minutes: float | None = None
