@@ -29,7 +29,8 @@ Each says what happened, where, and what to do next::
     │   └── RunNotFoundError (KeyError)
     ├── PortableError               stands for an exception that cannot cross a process border
     ├── TaskExecutionError          a task failed; also an instance of the original error's class
-    └── FailedRowsError (ExceptionGroup)  rows of a mapped task failed
+    ├── FailedRowsError (ExceptionGroup)  rows of a mapped task failed
+    └── RunStoppedError             rows were left out: a budget ran out, too much failed, the run was ended
 """
 
 from __future__ import annotations
@@ -328,8 +329,15 @@ class FailedRowsError(LatentError, ExceptionGroup):
     """Rows of a mapped task failed; `.exceptions` are their errors, so that `except*` can tell them apart."""
 
     @classmethod
-    def of(cls, task_name: str, rows: int, errors: Sequence[Exception]) -> FailedRowsError:
-        """One error for all failed rows; its text names each different cause once, with its first row."""
+    def of(
+        cls, task_name: str, rows: int, errors: Sequence[Exception], stopped: str | None = None
+    ) -> FailedRowsError:
+        """
+        One error for all failed rows; its text names each different cause once, with its first row.
+
+        Args:
+            stopped: Why further rows were not even begun; None when none were left out.
+        """
         causes: dict[str, list[Exception]] = {}
         for error in errors:
             causes.setdefault(_cause(error), []).append(error)
@@ -338,6 +346,7 @@ class FailedRowsError(LatentError, ExceptionGroup):
         ]
         if len(causes) > len(shown):
             shown.append(f"  ... and {len(causes) - len(shown)} other causes")
+        shown.extend([] if stopped is None else [stopped])
         return cls("\n".join([f"Task {task_name!r}: {len(errors)} of {rows} rows failed.", *shown]), errors)
 
     def derive(self, excs: Sequence[Exception]) -> FailedRowsError:  # type: ignore[override]  # rows raise no others
@@ -346,6 +355,23 @@ class FailedRowsError(LatentError, ExceptionGroup):
 
     def __str__(self) -> str:
         return self.message
+
+
+class RunStoppedError(LatentError):
+    """
+    Rows were left out on purpose; what is done is kept, and the next run goes on from there.
+
+    Attributes:
+        reason: What ended the work: a budget that is used up, too many failures, an exhausted quota.
+    """
+
+    def __init__(self, reason: str, task_name: str | None = None, row_index: int | None = None) -> None:
+        super().__init__(reason, task_name, row_index)
+        self.reason, self.task_name, self.row_index = reason, task_name, row_index
+
+    def __str__(self) -> str:
+        where = "" if self.row_index is None else f"Row {self.row_index} of task {self.task_name!r} was skipped. "
+        return f"{where}{self.reason}"
 
 
 def _cause(error: Exception) -> str:

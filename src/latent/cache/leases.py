@@ -74,15 +74,18 @@ class Leases:
         self._file: int | None = None
         self._inode: int | None = None
 
-    def claim(self, key: str) -> Lease | None:
+    def claim(self, key: str, owner: object = None) -> Lease | None:
         """
         The lease on `key`; None when somebody else has it.
 
         Work that asks again for a key that it holds itself gets a lease without effect: waiting for oneself
         would never end.
+
+        Args:
+            owner: Who works on it; the running asyncio task or thread when None.
         """
         self._after_fork()
-        owner = _current_owner()
+        owner = owner or _current_owner()
         with self._lock:
             if (holder := self._held.get(key)) is not None:
                 return Lease.idle(key) if holder.owner == owner else None

@@ -142,6 +142,10 @@ class Memory:
         """
         return Lease.idle(key) if self._leases is None else self._leases.acquire(key, timeout_seconds)
 
+    def try_claim(self, key: str, owner: object) -> Lease | None:
+        """As `claim`, without waiting: None while somebody other than `owner` works on the key."""
+        return Lease.idle(key) if self._leases is None else self._leases.claim(key, owner)
+
     async def claim_async(self, key: str, timeout_seconds: float | None = None) -> Lease:
         """As `claim`, without blocking the event loop."""
         if self._leases is None:
