@@ -1,0 +1,256 @@
+"""
+A provider's answer, read from whatever carries it: a response, its headers, or an SDK's exception.
+
+By attributes and class names only, so that no SDK is imported: openai, anthropic, httpx, httpx2, requests,
+aiohttp, pinecone, urllib, botocore, and others that are built like them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from latent.limits import quota
+from latent.limits.connection_errors import trouble_of
+from latent.limits.response_headers import HeaderLimit, header_limits, retry_after_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+RETRIED_STATUSES = frozenset({408, 409, 425, 429})
+"""Of the 4xx, those that pass by themselves: timeout, conflict, too early, too many requests."""
+
+MAX_CHAIN = 16
+"""Errors that are followed to their causes: no honest chain is longer."""
+
+_THROTTLED = frozenset({"throttling", "throttlingexception", "toomanyrequestsexception", "slowdown"})
+"""AWS's codes of what others answer with 429; some of its services send them as 400."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderAnswer:
+    """What a provider answered, or that it did not answer."""
+
+    status: int | None = None
+    """The HTTP status; None when there was no answer, or only headers are known."""
+    retry_after_seconds: float | None = None
+    """How long the provider asks to wait, 0 or more; None when it does not say."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Names in lower case."""
+    limits: tuple[HeaderLimit, ...] = ()
+    quota_exhausted: bool = False
+    """The credit or allowance is used up: no further request of this key can succeed."""
+    message: str = field(default="", repr=False)
+    """What the provider says in words; may repeat parts of the request."""
+    is_timeout: bool = False
+    is_connection_error: bool = False
+    """The request got no answer, for another reason than time."""
+
+    @property
+    def is_rate_limited(self) -> bool:
+        """
+        Whether we were too fast: a 429 that passes by itself.
+
+        503 and 529 are not counted, since they tell of the provider's load; see `is_overloaded`.
+        """
+        return self.status == 429 and not self.quota_exhausted
+
+    @property
+    def is_overloaded(self) -> bool:
+        """Whether the provider has more load than it can bear (503, and Anthropic's 529)."""
+        return self.status in (503, 529)
+
+    @property
+    def is_transient(self) -> bool:
+        """Whether the same request may succeed later."""
+        if self.quota_exhausted:
+            return False
+        if self.status is None:
+            return self.is_timeout or self.is_connection_error
+        return self.status in RETRIED_STATUSES or self.status >= 500
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the same request would be refused again: a mistake in it, no right to it, no money."""
+        return self.quota_exhausted or (
+            self.status is not None and 400 <= self.status < 500 and not self.is_transient
+        )
+
+
+def answer_of(source: object, *, now: Callable[[], float] = time.time) -> ProviderAnswer | None:
+    """
+    The provider's answer that an exception, a response or a mapping of headers carries.
+
+    An exception is followed to what it was raised from (`__cause__`, and `original_error` of latent's own).
+    Of a group's answers the one counts that forbids most: an exhausted quota, a refusal, the longest wait.
+
+    Args:
+        source: Anything; a body that was not read yet is left unread.
+        now: The local clock, in Unix seconds.
+
+    Returns:
+        None when there is no HTTP answer in it and it does not tell of a lost connection or a timeout.
+    """
+    if not isinstance(source, BaseException):
+        return _of_headers(source, now) if isinstance(source, Mapping) else _of_response(source, None, now)
+    trouble = None
+    for error in _chain(source):
+        if isinstance(error, BaseExceptionGroup):
+            answer = _of_group(error, now)
+        else:
+            answer = _of_error(error, now)
+        if answer is not None:
+            return answer
+        trouble = trouble or trouble_of(error)
+    if trouble is None:
+        return None
+    return ProviderAnswer(is_timeout=trouble == "timeout", is_connection_error=trouble == "connection")
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from. Not `__context__`: a slip in a handler is another error."""
+    link: BaseException | None = error
+    for _ in range(MAX_CHAIN):
+        if link is None:
+            return
+        yield link
+        original = _attribute(link, "original_error")
+        link = original if isinstance(original, BaseException) else link.__cause__
+
+
+def _of_group(group: BaseExceptionGroup[BaseException], now: Callable[[], float]) -> ProviderAnswer | None:
+    answers = [answer for error in group.exceptions if (answer := answer_of(error, now=now)) is not None]
+    return max(answers, key=_severity, default=None)
+
+
+def _severity(answer: ProviderAnswer) -> tuple[bool, bool, float]:
+    return answer.quota_exhausted, answer.is_refusal, answer.retry_after_seconds or 0.0
+
+
+def _of_error(error: BaseException, now: Callable[[], float]) -> ProviderAnswer | None:
+    body = _attribute(error, "body")
+    response = _attribute(error, "response")
+    if isinstance(response, Mapping):
+        return _of_aws(response, now)
+    for carrier in (response, error):
+        if carrier is not None and (answer := _of_response(carrier, body, now)) is not None:
+            return answer
+    # An error in the middle of a stream: openai gives it a body and no response.
+    status = quota.status_of_type(body)
+    return None if status is None else _answer(status, {}, body, now)
+
+
+def _of_response(response: object, body: Any, now: Callable[[], float]) -> ProviderAnswer | None:
+    status = _status(response)
+    if status is None:
+        return None
+    headers = _headers(_attribute(response, "headers"))
+    if status < 400:
+        # anthropic reports errors in the middle of a stream with the response that began it: a 200.
+        status = quota.status_of_type(body) or status
+    elif body is None:
+        body = _body(response)
+    return _answer(status, headers, body, now)
+
+
+def _of_headers(source: Mapping[Any, Any], now: Callable[[], float]) -> ProviderAnswer | None:
+    """An answer only if the mapping has such headers: results of tasks are mappings too."""
+    headers = _headers(source)
+    if not any(name.startswith("retry-after") or "ratelimit-" in name for name in headers):
+        return None
+    return _answer(None, headers, None, now)
+
+
+def _of_aws(response: Mapping[str, Any], now: Callable[[], float]) -> ProviderAnswer | None:
+    """botocore's errors carry the answer as nested mappings."""
+    about, error = response.get("ResponseMetadata"), response.get("Error")
+    if not isinstance(about, Mapping) or not isinstance(status := about.get("HTTPStatusCode"), int):
+        return None
+    body = (
+        {"code": error.get("Code"), "message": error.get("Message")} if isinstance(error, Mapping) else None
+    )
+    if body is not None and str(body["code"]).lower() in _THROTTLED:
+        status = 429
+    return _answer(status, _headers(about.get("HTTPHeaders")), body, now)
+
+
+def _answer(
+    status: int | None, headers: Mapping[str, str], body: Any, now: Callable[[], float]
+) -> ProviderAnswer:
+    clock = now()
+    hint = retry_after_seconds(headers, clock)
+    limits = header_limits(headers, clock)
+    if status is not None and status >= 400 and hint is None:
+        hint = quota.hint_in_body(body)
+    if status == 429 and hint is None:
+        hint = _end_of_window(headers, limits)
+    return ProviderAnswer(
+        status=status,
+        retry_after_seconds=hint,
+        headers=headers,
+        limits=limits,
+        quota_exhausted=quota.is_exhausted(status, body, has_hint=hint is not None),
+        message=quota.message_of(body) if status is not None and status >= 400 else "",
+    )
+
+
+def _end_of_window(headers: Mapping[str, str], limits: tuple[HeaderLimit, ...]) -> float | None:
+    """
+    When the one window of a limit that is used up ends.
+
+    Only for the plain `x-ratelimit-reset`, which names the end of a window. The resets by kind say when a
+    limit that fills up steadily is whole again; there is room for one request long before.
+    """
+    if "x-ratelimit-reset" not in headers and "ratelimit-reset" not in headers:
+        return None
+    ends = [
+        limit.reset_seconds for limit in limits if limit.remaining == 0 and limit.reset_seconds is not None
+    ]
+    return max(ends, default=None)
+
+
+def _status(response: object) -> int | None:
+    for name in ("status_code", "status"):
+        value = _attribute(response, name)
+        if isinstance(value, int) and not isinstance(value, bool) and 100 <= value <= 599:
+            return int(value)
+    return None
+
+
+def _headers(source: Any) -> dict[str, str]:
+    """Names in lower case; of the values only texts, so that any mapping may be tried."""
+    try:
+        return {
+            name.lower(): value
+            for name, value in source.items()
+            if isinstance(name, str) and isinstance(value, str)
+        }
+    except Exception:  # a foreign object with an `items` of its own
+        return {}
+
+
+def _body(response: object) -> Any:
+    """
+    The decoded body, if it was read; None else: reading it here would wait for the network.
+
+    httpx and requests keep it in `_content` and aiohttp in `_body`; what they offer openly reads on demand.
+    """
+    for name in ("_content", "_body"):
+        content = _attribute(response, name)
+        if isinstance(content, bytes):
+            try:
+                return json.loads(content)
+            except ValueError:
+                return content.decode(errors="replace")
+    return None
+
+
+def _attribute(source: object, name: str) -> Any:
+    """An attribute, or None: httpx's `error.request` raises RuntimeError where others have no attribute."""
+    try:
+        return getattr(source, name, None)
+    except Exception:
+        return None
