@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from latent.tracking.preview import shorten as shorten
     from latent.tracking.recorder import RunRecorder as RunRecorder
     from latent.tracking.recorder import current_recorder as current_recorder
+    from latent.tracking.records import RowRecord as RowRecord
     from latent.tracking.records import RunInfo as RunInfo
     from latent.tracking.records import SpanRecord as SpanRecord
     from latent.tracking.records import TaskRecord as TaskRecord
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from latent.tracking.views import wait_for_tracking as wait_for_tracking
 
 _HOME = {
+    "RowRecord": "records",
     "RunInfo": "records",
     "RunRecorder": "recorder",
     "RunView": "views",

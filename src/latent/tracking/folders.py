@@ -38,6 +38,11 @@ class RunFolder:
         return self.path / "tasks.jsonl"
 
     @property
+    def rows_dir(self) -> Path:
+        """The table of rows, in Parquet parts that are whole from the moment they appear."""
+        return self.path / "rows"
+
+    @property
     def events_file(self) -> Path:
         """Everything else that is told to MLflow: datasets, metrics, spans, the end."""
         return self.path / "events.jsonl"

@@ -21,12 +21,13 @@ from latent.tracking.append import LineFile
 from latent.tracking.folders import Destination, RunFolder, replace_json
 from latent.tracking.jsonable import json_line, plain, read_lines
 from latent.tracking.provenance import look_up
-from latent.tracking.records import SpanRecord, TaskRecord
-from latent.tracking.summary import RunSummary, summarize
+from latent.tracking.records import SUCCESSFUL, SpanRecord, TaskRecord
+from latent.tracking.rows import RowParts
+from latent.tracking.summary import RunSummary, rows_of, summarize
 
 if TYPE_CHECKING:
     from latent.config import Workspace
-    from latent.tracking.records import RunInfo
+    from latent.tracking.records import RowRecord, RunInfo
 
 logger = logging.getLogger("latent.tracking")
 
@@ -35,6 +36,8 @@ MAX_SPANS = 1_000
 MAX_STEPS = 500
 """Values of one task's metrics that are sent one by one; further ones only count in the sums."""
 _MAX_LISTED_DATASETS = 500
+_EXPECTED = SUCCESSFUL | {"skipped"}
+"""Outcomes that leave nobody wondering what went wrong."""
 _MAX_WAITING_BYTES = 64_000_000
 
 
@@ -52,6 +55,7 @@ class Journal:
         self.dropped = 0
         self._tasks = LineFile(folder.tasks_file)
         self._events = LineFile(folder.events_file)
+        self._rows = RowParts(folder, lambda: self.masker)
         self._task_lines = bytearray()
         self._event_lines = bytearray()
         self._summary = RunSummary()
@@ -59,6 +63,8 @@ class Journal:
         self._run: dict[str, Any] = {}
         self._run_changed = False
         self._ended = False
+        self._in_haste = False
+        """Whether somebody waits for what was told so far, the rows included."""
         self._warned = False
 
     @cached_property
@@ -69,12 +75,12 @@ class Journal:
     @property
     def has_unsaved(self) -> bool:
         """Whether something was told that is not on disk yet."""
-        return bool(self._run_changed or self._task_lines or self._event_lines)
+        return bool(self._run_changed or self._task_lines or self._event_lines or self._rows.has_unsaved)
 
     # The spool's side
 
     def write(self, items: Sequence[Any]) -> None:
-        """Number and mask `items`, and append them to the run's files."""
+        """Number and mask `items`, and append them to the run's files; rows may wait for a few seconds."""
         for item in items:
             if isinstance(item, TaskRecord):
                 self._add_task(item)
@@ -86,7 +92,7 @@ class Journal:
         self._save()
 
     def tick(self) -> bool:
-        """Try again what could not be written, and see that a writer lives; False when all is done."""
+        """Write what has waited or failed, and see that a writer lives; False when all is done."""
         if self.has_unsaved:
             self._save()
         elif self.tracked and not self._ended:
@@ -101,6 +107,8 @@ class Journal:
             "finish": self._finish,
             "dataset": self._dataset,
             "provenance": self._provenance,
+            "rows": self._add_rows,
+            "flush": self._flush,
         }
         handler = handlers.get(kind)
         if handler is None:
@@ -112,9 +120,9 @@ class Journal:
         index = self._summary.lines
         line = _fields(record)
         task = self._summary.add(line)
-        failed = record.outcome not in ("ok", "cached", "skipped")
+        failed = any(rows and outcome not in _EXPECTED for outcome, rows in rows_of(line).items())
         line["span"] = index < MAX_SPANS or (failed and self._failed_spans < MAX_SPANS // 10)
-        line["step"] = task.calls - 1 if task.calls <= MAX_STEPS else None
+        line["step"] = task.lines - 1 if task.lines <= MAX_STEPS else None
         if index >= MAX_SPANS and failed:
             self._failed_spans += 1
         if not line["span"]:
@@ -124,6 +132,12 @@ class Journal:
             if line[name]:
                 line[name] = self.masker.data(line[name])
         self._task_lines += json_line({"index": index, **line})
+
+    def _add_rows(self, records: Sequence[RowRecord]) -> None:
+        self.dropped += self._rows.add(records)
+
+    def _flush(self, _: object) -> None:
+        self._in_haste = True
 
     def _add_event(self, kind: str, content: Mapping[str, Any]) -> None:
         masked = self.masker.data(dict(content))
@@ -204,6 +218,8 @@ class Journal:
                 ensure_private_dir(self.folder.path)
                 if not self.folder.run_file.exists():
                     replace_json(self.folder.run_file, self._run)
+            self._rows.save(now=self._in_haste or self._ended)
+            self._in_haste = False
             # Tasks first: whoever reads the end of the run in the events then finds all its tasks.
             self._tasks.append(bytes(self._task_lines))
             self._task_lines.clear()

@@ -16,6 +16,7 @@ from typing import Any
 
 from latent.tracking.journal import MAX_SPANS
 from latent.tracking.records import SUCCESSFUL
+from latent.tracking.summary import rows_of
 
 PARAMETER_CHARS = 500
 """Longer values are shortened; servers of every age take this length."""
@@ -23,6 +24,8 @@ MAX_PARAMETERS = 500
 _TAG_CHARS = 1_000
 _KEY_CHARS = 200
 _ROOT = "flow"
+_TOLD_APART = ("failed", "abstained", "skipped")
+"""Outcomes of many calls that have a metric each, where there are any; `hits` are the cached ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +197,7 @@ def _task(batch: Batch, run: Mapping[str, Any], line: Mapping[str, Any]) -> None
     if line["step"] is not None:
         at = _ms(line["started_at"] + line["duration_seconds"])
         prefix = f"task.{key_of(line['name'])}"
-        succeeded = line["outcome"] in SUCCESSFUL
+        succeeded = all(outcome in SUCCESSFUL for outcome, rows in rows_of(line).items() if rows)
         batch.metrics += [
             Metric(f"{prefix}.duration", line["duration_seconds"], at, line["step"]),
             Metric(f"{prefix}.status", int(succeeded), at, line["step"]),
@@ -216,6 +219,8 @@ def _span(run: Mapping[str, Any], line: Mapping[str, Any], name: str) -> SpanDat
         "rows_in",
         "rows_out",
         "row_outcomes",
+        "reason",
+        "cost_usd",
     )
     facts = {f"latent.{key}": line[key] for key in about if line.get(key) is not None}
     return SpanData(
@@ -248,13 +253,14 @@ def _finish(batch: Batch, run: Mapping[str, Any], line: Mapping[str, Any]) -> No
 def _sums(task: Mapping[str, Any], at: int) -> list[Metric]:
     """The closing values of one task; the last status of a task that ran often is that of all its calls."""
     prefix = f"task.{key_of(task['name'])}"
-    sums = {"hits": task["hits"], "rows_in": task["rows_in"], "rows_out": task["rows_out"]}
+    sums = {name: task.get(name) for name in ("hits", "rows_in", "rows_out", "cost_usd")}
     if task["calls"] > 1:
         sums |= {
             "calls": task["calls"],
             "duration.total": task["duration_seconds"],
             "duration.mean": task["duration_seconds"] / task["calls"],
             "duration.max": task["max_seconds"],
+            **{outcome: task.get("outcomes", {}).get(outcome) for outcome in _TOLD_APART},
         }
     metrics = [Metric(f"{prefix}.{key}", value, at) for key, value in sums.items() if value is not None]
     if task["calls"] > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
@@ -19,7 +19,14 @@ from latent.tracking.spool import spool
 
 if TYPE_CHECKING:
     from latent.config import Workspace
-    from latent.tracking.records import Direction, RunInfo, RunOutcome, SpanRecord, TaskRecord
+    from latent.tracking.records import (
+        Direction,
+        RowRecord,
+        RunInfo,
+        RunOutcome,
+        SpanRecord,
+        TaskRecord,
+    )
 
 
 class RunRecorder:
@@ -68,6 +75,15 @@ class RunRecorder:
     def task(self, record: TaskRecord) -> None:
         """Add one call of a task, or a bulk of rows, to the table of tasks."""
         spool.put(self._journal, record)
+
+    def rows(self, records: Sequence[RowRecord]) -> None:
+        """
+        Add rows of a map to the table of rows, whatever else tells of them; the sequence is kept as it is.
+
+        They are on disk within a few seconds, and once the run has finished or `flush` was called.
+        """
+        if records:
+            self._put("rows", records)
 
     def span(self, record: SpanRecord) -> None:
         """Add a span that is no task to the trace."""
@@ -123,6 +139,7 @@ class RunRecorder:
         `wait_for_tracking` does that.
         """
         bound = self.workspace.settings.tracking.flush_seconds if timeout_seconds is None else timeout_seconds
+        self._put("flush", {})
         return spool.flush(bound) and not self._journal.has_unsaved
 
     def preview(self, value: Any) -> Any:
@@ -144,7 +161,7 @@ class RunRecorder:
     def _tell_provenance(self, found: Mapping[str, Any]) -> None:
         self._put("provenance", found)
 
-    def _put(self, kind: str, content: Mapping[str, Any]) -> None:
+    def _put(self, kind: str, content: Mapping[str, Any] | Sequence[RowRecord]) -> None:
         spool.put(self._journal, (kind, content))
 
 

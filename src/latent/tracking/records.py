@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Outcome = Literal["ok", "cached", "failed", "abstained", "skipped"]
 CacheState = Literal["hit", "miss", "off", "unkeyed"]
@@ -75,8 +75,54 @@ class TaskRecord:
     """Position in the mapped rows, from 0; None for a call that was not mapped."""
     row_outcomes: Mapping[str, int] | None = None
     """When the record stands for many rows (a batch, a bulk of hits): how many had which outcome."""
+    row_seconds: tuple[float, float, float] | None = None
+    """
+    Of many rows: how long the quickest and the slowest that ran took, and all of them together.
+
+    None when the record stands for one call, when no row ran, or when nobody measured.
+    """
+    key: str | None = None
+    """The key under which the result is remembered; None: it is not."""
+    reason: str | None = None
+    """Why the result was not reused, as far as it is known: see `RowRecord.reason`."""
+    cost_usd: float | None = None
+    """What the call, or all its rows, cost; None: unknown, which is not free."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
     """Further attributes of the span."""
+
+
+class RowRecord(NamedTuple):
+    """
+    What became of one row of a map: one line of the table of rows.
+
+    A tuple, since a hundred thousand are made and a frozen dataclass takes several times as long.
+    """
+
+    task: str
+    index: int  # type: ignore[assignment]  # the row's, in the place of a tuple's method that nobody needs
+    """Position among the mapped rows, from 0."""
+    id: str
+    """Names the row from run to run: the user's, else made of its index and content."""
+    outcome: Outcome
+    attempts: int = 1
+    """0 for a row that did not run: a hit, or one that was skipped."""
+    started_at: float | None = None
+    """Seconds since the epoch; None for a row that did not run."""
+    duration_seconds: float = 0.0
+    """From the first attempt's start to the last one's end, pauses included."""
+    queue_seconds: float = 0.0
+    """How long it waited for a worker and for its limit."""
+    key: str | None = None
+    """The key under which its result is remembered; None: it is not."""
+    error: Mapping[str, Any] | None = None
+    """`type` and `message` of what it failed with (`describe_error` makes it); more is not kept."""
+    reason: str | None = None
+    """
+    Why it was not reused, where the memory says it: `expired`, `code of 'build' in flows/ask/flow.py`,
+    `parameter 'model'`. None when nothing was known under its key: `latent why` looks for what is different.
+    """
+    cost_usd: float | None = None
+    """None: unknown, which is not free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

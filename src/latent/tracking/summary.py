@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from latent.tracking.records import SUCCESSFUL
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(slots=True)
@@ -17,8 +19,11 @@ class TaskSummary:
 
     name: str
     calls: int = 0
+    """Each row of a map is one, whether or not it shared a task run with others."""
+    lines: int = 0
+    """Lines of the table of tasks that tell of them."""
     outcomes: Counter[str] = field(default_factory=Counter)
-    """Rows by outcome; a call that was not mapped is one row."""
+    """Calls by outcome."""
     attempts: int = 0
     hits: int = 0
     duration_seconds: float = 0.0
@@ -30,24 +35,29 @@ class TaskSummary:
     rows_in: int | None = None
     """Sum over the calls that could tell; None when none could."""
     rows_out: int | None = None
+    cost_usd: float | None = None
+    """Sum over the calls that told it; None when none did."""
     first_error: Mapping[str, Any] | None = None
 
     def add(self, line: Mapping[str, Any]) -> None:
         """Take in one line of the table of tasks."""
-        self.calls += 1
-        rows = line.get("row_outcomes") or {line["outcome"]: 1}
+        rows = rows_of(line)
+        self.calls += sum(rows.values())
+        self.lines += 1
         self.outcomes.update(rows)
         self.attempts += line.get("attempts") or 0
         self.hits += rows.get("cached", 0)
         seconds = line.get("duration_seconds") or 0.0
-        self.duration_seconds += seconds
         began_at = line.get("started_at") or 0.0
         self.began_at = min(self.began_at, began_at)
         self.ended_at = max(self.ended_at, began_at + seconds)
-        self.min_seconds = seconds if self.min_seconds is None else min(self.min_seconds, seconds)
-        self.max_seconds = seconds if self.max_seconds is None else max(self.max_seconds, seconds)
+        quickest, slowest, total = line.get("row_seconds") or (seconds, seconds, seconds)
+        self.duration_seconds += total
+        self.min_seconds = quickest if self.min_seconds is None else min(self.min_seconds, quickest)
+        self.max_seconds = slowest if self.max_seconds is None else max(self.max_seconds, slowest)
         self.rows_in = _add(self.rows_in, line.get("rows_in"))
         self.rows_out = _add(self.rows_out, line.get("rows_out"))
+        self.cost_usd = _add(self.cost_usd, line.get("cost_usd"))
         if self.first_error is None and line.get("error"):
             self.first_error = {k: line["error"].get(k) for k in ("type", "message")}
 
@@ -59,6 +69,7 @@ class TaskSummary:
         return {
             "name": self.name,
             "calls": self.calls,
+            "lines": self.lines,
             "outcomes": dict(self.outcomes),
             "attempts": self.attempts,
             "hits": self.hits,
@@ -68,6 +79,7 @@ class TaskSummary:
             "max_seconds": self.max_seconds,
             "rows_in": self.rows_in,
             "rows_out": self.rows_out,
+            "cost_usd": self.cost_usd,
             "status": int(self.succeeded),
             "first_error": self.first_error,
         }
@@ -110,5 +122,10 @@ def summarize(lines: Iterable[Mapping[str, Any]]) -> RunSummary:
     return summary
 
 
-def _add(total: int | None, more: int | None) -> int | None:
-    return total if more is None else (total or 0) + more
+def rows_of(line: Mapping[str, Any]) -> Mapping[str, int]:
+    """How many calls a line of the table of tasks stands for, by outcome: one, or a bulk of rows."""
+    return line.get("row_outcomes") or {line["outcome"]: 1}
+
+
+def _add(total: Number | None, more: Number | None) -> Number | None:
+    return total if more is None else more if total is None else total + more
