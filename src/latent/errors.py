@@ -6,9 +6,11 @@ Each says what happened, where, and what to do next::
     LatentError
     ├── UsageError                  a wrong call or command: exit code 2
     │   ├── WorkspaceError          no workspace, or one that cannot be used
-    │   └── NotInRunError (RuntimeError)  something that exists only inside a run was asked for outside
+    │   ├── NotInRunError (RuntimeError)  something that exists only inside a run was asked for outside
+    │   └── SimulatorError (ValueError)   a provider simulator was set up or used wrongly
     ├── ConfigError (ValueError)    settings, parameters, YAML and TOML files
     │   ├── SettingsError           settings that are unknown or cannot be used
+    │   ├── UnknownLimitError (KeyError)      a limit that the settings do not define
     │   ├── ConfigValidationError   parameters that their schema refuses
     │   └── ParameterNotFoundError (KeyError, AttributeError)
     ├── CatalogError                datasets that cannot be loaded or saved
@@ -35,6 +37,7 @@ Each says what happened, where, and what to do next::
 
 from __future__ import annotations
 
+import json
 import pickle
 from difflib import get_close_matches
 from functools import lru_cache
@@ -60,6 +63,17 @@ class NotInRunError(UsageError, RuntimeError):
     """Something that exists only inside a flow or task run was asked for outside of one."""
 
 
+class SimulatorError(UsageError, ValueError):
+    """A simulator of `latent.testing` was given a setting that it cannot use, or was asked at the wrong time."""
+
+    def __init__(self, setting: str, value: object, reason: str) -> None:
+        super().__init__(setting, value, reason)  # all in args: errors cross process borders by pickle
+        self.setting, self.value, self.reason = setting, value, reason
+
+    def __str__(self) -> str:
+        return f"The simulator cannot use {self.setting}={self.value!r}: {self.reason}."
+
+
 class ConfigError(LatentError, ValueError):
     """A settings, parameter or catalog file says something that cannot be used."""
 
@@ -73,6 +87,22 @@ class SettingsError(ConfigError):
 
     def __str__(self) -> str:
         return "\n  ".join(("The settings cannot be used:", *self.problems))
+
+
+class UnknownLimitError(ConfigError, KeyError):
+    """A task, a model or a `with limit(...)` names a limit that the settings do not define."""
+
+    def __init__(self, name: str, known: tuple[str, ...], place: str) -> None:
+        super().__init__(name, known, place)
+        self.name, self.known, self.place = name, known, place
+
+    def __str__(self) -> str:
+        defined = f"Defined are {', '.join(map(repr, self.known))}" if self.known else "None is defined"
+        hint = f"did you mean {near!r}? " if (near := nearest(self.name, self.known)) else ""
+        return (
+            f"There is no limit {self.name!r} in {self.place}: {hint}{defined}. "
+            f"A table [limits.{toml_key(self.name)}], which may be empty, defines one."
+        )
 
 
 class ConfigValidationError(ConfigError):
@@ -440,6 +470,12 @@ def _portable(error: BaseException) -> BaseException:
     except Exception:
         return PortableError(f"{type(error).__name__}: {error}")
     return error
+
+
+def toml_key(name: str) -> str:
+    """`name` as a key of a TOML table: quoted where it holds more than letters, digits, dashes."""
+    bare = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
+    return name if bare else json.dumps(name, ensure_ascii=False)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

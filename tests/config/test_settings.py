@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from latent.config import Section, Settings, settings_template
+from latent.config import LimitSettings, Section, Settings, settings_template
 from latent.errors import ConfigError, SettingsError
 
 
@@ -170,12 +170,15 @@ def test_template_shows_every_setting_with_its_meaning_and_default(make_workspac
         name: {} for name in ("cache", "tasks", "rows", "budget", "catalog", "tracking", "logging")
     }
     uncommented = "\n".join(
-        line.removeprefix("# ") for line in template.splitlines() if " = " in line or "[" in line[:1]
+        line.removeprefix("# ")
+        for line in template.splitlines()
+        if " = " in line or line.startswith(("[", "# ["))
     )
-    assert Settings.model_validate(tomllib.loads(uncommented)) == Settings()
-    for section in [Settings, *(field.annotation for field in Settings.model_fields.values())]:
+    assert Settings.model_validate(tomllib.loads(uncommented)) == Settings(limits={"NAME": LimitSettings()})
+    annotations = [field.annotation for field in Settings.model_fields.values()]
+    for section in [Settings, LimitSettings, *annotations]:
         for name, field in getattr(section, "model_fields", {}).items():
-            assert f"{name} =" in template or f"[{name}]" in template
+            assert any(shown in template for shown in (f"{name} =", f"[{name}]", f"[{name}.NAME]"))
             if f"{name} =" in template:
                 assert field.description, f"{name} needs a description: users read it in latent.toml"
                 assert field.description.split()[0] in template
@@ -183,12 +186,6 @@ def test_template_shows_every_setting_with_its_meaning_and_default(make_workspac
 
 def test_template_reads_back_to_what_was_set(make_workspace):
     assert read(make_workspace, settings_template(environment="dev")) == Settings(environment="dev")
-
-
-class LimitSettings(Section):
-    """How many calls a key allows."""
-
-    concurrency: int = Field(default=8, ge=1, description="Calls at once.")
 
 
 class DeploymentSettings(Section):
@@ -201,7 +198,6 @@ class DeploymentSettings(Section):
 
 
 class WiderSettings(Settings):
-    limits: dict[str, LimitSettings] = Field(default_factory=dict)
     deployments: list[DeploymentSettings] = Field(default_factory=list)
 
 
@@ -235,5 +231,5 @@ def test_new_section_is_one_class_and_one_field(make_workspace):
     assert "deployments.1.flow: Field required" in str(caught.value)
     assert "deployments.1.name: unknown key, known here: flow, overlap" in str(caught.value)
     template = settings_template(WiderSettings)
-    assert "# [limits.NAME]\n\n# Calls at once. At least 1.\n# concurrency = 8" in template
+    assert "# [limits.NAME]\n\n# Calls under way at the same time. At least 1.\n# concurrency =\n" in template
     assert "# [[deployments]]\n\n# Name of the flow.\n# flow =\n" in template

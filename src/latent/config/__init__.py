@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from latent.config.secrets import masker_for as masker_for
     from latent.config.settings import CacheSettings as CacheSettings
     from latent.config.settings import CatalogSettings as CatalogSettings
+    from latent.config.settings import LimitSettings as LimitSettings
     from latent.config.settings import LoggingSettings as LoggingSettings
     from latent.config.settings import Section as Section
     from latent.config.settings import Settings as Settings
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _HOME = {
     "CacheSettings": "settings",
     "CatalogSettings": "settings",
+    "LimitSettings": "settings",
     "LoggingSettings": "settings",
     "Masker": "secrets",
     "Parameters": "parameters",

@@ -57,13 +57,23 @@ class TaskSettings(Section):
     retry_delay_seconds: float = Field(
         default=1.0, ge=0, description="Pause before the first further attempt; it doubles with each one."
     )
-    retry_max_delay_seconds: float = Field(default=60.0, ge=0, description="No pause is longer than this.")
+    retry_max_delay_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        description="No pause is longer than this, unless a provider asks for more.",
+    )
+    retry_max_total_seconds: float = Field(
+        default=600.0,
+        ge=0,
+        description="All pauses of one call together are at most this long: one that a provider asks for and "
+        "that would take longer is not begun, and the call fails.",
+    )
     retry_jitter: float = Field(
         default=1.0,
         ge=0,
         le=1,
-        description="How far each pause strays from its length at random, as a share of it, so that rows "
-        "that failed together do not return together: 0 is not at all, 1 from nothing to twice.",
+        description="The share of each pause that is left to chance, so that rows that failed together do "
+        "not return together: 0 is none of it, 1 any length from nothing to the whole pause.",
     )
 
 
@@ -96,6 +106,36 @@ class BudgetSettings(Section):
     )
     max_minutes: float | None = Field(
         default=None, gt=0, description="Minutes after which no further row is begun."
+    )
+
+
+class LimitSettings(Section):
+    """
+    A limit: what a key or a model allows, shared by every call on this machine that names it.
+
+    What is not set is not limited, or learned from the provider.
+    """
+
+    concurrency: int | None = Field(default=None, ge=1, description="Calls under way at the same time.")
+    requests_per_minute: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="Calls begun in a minute, evenly spread."
+    )
+    tokens_per_minute: float | None = Field(
+        default=None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Tokens of the calls begun in a minute, for calls that say how many they take.",
+    )
+    burst: int | None = Field(
+        default=None,
+        ge=1,
+        description="Requests that the provider takes at once after a pause. Half of them are used, the rest "
+        "is left to the jitter of the network. Not set: a tenth of a second's worth.",
+    )
+    adaptive: bool = Field(
+        default=True,
+        description="Learn from the provider's answers: slow down when it refuses calls, and speed up again, "
+        "never above what is set here.",
     )
 
 
@@ -153,6 +193,7 @@ class Settings(Section):
     tasks: TaskSettings = Field(default_factory=TaskSettings)
     rows: RowSettings = Field(default_factory=RowSettings)
     budget: BudgetSettings = Field(default_factory=BudgetSettings)
+    limits: dict[str, LimitSettings] = Field(default_factory=dict)
     catalog: CatalogSettings = Field(default_factory=CatalogSettings)
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)

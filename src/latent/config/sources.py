@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from latent.config.workspace import Workspace
 
 PREFIX = "LATENT_"
-NOT_SETTINGS = frozenset({"LATENT_WORKSPACE", "LATENT_DEBUG"})
-"""Variables that say where the workspace is, and how errors are told, before there are settings."""
+NOT_SETTINGS = frozenset({"LATENT_WORKSPACE", "LATENT_DEBUG", "LATENT_LIMITS_DIR"})
+"""Variables that say where things lie, and how errors are told, before there are settings."""
 
 KeyPath = tuple[str, ...]
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 
-from latent.config.workspace import Workspace, find_workspace
+from latent.config.workspace import STATE_FOLDER, Workspace, find_workspace
 
 
 @contextmanager
@@ -56,6 +56,8 @@ def _current(root: Path) -> Iterator[None]:
         for name in outside:
             del os.environ[name]
         os.environ["LATENT_WORKSPACE"] = str(root)
+        # Limits hold for the whole machine: those of a test are its own.
+        os.environ["LATENT_LIMITS_DIR"] = str(root / STATE_FOLDER / "limits")
         os.chdir(root)
         yield
     finally:
