@@ -1,8 +1,8 @@
 """
 What the headers of a provider's answer say about waiting and about its limits. Pure: text in, numbers out.
 
-Sources: RFC 9110 section 10.2.3 (`Retry-After`); the rate limit pages of OpenAI, Azure OpenAI, Anthropic, Groq,
-Cerebras, Mistral and GitHub; draft-ietf-httpapi-ratelimit-headers-07 (`RateLimit-Limit`, ...).
+Sources: RFC 9110 section 10.2.3 (`Retry-After`); the rate limit pages of OpenAI, Azure OpenAI, Anthropic,
+Groq, Cerebras, Mistral and GitHub; draft-ietf-httpapi-ratelimit-headers-07 (`RateLimit-Limit`, ...).
 """
 
 from __future__ import annotations

@@ -98,10 +98,7 @@ def answer_of(source: object, *, now: Callable[[], float] = time.time) -> Provid
         return _of_headers(source, now) if isinstance(source, Mapping) else _of_response(source, None, now)
     trouble = None
     for error in _chain(source):
-        if isinstance(error, BaseExceptionGroup):
-            answer = _of_group(error, now)
-        else:
-            answer = _of_error(error, now)
+        answer = _of_group(error, now) if isinstance(error, BaseExceptionGroup) else _of_error(error, now)
         if answer is not None:
             return answer
         trouble = trouble or trouble_of(error)

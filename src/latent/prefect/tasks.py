@@ -22,7 +22,8 @@ from latent.prefect.futures import TaskFuture, done_future, failure_in, has_futu
 from latent.prefect.generators import generated, generated_async
 from latent.prefect.inputs import Binder, dataset_names, keyword_only
 from latent.prefect.map import MappedFutures, map_rows
-from latent.prefect.retries import DEFAULT_RETRIES, default_retry_options
+from latent.prefect.retries import DEFAULT_RETRIES, follow, policy_of
+from latent.prefect.retry_policy import matchers
 from latent.prefect.run import current_run, file_of, surroundings
 from latent.registry import TaskRegistry
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
     from latent.config import Settings
+    from latent.prefect.retry_policy import RetryOn
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,7 +47,7 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 
-_OWN_OPTIONS = ("input", "output", "cache", "retry", "span_type", "limit")
+_OWN_OPTIONS = ("input", "output", "cache", "retry", "retry_on", "no_retry_on", "span_type", "limit")
 
 
 class Task(prefect.Task[P, R]):
@@ -65,6 +67,8 @@ class Task(prefect.Task[P, R]):
         output: str | Sequence[str] | None = None,
         cache: bool = True,
         retry: bool = True,
+        retry_on: RetryOn | None = None,
+        no_retry_on: RetryOn | None = None,
         span_type: str = "CHAIN",
         limit: str | None = None,
         cache_expiration: timedelta | Unset | None = UNSET,
@@ -77,17 +81,21 @@ class Task(prefect.Task[P, R]):
             "output": output,
             "cache": cache,
             "retry": retry,
+            "retry_on": retry_on,
+            "no_retry_on": no_retry_on,
             "span_type": span_type,
             "limit": limit,
         }
         """Our options as the user gave them."""
         self.expiration_option = cache_expiration
         expiration = {} if cache_expiration is UNSET else {"cache_expiration": cache_expiration}
-        # What `.retries` shows; the workspace's settings decide in the end, see `_retry_options`.
+        # What `.retries` shows; the workspace's settings decide in the end, see `policy_of`.
         defaults = {"retries": DEFAULT_RETRIES if retry else 0}
         super().__init__(fn, name=name, **(defaults | prefect_options | expiration))
         self.inputs, self.outputs = dataset_names(input), dataset_names(output)
         self.span_type, self.limit = span_type, limit
+        self.retry_on = matchers(self.label, "retry_on", retry_on)
+        self.no_retry_on = matchers(self.label, "no_retry_on", no_retry_on)
         self.binder = Binder.of(self.label, self.fn, self.inputs)
         self.instance: Any = None
         self._check_options(cache_expiration)
@@ -308,16 +316,8 @@ class Task(prefect.Task[P, R]):
         engine.cache_policy = NO_CACHE
         engine.cache_key_fn = None
         engine.persist_result = self.options.get("persist_result", False)
-        for name, value in self._retry_options(call.run.workspace.settings).items():
-            setattr(engine, name, value)
+        follow(engine, policy_of(self, call.run.workspace.settings))
         return cast("prefect.Task[..., Any]", engine)
-
-    def _retry_options(self, settings: Settings) -> dict[str, Any]:
-        """Ours where the user names none; a user's `retries` stand alone, as in Prefect."""
-        if not self.own["retry"] or "retries" in self.options:
-            return {}
-        ours = default_retry_options(settings)
-        return {name: value for name, value in ours.items() if self.options.get(name) is None}
 
 
 class _Work:
@@ -364,6 +364,8 @@ def task(
     output: str | Sequence[str] | None = None,
     cache: bool = True,
     retry: bool = True,
+    retry_on: RetryOn | None = None,
+    no_retry_on: RetryOn | None = None,
     span_type: str = "CHAIN",
     limit: str | None = None,
     cache_expiration: timedelta | None = ...,
@@ -376,6 +378,8 @@ def task(
     output: str | Sequence[str] | None = None,
     cache: bool = True,
     retry: bool = True,
+    retry_on: RetryOn | None = None,
+    no_retry_on: RetryOn | None = None,
     span_type: str = "CHAIN",
     limit: str | None = None,
     cache_expiration: timedelta | None = ...,
@@ -390,9 +394,12 @@ def task(name: Any = None, **options: Any) -> Any:
         input: Dataset or datasets that fill parameters: by name where names match, the others in order.
         output: Dataset or datasets that the returned value is saved to.
         cache: Whether results are remembered.
-        retry: Whether failures are retried: three times by default, with exponential delays and jitter.
-            Prefect's `retries`, `retry_delay_seconds`, `retry_jitter_factor` and `retry_condition_fn` come
-            first.
+        retry: Whether failures are retried: three times by default, with exponential delays and jitter, and
+            after a provider's answer only when the same request may succeed later. Prefect's `retries`,
+            `retry_delay_seconds`, `retry_jitter_factor` and `retry_condition_fn` come first.
+        retry_on: Errors that are retried, and no others: exception classes, HTTP statuses, functions of the
+            error, one or several.
+        no_retry_on: Errors that are never retried, named likewise.
         span_type: The MLflow span type: CHAIN, AGENT, TOOL, LLM, RETRIEVER, ...
         cache_expiration: How long results are remembered; 7 days by default, None for ever.
         limit: Reserved for the name of a limit that each call takes part in; anything but None is refused.
