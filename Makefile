@@ -5,7 +5,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,$(
 SUPPORTED := 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
 
 # pip reads dependency groups itself from 25.1 on, which Python 3.11 and 3.12 do not come with.
-PRINT_TOOLS := 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"], sep="\n")'
+PRINT_GROUP := 'import sys, tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"][sys.argv[1]], sep="\n")'
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -53,7 +53,7 @@ check: $(VENV)/.developing ## format, lint, types, and who may import whom
 	$(BIN)/mypy tests/typing/api.py
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.developing ## measure the speed that the docs promise
+bench: $(VENV)/.measuring ## measure the speed that the docs promise, beside its peers; some ten minutes
 	$(BIN)/python -m benchmarks
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
@@ -64,8 +64,14 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.developing: $(VENV)/.installed
 	@echo "Installing the development tools into $(VENV) ..."
-	@$(BIN)/python -c $(PRINT_TOOLS) > $(VENV)/tools.txt
+	@$(BIN)/python -c $(PRINT_GROUP) dev > $(VENV)/tools.txt
 	@$(INSTALL) --requirement $(VENV)/tools.txt
+	@touch $@
+
+$(VENV)/.measuring: $(VENV)/.developing
+	@echo "Installing what latent is measured against into $(VENV) ..."
+	@$(BIN)/python -c $(PRINT_GROUP) bench > $(VENV)/peers.txt
+	@$(INSTALL) --requirement $(VENV)/peers.txt
 	@touch $@
 
 $(BIN)/python:

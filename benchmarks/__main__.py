@@ -1,53 +1,81 @@
-"""Measure everything, print the table, and with `--write` keep it in `benchmarks/RESULTS.md`."""
+"""
+Measure everything, or the groups named, and print the tables.
+
+    python -m benchmarks [starts] [calls] [rows] [stream] [limits] [--write]
+
+With `--write`, the figures are kept in `benchmarks/RESULTS.md`; groups that were not measured keep theirs.
+"""
 
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from datetime import date
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks import calls, starts
 from benchmarks.measure import Figure
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
+GROUPS = ("starts", "calls", "rows", "stream", "limits")
+PACKAGES = ("prefect", "mlflow", "dask", "ray", "joblib", "diskcache")
 HEADER = "| what | ours | peer | peer's | ratio | reach | |\n|---|---:|---|---:|---:|---:|---|"
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Print each figure as soon as it is there; 0 even when a promise is broken, since machines are noisy."""
-    print(HEADER, flush=True)
-    lines = []
-    for room in (starts, calls):
-        for figure in room.figures():
+    names = [name for name in arguments if name != "--write"]
+    if unknown := set(names) - set(GROUPS):
+        sys.exit(
+            f"There is no group {', '.join(map(repr, sorted(unknown)))}. The groups: {', '.join(GROUPS)}."
+        )
+    sections = sections_of(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    groups = {name: import_module(f"benchmarks.{name}") for name in GROUPS}
+    for name in names or GROUPS:
+        title = f"## {groups[name].__doc__}\n"
+        print(title, HEADER, sep="\n", flush=True)
+        lines = [HEADER]
+        for figure in groups[name].figures():
             lines.append(line(figure))
             print(lines[-1], flush=True)
-    if "--write" in sys.argv:
-        RESULTS.write_text(document(lines), encoding="utf-8")
+        print(flush=True)
+        sections[title] = "\n".join([f"\nMeasured on {date.today():%Y-%m-%d}.\n", *lines, ""])
+    if "--write" in arguments:
+        known = [f"## {group.__doc__}\n" for group in groups.values()]
+        RESULTS.write_text(
+            document({title: sections[title] for title in known if title in sections}), "utf-8"
+        )
     return 0
+
+
+def sections_of(page: str) -> dict[str, str]:
+    """The text under each heading of the page, by the heading."""
+    found = (section.partition("\n") for section in re.split(r"^(?=## )", page, flags=re.MULTILINE)[1:])
+    return {f"{title}\n": text.rstrip("\n") + "\n" for title, _, text in found}
 
 
 def line(figure: Figure) -> str:
     """One figure as a row of a Markdown table."""
     verdict = {True: "kept", False: "**missed**", None: "reported"}[figure.holds]
-    reach = "" if figure.reach is None else f"{figure.reach:g}"
-    ours, peer = f"{figure.ours_seconds * 1e3:,.2f} ms", f"{figure.peer_seconds * 1e3:,.2f} ms"
-    return f"| {figure.what} | {ours} | {figure.peer} | {peer} | {figure.ratio:.2f} | {reach} | {verdict} |"
+    reach = "" if figure.reach is None else f"{'≥' if figure.at_least else '≤'} {figure.reach:.3g}"
+    ours, theirs = (f"{value:,.2f} {figure.unit}" for value in (figure.ours, figure.theirs))
+    ratio = f"{figure.ratio:.2f}" if figure.ratio >= 0.1 else f"{figure.ratio:.2g}"
+    return f"| {figure.what} | {ours} | {figure.peer} | {theirs} | {ratio} | {reach} | {verdict} |"
 
 
-def document(lines: list[str]) -> str:
+def document(sections: dict[str, str]) -> str:
     """The page that keeps the figures."""
-    versions = ", ".join(f"{name} {version(name)}" for name in ("prefect", "mlflow", "typer"))
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {versions}"
     return (
         "# Results\n\n"
-        f"Measured on {date.today():%Y-%m-%d} by `make bench` ({where}). Each ratio is the median over pairs "
-        "that were measured back to back; only ratios can be compared between machines.\n\n"
-        + "\n".join([HEADER, *lines])
-        + "\n"
+        f"Measured by `make bench` ({where}). Each ratio is the median over rounds in which both sides were "
+        "measured back to back; only ratios can be compared between machines. A peer with a number and "
+        "nothing else is what we promise.\n\n" + "\n".join(title + text for title, text in sections.items())
     )
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(sys.argv[1:]))

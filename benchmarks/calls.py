@@ -9,14 +9,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.measure import Figure, compare, environment
+from benchmarks.measure import Figure, environment, paired
 from latent.config import find_workspace
 from latent.testing import write_files
 from latent.tracking import stop_writer
 
 UNCACHED_CALLS = 200
 REMEMBERED_CALLS = 2_000
-REMEMBERED_REACH_SECONDS = 0.0002
 
 # One process measures both, on the same in-memory API: what differs is latent's own work.
 SCRIPT = f"""
@@ -79,27 +78,20 @@ def figures() -> Iterator[Figure]:
         write_files(folder, {"config/latent.toml": "", "bench.py": SCRIPT})
         rounds = [_measure(folder) for _ in range(6)][1:]
         stop_writer(find_workspace(folder))
-    yield _figure("a task call, not remembered, tracked", "bare Prefect, same API", "uncached", rounds, 1.5)
-    yield _figure("a remembered task call", "Prefect's persisted result", "hits", rounds, None)
-    hits = iter([round_["ours"]["hits"] for round_ in [rounds[0], *rounds]])
-    yield compare(
-        "a remembered task call against 0.2 ms",
-        lambda: next(hits),
-        lambda: REMEMBERED_REACH_SECONDS,
-        peer_name="0.2 ms",
-        reach=1.0,
-        rounds=len(rounds),
-    )
 
+    def taken(who: str, kind: str) -> list[float]:
+        return [round_[who][kind] * 1e3 for round_ in rounds]
 
-def _figure(
-    what: str, peer_name: str, kind: str, rounds: list[dict[str, dict[str, float]]], reach: float | None
-) -> Figure:
-    ours = iter([round_["ours"][kind] for round_ in [rounds[0], *rounds]])
-    peers = iter([round_["peer"][kind] for round_ in [rounds[0], *rounds]])
-    return compare(
-        what, lambda: next(ours), lambda: next(peers), peer_name=peer_name, reach=reach, rounds=len(rounds)
+    yield paired(
+        "a task call, not remembered, tracked",
+        taken("ours", "uncached"),
+        taken("peer", "uncached"),
+        peer="bare Prefect, same API",
+        reach=1.5,
     )
+    hits = taken("ours", "hits")
+    yield paired("a remembered task call", hits, taken("peer", "hits"), peer="Prefect's persisted result")
+    yield paired("a remembered task call", hits, 0.2, peer="0.2 ms", reach=1.0)
 
 
 def _measure(folder: Path) -> dict[str, dict[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
@@ -10,6 +11,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+SUBJECT_SECONDS = 600
+"""No measured process takes as long; one that hangs must not hold up the others for ever."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,55 +24,121 @@ class Figure:
 
     what: str
     peer: str
-    ours_seconds: float
+    ours: float
     """Median of all rounds."""
-    peer_seconds: float
+    theirs: float
     ratio: float
-    """Median over the rounds of ours / peer's, each pair measured back to back."""
+    """Median over the rounds of ours / theirs, each pair measured back to back."""
     reach: float | None
-    """The ratio must not be above this; None for a figure that is only reported."""
+    """The bound of the ratio; None for a figure that is only reported."""
+    unit: str = "ms"
+    at_least: bool = False
+    """Whether more is better: the ratio must not be below `reach`. By default, it must not be above."""
 
     @property
     def holds(self) -> bool | None:
         """Whether the promise is kept; None where nothing was promised."""
-        return None if self.reach is None else self.ratio <= self.reach
+        if self.reach is None:
+            return None
+        return self.ratio >= self.reach if self.at_least else self.ratio <= self.reach
+
+
+def paired(
+    what: str,
+    ours: Sequence[float],
+    theirs: Sequence[float] | float,
+    *,
+    peer: str,
+    reach: float | None = None,
+    unit: str = "ms",
+    at_least: bool = False,
+) -> Figure:
+    """The figure of rounds that were measured already; one number as `theirs` is a promise of our own."""
+    others = [theirs] * len(ours) if isinstance(theirs, float) else theirs
+    return Figure(
+        what=what,
+        peer=peer,
+        ours=statistics.median(ours),
+        theirs=statistics.median(others),
+        ratio=statistics.median(a / b for a, b in zip(ours, others, strict=True)),
+        reach=reach,
+        unit=unit,
+        at_least=at_least,
+    )
 
 
 def compare(
     what: str,
     ours: Callable[[], float],
-    peer: Callable[[], float],
+    theirs: Callable[[], float],
     *,
-    peer_name: str,
+    peer: str,
     reach: float | None,
     rounds: int = 7,
 ) -> Figure:
     """
-    Measure two things in turn (ours, peer, ours, peer, ...) after one round that does not count.
+    Measure two things in turn (ours, theirs, ours, theirs, ...) after one round that does not count.
 
     Args:
-        ours: Measures once; returns seconds.
-        peer: The same for the peer.
+        ours: Measures once; returns milliseconds.
+        theirs: The same for the peer.
         reach: The highest ratio that counts as kept.
         rounds: Pairs to measure.
     """
-    ours(), peer()
-    pairs = [(ours(), peer()) for _ in range(rounds)]
-    return Figure(
-        what=what,
-        peer=peer_name,
-        ours_seconds=statistics.median(a for a, _ in pairs),
-        peer_seconds=statistics.median(b for _, b in pairs),
-        ratio=statistics.median(a / b for a, b in pairs),
-        reach=reach,
+    ours(), theirs()
+    pairs = [(ours(), theirs()) for _ in range(rounds)]
+    return paired(what, [a for a, _ in pairs], [b for _, b in pairs], peer=peer, reach=reach)
+
+
+def milliseconds_of(command: Sequence[str], *, folder: Path | None = None, **variables: str) -> float:
+    """Milliseconds from start to end of a command; it must succeed."""
+    started = time.perf_counter()
+    subprocess.run(command, cwd=folder, env=environment(variables), check=True, capture_output=True)
+    return (time.perf_counter() - started) * 1e3
+
+
+def start(module: str, *arguments: object, folder: Path, **variables: str) -> subprocess.Popen[str]:
+    """
+    A module of `benchmarks.subjects` in a fresh process, working in `folder`.
+
+    Prefect keeps its files there as well, and latent its workspace.
+    """
+    own = {
+        "LATENT_WORKSPACE": str(folder),
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", f"benchmarks.subjects.{module}", *map(str, arguments)],
+        cwd=folder,
+        env=environment(own | variables),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
-def seconds_of(command: Sequence[str], *, folder: Path | None = None, **variables: str) -> float:
-    """Seconds from start to end of a command; it must succeed."""
-    started = time.perf_counter()
-    subprocess.run(command, cwd=folder, env=environment(variables), check=True, capture_output=True)
-    return time.perf_counter() - started
+def figures_of(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """
+    What a measured process printed in its last line.
+
+    Raises:
+        RuntimeError: It failed or hung; with the end of what it said.
+    """
+    try:
+        out, err = process.communicate(timeout=SUBJECT_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        out, err = process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"{process.args} ended with {process.returncode}:\n{out[-2000:]}\n{err[-4000:]}")
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
+
+
+def measure(module: str, *arguments: object, folder: Path, **variables: str) -> dict[str, Any]:
+    """The figures of one module of `benchmarks.subjects`, from a fresh process in `folder`."""
+    return figures_of(start(module, *arguments, folder=folder, **variables))
 
 
 def python(code: str) -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.measure import Figure, compare, python, seconds_of
+from benchmarks.measure import Figure, compare, milliseconds_of, python
 from latent.config import find_workspace
 from latent.testing import write_files
 from latent.tracking import stop_writer
@@ -37,33 +37,33 @@ def figures() -> Iterator[Figure]:
     """Imports, help and the shortest run."""
     yield compare(
         "import latent",
-        lambda: seconds_of(python("import latent")),
-        lambda: seconds_of(python("pass")),
-        peer_name="python -c pass",
+        lambda: milliseconds_of(python("import latent")),
+        lambda: milliseconds_of(python("pass")),
+        peer="python -c pass",
         reach=2.0,
         rounds=15,
     )
     yield compare(
         "latent --help",
-        lambda: seconds_of([*LATENT, "--help"]),
-        lambda: seconds_of(python("import typer")),
-        peer_name="import typer",
+        lambda: milliseconds_of([*LATENT, "--help"]),
+        lambda: milliseconds_of(python("import typer")),
+        peer="import typer",
         reach=1.6,
         rounds=15,
     )
     with _workspace() as folder:
         yield compare(
             "latent run, one trivial task, warm writer",
-            lambda: seconds_of([*LATENT, "run", "hello"], folder=folder),
-            lambda: seconds_of(python(PREFECT)),
-            peer_name=PREFECT,
+            lambda: milliseconds_of([*LATENT, "run", "hello"], folder=folder),
+            lambda: milliseconds_of(python(PREFECT)),
+            peer=PREFECT,
             reach=1.6,
         )
     yield compare(
         "latent run, one trivial task, cold writer",
         _cold_run,
-        lambda: seconds_of(python(PREFECT)),
-        peer_name=PREFECT,
+        lambda: milliseconds_of(python(PREFECT)),
+        peer=PREFECT,
         reach=None,
         rounds=3,
     )
@@ -75,7 +75,7 @@ def _workspace() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         write_files(folder, HELLO)
-        seconds_of([*LATENT, "run", "hello", "--wait-tracking"], folder=folder)
+        milliseconds_of([*LATENT, "run", "hello", "--wait-tracking"], folder=folder)
         try:
             yield folder
         finally:
@@ -87,7 +87,7 @@ def _cold_run() -> float:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         write_files(folder, HELLO)
-        seconds = seconds_of([*LATENT, "run", "hello"], folder=folder)
+        taken = milliseconds_of([*LATENT, "run", "hello"], folder=folder)
         stop_writer(find_workspace(folder))
         time.sleep(1)  # the stopped writer has the processor until it is gone
-        return seconds
+        return taken
