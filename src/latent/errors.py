@@ -6,6 +6,7 @@ Each says what happened, where, and what to do next::
     LatentError
     ├── UsageError                  a wrong call or command: exit code 2
     │   ├── WorkspaceError          no workspace, or one that cannot be used
+    │   ├── ExpressionError (ValueError)  a condition on rows that cannot be used
     │   ├── NotInRunError (RuntimeError)  something that exists only inside a run was asked for outside
     │   └── SimulatorError (ValueError)   a provider simulator was set up or used wrongly
     ├── ConfigError (ValueError)    settings, parameters, YAML and TOML files
@@ -57,6 +58,18 @@ class UsageError(LatentError):
 
 class WorkspaceError(UsageError):
     """There is no workspace here, or it cannot be used."""
+
+
+class ExpressionError(UsageError, ValueError):
+    """A condition on rows cannot be read, or asks for what the rows do not have."""
+
+    def __init__(self, expression: str, reason: str) -> None:
+        super().__init__(expression, reason)  # all in args: errors cross process borders by pickle
+        self.expression, self.reason = expression, reason
+
+    def __str__(self) -> str:
+        end = "" if self.reason.endswith((".", "?")) else "."
+        return f"The condition {self.expression!r} cannot be used: {self.reason}{end}"
 
 
 class NotInRunError(UsageError, RuntimeError):

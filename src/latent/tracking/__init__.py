@@ -16,23 +16,35 @@ if TYPE_CHECKING:
     from latent.tracking.records import SpanRecord as SpanRecord
     from latent.tracking.records import TaskRecord as TaskRecord
     from latent.tracking.records import describe_error as describe_error
+    from latent.tracking.rows_view import FailureGroup as FailureGroup
+    from latent.tracking.rows_view import failure_groups as failure_groups
+    from latent.tracking.rows_view import load_failures as load_failures
+    from latent.tracking.rows_view import load_rows as load_rows
     from latent.tracking.views import RunView as RunView
     from latent.tracking.views import list_runs as list_runs
     from latent.tracking.views import load_run as load_run
     from latent.tracking.views import wait_for_tracking as wait_for_tracking
+    from latent.tracking.where import Where as Where
+    from latent.tracking.where import parse_where as parse_where
 
 _HOME = {
+    "FailureGroup": "rows_view",
     "RowRecord": "records",
     "RunInfo": "records",
     "RunRecorder": "recorder",
     "RunView": "views",
     "SpanRecord": "records",
     "TaskRecord": "records",
+    "Where": "where",
     "current_recorder": "recorder",
     "describe_error": "records",
     "ensure_writer": "launch",
+    "failure_groups": "rows_view",
     "list_runs": "views",
+    "load_failures": "rows_view",
+    "load_rows": "rows_view",
     "load_run": "views",
+    "parse_where": "where",
     "shorten": "preview",
     "stop_writer": "launch",
     "wait_for_tracking": "views",

@@ -1,0 +1,132 @@
+"""Rows of past runs as people ask for them: all of them, or the failed ones by what went wrong."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from latent.tracking.rows import COLUMNS
+from latent.tracking.views import load_run
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+
+    from latent.config import Workspace
+
+logger = logging.getLogger("latent.tracking")
+
+
+@dataclass(frozen=True, slots=True)
+class FailureGroup:
+    """Rows or calls of one task that failed for what looks like the same reason."""
+
+    task: str
+    error_type: str
+    cause: str
+    """Their message, with `#` in the place of numbers and ids."""
+    rows: int
+    first: dict[str, Any]
+    """The one with the lowest index, as its values by column; `index` is None for a call outside of maps."""
+
+
+def load_rows(workspace: Workspace, run_id: str) -> pa.Table:
+    """
+    The rows of a run, in the order in which they ended: an Arrow table with the columns of `COLUMNS`.
+
+    A run that goes on shows what it has told up to a few seconds ago. Part files that somebody damaged are
+    left out, and said in the log.
+
+    Args:
+        workspace: Whose run.
+        run_id: The run's id, or its beginning.
+
+    Raises:
+        RunNotFoundError: There is no such run, or there are several.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    folder = load_run(workspace, run_id).folder.rows_dir
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
+    tables = [schema.empty_table()]
+    for part in sorted(folder.glob("part-*.parquet")):
+        try:
+            tables.append(pq.ParquetFile(part).read(columns=list(COLUMNS)).cast(schema))
+        except (OSError, pa.ArrowException, ValueError) as error:
+            reason = " ".join(str(error).split())
+            logger.warning("%s cannot be read and is left out: %s", workspace.label(part), reason)
+    return pa.concat_tables(tables)
+
+
+def load_failures(workspace: Workspace, run_id: str) -> list[FailureGroup]:
+    """
+    What failed in a run, rows and calls, grouped by task and cause, the largest group first.
+
+    Raises:
+        RunNotFoundError: There is no such run, or there are several.
+    """
+    import pyarrow as pa
+
+    rows = load_rows(workspace, run_id)
+    calls = [
+        line
+        for line in load_run(workspace, run_id).task_lines()
+        if line["outcome"] == "failed" and line.get("row_index") is None and not line.get("row_outcomes")
+    ]
+    failed_calls = [_as_row(line) for line in calls]
+    return failure_groups(pa.concat_tables([rows, pa.Table.from_pylist(failed_calls, rows.schema)]))
+
+
+def _as_row(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of the table of tasks with the columns of the table of rows."""
+    error = line.get("error") or {}
+    return {
+        **{name: line.get(name) for name in COLUMNS},
+        "task": line["name"],
+        "index": None,
+        "error_type": error.get("type"),
+        "error": error.get("message"),
+    }
+
+
+def failure_groups(rows: pa.Table) -> list[FailureGroup]:
+    """The failed rows among `rows`, grouped by task and cause, the largest group first."""
+    import pyarrow.compute as pc  # type: ignore[import-untyped]
+
+    failed = rows.filter(pc.equal(rows.column("outcome"), "failed")).sort_by("index")
+    groups: dict[tuple[str, str, str], list[int]] = {}
+    columns = (failed.column(name).to_pylist() for name in ("task", "error_type", "error"))
+    for position, (task, kind, message) in enumerate(zip(*columns, strict=True)):
+        groups.setdefault((task, kind or "unknown", cause_of(message or "")), []).append(position)
+    found = [
+        FailureGroup(task, kind, cause, len(positions), failed.slice(positions[0], 1).to_pylist()[0])
+        for (task, kind, cause), positions in groups.items()
+    ]
+    return sorted(found, key=lambda group: -group.rows)
+
+
+def cause_of(message: str) -> str:
+    """
+    What messages of one cause have in common: numbers and ids become `#`, white space one blank.
+
+    The status of an HTTP answer stays: 429 and 500 are two causes.
+    """
+    text = " ".join(message[:_CAUSE_CHARS].split())
+    return _CHANGING.sub(lambda found: found[0] if found.lastgroup == "kept" else "#", text)
+
+
+_CAUSE_CHARS = 500
+_CHANGING = re.compile(
+    r"""
+    (?P<kept>\b(?:status|code|http|http/[\d.]+|error)[^\w]{0,3}[1-5]\d\d\b)
+    | \b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b              # UUIDs
+    | \b0x[0-9a-f]+\b
+    | \b(?=[a-z_-]*\d)(?=[\d_-]*[a-z])[\w-]{10,}\b                  # ids of requests: req_011CSHoEeqs5C35K
+    | (?<![\w.])[+-]?\d+(?:[.,:]\d+)*(?![\w])
+    | \d+
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
