@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import replace
 from random import random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from latent.prefect.logs import get_flow_logger
 from latent.prefect.retry_policy import (
@@ -23,6 +23,7 @@ from latent.prefect.retry_policy import (
     stops_everything,
     why_everything_stops,
 )
+from latent.prefect.sdk_retries import report_sdk_retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,6 +111,7 @@ class _Attempts:
         self.failed += 1
         # A task may also fail by returning a failed state.
         error = state.data if isinstance(state.data, BaseException) else RuntimeError(state.message)
+        report_sdk_retries(cast("Task[..., Any]", task), error)
         delay = next_delay(self.policy, self.failed, error, waited_seconds=self.waited_seconds, random=random)
         if delay is None:
             return False

@@ -25,6 +25,7 @@ from latent.prefect.map import MappedFutures, map_rows
 from latent.prefect.retries import DEFAULT_RETRIES, follow, policy_of
 from latent.prefect.retry_policy import matchers
 from latent.prefect.run import current_run, file_of, surroundings
+from latent.prefect.sdk_retries import report_sdk_retries
 from latent.registry import TaskRegistry
 
 if TYPE_CHECKING:
@@ -316,6 +317,7 @@ class Task(prefect.Task[P, R]):
         engine.cache_policy = NO_CACHE
         engine.cache_key_fn = None
         engine.persist_result = self.options.get("persist_result", False)
+        report_sdk_retries(self)
         follow(engine, policy_of(self, call.run.workspace.settings))
         return cast("prefect.Task[..., Any]", engine)
 
