@@ -252,6 +252,37 @@ def test_why_a_lookup_missed(memory, clock):
     assert why(model="m1")[0].startswith("It expired at ")
 
 
+def test_misses_are_explained_where_something_lies_under_their_key(memory, clock):
+    def missed(code: CodeFingerprint | None = CODE, **today: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for key in ("a", "b"):
+            memory.recall(key, code=code, parameter=reader(**today), missed=found)
+        together: dict[str, str] = {}
+        memory.recall_many(["a", "b", "c"], code=code, parameter=reader(**today), missed=together)
+        assert together == found, "one by one and in bulk"
+        return found
+
+    read = {"model": "m1", "*": "n1", "dataset:ask.raw": "d1"}
+    week = timedelta(seconds=10)
+    memory.remember("a", 1, task="score", code=CODE, parameters_read=read, expires_in=week)
+    memory.remember("b", 1, task="score", code=CODE, expires_in=week)
+    today = {"model": "m1", "*": "n1", "dataset:ask.raw": "d1"}
+    assert missed(**today) == {}
+    assert missed(**today | {"model": "m2"}) == {"a": "parameter 'model'"}
+    assert missed(**today | {"*": "n2"}) == {"a": "the names of the parameters"}
+    assert missed(**today | {"dataset:ask.raw": "d2"}) == {"a": "dataset 'ask.raw'"}
+    assert missed(CHANGED, **today) == {
+        "a": "code of 'PROMPT' in flow.py",
+        "b": "code of 'PROMPT' in flow.py",
+    }
+    assert missed(CHANGED, **today | {"model": "m2"})["a"] == "code of 'PROMPT' in flow.py, parameter 'model'"
+    assert missed(CodeFingerprint("other", CODE.parts), **today)["b"] == "code of a package"
+    many = CodeFingerprint("many", {f"{file}.py:{name}": "h" for file in "xy" for name in "fgh"})
+    assert missed(many, **today)["b"].endswith(" and 5 more")  # eight differ, three are named
+    clock.now += 11
+    assert missed(**today) == {"a": "expired", "b": "expired"}
+
+
 def test_a_claim_makes_one_of_many_threads_work(memory):
     paid = 0
 

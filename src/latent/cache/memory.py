@@ -16,8 +16,15 @@ from latent.cache.entry import Entry, Version
 from latent.cache.leases import Lease, Leases
 from latent.cache.results import Hit, Result
 from latent.cache.sqlite import SQLiteStore
-from latent.cache.validity import ParameterReader, Verdict, part_reasons, reasons, verdict_on
-from latent.errors import UnstorableError
+from latent.cache.validity import (
+    ParameterReader,
+    Verdict,
+    brief_reason,
+    part_reasons,
+    reasons,
+    verdict_on,
+)
+from latent.errors import CacheError, UnstorableError
 
 if TYPE_CHECKING:
     from latent.cache.store import Store, StoreStats
@@ -62,32 +69,43 @@ class Memory:
         self._versions: dict[tuple[object, ...], Version] = {}
         self._told: set[tuple[str, str]] = set()
 
-    def recall(self, key: str, *, code: CodeFingerprint | None, parameter: ParameterReader) -> Hit | None:
+    def recall(
+        self,
+        key: str,
+        *,
+        code: CodeFingerprint | None,
+        parameter: ParameterReader,
+        missed: dict[str, str] | None = None,
+    ) -> Hit | None:
         """
         The newest value under `key` that still counts; None when there is none.
 
         Args:
             code: Today's code; None: only entries that depend on no code count.
             parameter: Gives today's fingerprint of a parameter that was read when the value was computed.
+            missed: Is told in a few words why none counts, by key, where there is something under it.
         """
-        entries = self.store.get_many((key,)).get(key)
-        return (
-            None
-            if entries is None
-            else self._choose(entries, code, self._judge(code, parameter), self._clock())
-        )
+        return self.recall_many((key,), code=code, parameter=parameter, missed=missed).get(key)
 
     def recall_many(
-        self, keys: Iterable[str], *, code: CodeFingerprint | None, parameter: ParameterReader
+        self,
+        keys: Iterable[str],
+        *,
+        code: CodeFingerprint | None,
+        parameter: ParameterReader,
+        missed: dict[str, str] | None = None,
     ) -> dict[str, Hit]:
-        """The hits among `keys`, read in one go; keys without one are left out."""
+        """The hits among `keys`, read in one go; keys without one are left out. For the rest see `recall`."""
         now = self._clock()
         counts = self._judge(code, parameter)
+        explain = self._explain(code, parameter, now)
         hits = {}
         for key, entries in self.store.get_many(keys).items():
             hit = self._choose(entries, code, counts, now)
             if hit is not None:
                 hits[key] = hit
+            elif missed is not None:
+                missed[key] = explain(entries)
         return hits
 
     def remember(
@@ -117,16 +135,23 @@ class Memory:
         self.store.set_many([entry])
         return entry
 
-    def remember_many(self, results: Iterable[Result]) -> list[Entry | UnstorableError]:
-        """Remember values in one transaction; in the place of each that cannot be stored stands why."""
-        kept: list[Entry | UnstorableError] = []
+    def remember_many(self, results: Iterable[Result]) -> list[Entry | CacheError]:
+        """
+        Remember values in one transaction.
+
+        In the place of each that is not remembered stands why: an `UnstorableError` when the value cannot be
+        stored, another `CacheError` for all of them when the store can take no more.
+        """
+        kept: list[Entry | CacheError] = []
         for result in results:
             try:
                 kept.append(self._entry(result))
             except UnstorableError as error:
                 kept.append(error)
-        self.store.set_many([entry for entry in kept if isinstance(entry, Entry)])
-        return kept
+        entries = [entry for entry in kept if isinstance(entry, Entry)]
+        if self.store.set_many(entries) or (trouble := self.store.full) is None:
+            return kept
+        return [CacheError(trouble) if isinstance(each, Entry) else each for each in kept]
 
     def set_outputs(self, entry: Entry, outputs: Mapping[str, str]) -> Entry:
         """The entry with the fingerprints of the datasets saved from its value, noted in the store."""
@@ -238,6 +263,24 @@ class Memory:
             return verdict
 
         return judge
+
+    @staticmethod
+    def _explain(
+        code: CodeFingerprint | None, today: ParameterReader, now: float
+    ) -> Callable[[Sequence[Entry]], str]:
+        """Why none of the entries under a key counts; worked out once for all entries of one version."""
+        known: dict[int, str] = {}
+
+        def explain(entries: Sequence[Entry]) -> str:
+            entry = next((entry for entry in entries if not entry.is_expired(now)), None)
+            if entry is None:
+                return "expired"
+            version = entry.version
+            if (reason := known.get(id(version))) is None:
+                reason = known[id(version)] = brief_reason(version, code, today)
+            return reason
+
+        return explain
 
     def _choose(
         self,

@@ -34,8 +34,50 @@ def reasons(entry: Entry, code: CodeFingerprint | None, today: ParameterReader, 
         found.extend(changes or ["The code has changed."])
     for name, then in sorted(entry.parameters_read.items()):
         if today(name) != then:
-            found.append(f"Parameter {name!r} has changed.")
+            what = subject(name)
+            found.append(f"{what[0].upper()}{what[1:]} {'have' if name == '*' else 'has'} changed.")
     return found
+
+
+def brief_reason(version: Version, code: CodeFingerprint | None, today: ParameterReader) -> str:
+    """
+    What keeps entries of a version from counting, in a few words: `code of 'build' in flows/ask/flow.py`,
+    `parameter 'model'`; the same for all rows that miss for the same cause, so that they can be counted.
+    """
+    found = []
+    if version.code != ("" if code is None else code.digest):
+        found.append(_changed_code(version.code_parts, {} if code is None else code.parts))
+    names = sorted(name for name, then in version.parameters_read.items() if today(name) != then)
+    found += [subject(name) for name in names]
+    return ", ".join(found) or "its entry cannot be read"
+
+
+def subject(name: str) -> str:
+    """
+    What a call depended on, for people: parameters by name, other things as `kind:name`.
+
+    `*` stands for the names of all parameters.
+    """
+    kind, _, rest = name.partition(":")
+    if rest and kind == "dataset":
+        return f"dataset {rest!r}"
+    return "the names of the parameters" if name == "*" else f"parameter {name!r}"
+
+
+def _changed_code(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Which functions, classes and constants differ, by their files."""
+    changed = sorted(label for label in {*then, *now} if then.get(label) != now.get(label))
+    if not changed:
+        return "code of a package"  # packages count by their version, and are no parts
+    by_file: dict[str, list[str]] = {}
+    for label in changed[:_PARTS_NAMED]:
+        file, _, name = label.rpartition(":")
+        by_file.setdefault(file, []).append(repr(name))
+    text = ", ".join(f"code of {', '.join(names)} in {file}" for file, names in by_file.items())
+    return text if len(changed) <= _PARTS_NAMED else f"{text} and {len(changed) - _PARTS_NAMED} more"
+
+
+_PARTS_NAMED = 3
 
 
 def part_reasons(entry: Entry, key_parts: Mapping[str, str]) -> list[str]:
