@@ -67,9 +67,9 @@ def report_sdk_retries(task: Task[..., Any], error: BaseException | None = None)
         _reported.add(task.name)
         warn_once(
             f"sdk-retries:{task.name}:{found.sdk}",
-            f"{task.label}: its {found.sdk} client retries by itself, up to {found.retries} times within each "
-            f"attempt of the task. Those requests multiply with the task's own retries, and limits do not see "
-            f"them. Turn them off: {found.remedy}.",
+            f"{task.label}: its {found.sdk} client retries by itself, up to {found.retries} times within "
+            "each attempt of the task. Those requests multiply with the task's own retries, and limits do "
+            f"not see them. Turn them off: {found.remedy}.",
         )
 
 
@@ -87,7 +87,7 @@ def retries_of(thing: object) -> SdkRetries | None:
 
 
 def _generated(client: object, sdk: str) -> SdkRetries | None:
-    """OpenAI's, Anthropic's and all SDKs of the same make; a part of a client (`client.chat`) knows its client."""
+    """OpenAI's, Anthropic's and all SDKs of the same make; a part of a client (`client.chat`) knows it."""
     for each in (client, _own(client, "_client")):
         retries = _own(each, "max_retries")
         if isinstance(retries, int) and retries > 0:

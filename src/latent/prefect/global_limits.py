@@ -1,0 +1,206 @@
+"""
+`[limits.NAME]` as Prefect's global concurrency limits, for `concurrency("NAME")` in user code.
+
+With the in-memory API they exist from the start of a run. On a Prefect server they are made or changed when a
+process first runs a flow there; besides, latent's own limiters then take their slots from the server, which
+is how a limit holds on several machines.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import math
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from latent.limits.upstream import SlotPool
+from latent.prefect.api import prefect_api
+from latent.prefect.api.limits import GlobalLimit
+from latent.prefect.logs import get_flow_logger, warn_once
+from latent.prefect.server_slots import ServerSlots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
+
+    from latent.config import Workspace
+    from latent.config.settings import LimitSettings
+
+PAGE = 200
+"""Limits that are read from a server at a time: the most that it gives."""
+
+_agreed: set[tuple[str, tuple[GlobalLimit, ...]]] = set()
+_agreeing = Lock()
+
+
+def global_limits(limits: Mapping[str, LimitSettings]) -> tuple[GlobalLimit, ...]:
+    """The global concurrency limits that say the same as the settings, as far as Prefect can say it."""
+    made = (_global_limit(name, settings) for name, settings in sorted(limits.items()))
+    return tuple(limit for limit in made if limit is not None)
+
+
+def _global_limit(name: str, settings: LimitSettings) -> GlobalLimit | None:
+    """
+    Slots for `concurrency("NAME")`; without a `concurrency`, a rate for `rate_limit("NAME")`.
+
+    Prefect's limits are one or the other: slots of a rate free themselves. None: the settings leave it all to
+    what is learned.
+    """
+    if settings.concurrency is not None:
+        return GlobalLimit(name, settings.concurrency)
+    if settings.requests_per_minute is not None:
+        per_second = settings.requests_per_minute / 60
+        return GlobalLimit(name, settings.burst or max(1, math.ceil(per_second)), per_second)
+    if settings.tokens_per_minute is not None:
+        # Taken as `rate_limit("NAME", occupy=tokens)`.
+        return GlobalLimit(name, math.ceil(settings.tokens_per_minute), settings.tokens_per_minute / 60)
+    return None
+
+
+@contextmanager
+def shared_limits(workspace: Workspace) -> Iterator[None]:
+    """While the block runs, the workspace's limits are Prefect's too, wherever its API is."""
+    limits = global_limits(workspace.settings.limits)
+    if not limits:
+        yield
+        return
+    with prefect_api(limits=limits) as in_memory:
+        if in_memory is not None:
+            yield
+            return
+        if not _agree(limits):
+            yield
+            return
+        with _bound(workspace, limits):
+            yield
+
+
+def _agree(limits: tuple[GlobalLimit, ...]) -> bool:
+    """Make the server's limits those of the settings, once per process; False when that fails."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import get_current_settings
+
+    key = (str(get_current_settings().api.url), limits)
+    with _agreeing:
+        if key in _agreed:
+            return True
+        try:
+            with get_client(sync_client=True) as client:
+                known = _known(client)
+                for wanted in limits:
+                    _make(client, wanted, known.get(wanted.name))
+        except Exception as error:  # a server that is too old, too strict or not there: the run goes on
+            warn_once(
+                f"global-limits:{key[0]}",
+                f"The limits of latent.toml could not be made on the Prefect server at {key[0]}, so they "
+                f"hold on this machine only ({type(error).__name__}: {error}).",
+            )
+            return False
+        _agreed.add(key)
+        return True
+
+
+def _known(client: SyncPrefectClient) -> dict[str, GlobalConcurrencyLimitResponse]:
+    known: dict[str, GlobalConcurrencyLimitResponse] = {}
+    while True:
+        page = client.read_global_concurrency_limits(limit=PAGE, offset=len(known))
+        known |= {each.name: each for each in page}
+        if len(page) < PAGE:
+            return known
+
+
+def _make(
+    client: SyncPrefectClient, wanted: GlobalLimit, there: GlobalConcurrencyLimitResponse | None
+) -> None:
+    from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
+
+    if there is None:
+        client.create_global_concurrency_limit(
+            GlobalConcurrencyLimitCreate(
+                name=wanted.name,
+                limit=wanted.limit,
+                slot_decay_per_second=wanted.slot_decay_per_second,
+            )
+        )
+        get_flow_logger().info("Made the global concurrency limit %s on the Prefect server.", _shown(wanted))
+        return
+    same = there.limit == wanted.limit and math.isclose(
+        there.slot_decay_per_second, wanted.slot_decay_per_second
+    )
+    if same:
+        return
+    client.update_global_concurrency_limit(
+        wanted.name,
+        GlobalConcurrencyLimitUpdate(limit=wanted.limit, slot_decay_per_second=wanted.slot_decay_per_second),
+    )
+    get_flow_logger().warning(
+        "Changed the global concurrency limit %s on the Prefect server, as latent.toml says; it was %s.",
+        _shown(wanted),
+        _numbers(there.limit, there.slot_decay_per_second),
+    )
+
+
+def _shown(limit: GlobalLimit) -> str:
+    return f"{limit.name!r} ({_numbers(limit.limit, limit.slot_decay_per_second)})"
+
+
+def _numbers(limit: int, decay: float) -> str:
+    return f"{limit} slots" + (f", {decay:g} freed each second" if decay else "")
+
+
+class _Bindings:
+    """Which limiters of this process take their slots from a server, and how many runs want it so."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._pools: dict[tuple[str, str, str], tuple[SlotPool, int]] = {}
+
+    def enter(self, workspace: Workspace, api: str, limit: GlobalLimit) -> None:
+        """Bind a limiter to its server's slots, unless another run has."""
+        key = (api, str(workspace.root), limit.name)
+        with self._lock:
+            pool, users = self._pools.get(key, (None, 0))
+            if pool is None:
+                pool = SlotPool(ServerSlots(limit, contextvars.copy_context()))
+                _limiter(workspace, limit.name).bind(pool)
+            self._pools[key] = (pool, users + 1)
+
+    def leave(self, workspace: Workspace, api: str, limit: GlobalLimit) -> None:
+        """Let the limiter go its own way again when the last run ends, and give the slots back."""
+        key = (api, str(workspace.root), limit.name)
+        with self._lock:
+            pool, users = self._pools[key]
+            if users > 1:
+                self._pools[key] = (pool, users - 1)
+                return
+            del self._pools[key]
+            _limiter(workspace, limit.name).bind(None)
+        pool.close()
+
+
+_bindings = _Bindings()
+
+
+@contextmanager
+def _bound(workspace: Workspace, limits: tuple[GlobalLimit, ...]) -> Iterator[None]:
+    from prefect.settings import get_current_settings
+
+    api = str(get_current_settings().api.url)
+    entered: list[GlobalLimit] = []
+    try:
+        for limit in limits:
+            _bindings.enter(workspace, api, limit)
+            entered.append(limit)
+        yield
+    finally:
+        for limit in entered:
+            _bindings.leave(workspace, api, limit)
+
+
+def _limiter(workspace: Workspace, name: str) -> Any:
+    from latent.limits import limiter_for
+
+    return limiter_for(workspace, name)
