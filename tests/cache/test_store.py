@@ -147,6 +147,16 @@ def test_recent_entries_come_without_values(store):
     assert store.recent("rank", 5) == []
 
 
+def test_entries_are_described_by_key_without_their_values(store):
+    store.set_many([entry("a", b"1", key_parts={"row": "1"}), entry("b", b"2")])
+    store.set_many([entry("a", b"3", version=Version("score", "task", "newer"))])
+    found = store.describe_many(["a", "b", "c"])
+    assert [(one.version.code, one.value) for one in found["a"]] == [("newer", None), ("code1", None)]
+    assert found["a"][1].key_parts == {"row": "1"}
+    assert found.keys() == {"a", "b"}
+    assert store.describe_many([]) == {}
+
+
 def test_clearing_gives_the_space_back(store, folder):
     store.set_many([entry(f"k{n}", os.urandom(5_000)) for n in range(500)])
     before = store.stats(0).disk_bytes

@@ -20,6 +20,7 @@ MANY = ONE.replace("= ?", "IN (SELECT value FROM json_each(?))")
 RECENT = ONE.replace("value", "NULL", 1).replace(
     "key = ?", "variant IN (SELECT variant FROM variants WHERE task = ?) ORDER BY id DESC LIMIT ?"
 )
+DESCRIBED = MANY.replace("value", "NULL", 1)
 _INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 11)})"  # noqa: S608  # as above
 _PRESENT = "SELECT id, key, variant, blob FROM entries WHERE key IN (SELECT value FROM json_each(?))"
 STATS = """

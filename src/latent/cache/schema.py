@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,7 @@ CREATE TABLE IF NOT EXISTS variants (
 
 # https://www.sqlite.org/rescode.html
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 """Codes of errors that pass when another process is done."""
 _FOREIGN_TABLES = ("no such table", "no such column", "has no column")
@@ -56,6 +58,13 @@ def means_damage(error: BaseException) -> bool:
     code = error_code(error)
     # Tables of another make under our name are as useless as torn pages.
     return code in _DAMAGED or (code == sqlite3.SQLITE_ERROR and str(error).startswith(_FOREIGN_TABLES))
+
+
+def means_no_room(error: BaseException) -> bool:
+    """Whether an error says that nothing more can be written: a full disk, a quota, a failing device."""
+    if isinstance(error, OSError):
+        return error.errno in _NO_ROOM
+    return error_code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def connect(file: Path, lock: Path) -> sqlite3.Connection:

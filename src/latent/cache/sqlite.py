@@ -15,7 +15,8 @@ import xxhash
 from latent.cache.blobs import Blobs, disk_bytes
 from latent.cache.database import Database, StoreUnavailableError
 from latent.cache.entry import Entry, Version
-from latent.cache.rows import MANY, ONE, RECENT, STATS, Batch, dump, dump_keys, insert
+from latent.cache.rows import DESCRIBED, MANY, ONE, RECENT, STATS, Batch, dump, dump_keys, insert
+from latent.cache.schema import means_no_room
 from latent.cache.store import StoreStats, TaskStats
 from latent.config.workspace import ensure_private_dir
 from latent.errors import WorkspaceError
@@ -54,6 +55,8 @@ class SQLiteStore:
         self._waiting: list[Batch] = []
         self._versions: dict[str, Version] = {}
         self._told: set[str] = set()
+        self.full: str | None = None
+        """Why the last write was refused, when for want of room; a read-only store is not full."""
 
     def get_many(self, keys: Iterable[str]) -> dict[str, list[Entry]]:
         """The entries under each key that has any, newest first; damaged ones are dropped."""
@@ -63,6 +66,16 @@ class SQLiteStore:
             for row in self._rows(wanted[start : start + _KEYS_PER_READ]):
                 if (entry := self._entry(row)) is not None:
                     found.setdefault(entry.key, []).append(entry)
+        return found
+
+    def describe_many(self, keys: Iterable[str]) -> dict[str, list[Entry]]:
+        """As `get_many`, without reading values."""
+        wanted = dump_keys(list(keys))
+        rows = self._read(lambda db: db.execute(DESCRIBED, (wanted,)).fetchall(), _NO_ROWS)
+        found: dict[str, list[Entry]] = {}
+        for row in sorted(rows, key=_row_number, reverse=True):
+            if (entry := self._entry(row, with_value=False)) is not None:
+                found.setdefault(entry.key, []).append(entry)
         return found
 
     def load(self, entry: Entry) -> bytes | None:
@@ -85,7 +98,7 @@ class SQLiteStore:
         try:
             batch = self._batch(entries)
         except (OSError, WorkspaceError) as error:
-            self._tell("write", str(error))
+            self._refused(error)
             return False
         self._waiting.append(batch)
         with self._database.commit_lock:
@@ -247,10 +260,17 @@ class SQLiteStore:
 
     def _write(self, action: Callable[[sqlite3.Connection], T], default: T) -> T:
         try:
-            return self._database.write(action)
+            written = self._database.write(action)
         except StoreUnavailableError as error:
-            self._tell("write", str(error))
+            self._refused(error)
             return default
+        self.full = None
+        return written
+
+    def _refused(self, error: Exception) -> None:
+        if means_no_room(error.__cause__ or error):
+            self.full = str(error)
+        self._tell("write", str(error))
 
     def _tell(self, purpose: str, reason: str) -> None:
         if purpose not in self._told:

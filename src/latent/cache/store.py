@@ -54,8 +54,15 @@ class Store(Protocol):
     work goes on without its memory.
     """
 
+    full: str | None
+    """Why the last write was refused, when for want of room; None otherwise."""
+
     def get_many(self, keys: Iterable[str]) -> dict[str, list[Entry]]:
         """The entries under each key that has any, newest first; damaged ones are dropped."""
+        ...
+
+    def describe_many(self, keys: Iterable[str]) -> dict[str, list[Entry]]:
+        """As `get_many`, without reading values."""
         ...
 
     def load(self, entry: Entry) -> bytes | None:

@@ -29,6 +29,7 @@ COMMANDS = {
     "catalog": "Look at the datasets.",
     "cache": "Look at what is remembered, and clear it.",
     "runs": "Look at past runs.",
+    "why": "Say why results were reused or not in the last run of a flow.",
 }
 """Every command that has a module here of its name, with its line in `latent --help`, in the order shown."""
 
