@@ -1,4 +1,4 @@
-"""Help for tests of flows: a workspace in a temporary folder."""
+"""Help for tests of flows: a workspace in a temporary folder, and a provider of models on this machine."""
 
 from __future__ import annotations
 
@@ -6,12 +6,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from latent.testing.provider import Fault as Fault
+    from latent.testing.provider import LogNormal as LogNormal
+    from latent.testing.provider import ModelCall as ModelCall
+    from latent.testing.provider import ProviderSimulator as ProviderSimulator
+    from latent.testing.provider import Record as Record
+    from latent.testing.provider import Reply as Reply
+    from latent.testing.provider import Responder as Responder
+    from latent.testing.provider import Served as Served
     from latent.testing.workspace import temporary_workspace as temporary_workspace
     from latent.testing.workspace import write_files as write_files
 
-_HOME = {"temporary_workspace": "workspace", "write_files": "workspace"}
+_HOME = {
+    "Fault": "provider",
+    "LogNormal": "provider",
+    "ModelCall": "provider",
+    "ProviderSimulator": "provider",
+    "Record": "provider",
+    "Reply": "provider",
+    "Responder": "provider",
+    "Served": "provider",
+    "temporary_workspace": "workspace",
+    "write_files": "workspace",
+}
 
-__all__ = ["temporary_workspace", "write_files"]
+__all__ = [
+    "Fault",
+    "LogNormal",
+    "ModelCall",
+    "ProviderSimulator",
+    "Record",
+    "Reply",
+    "Responder",
+    "Served",
+    "temporary_workspace",
+    "write_files",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -1,0 +1,121 @@
+"""What a simulated model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import orjson
+
+from latent.testing.provider.calls import ApiError, ModelCall, count_tokens, cut_to_tokens
+from latent.testing.provider.schemas import SchemaError, instance_of
+
+FinishReason = Literal["stop", "length", "refusal"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """
+    An answer with what a text alone does not say.
+
+    Token counts that are None follow from the lengths of the texts: four characters a token.
+    """
+
+    text: str
+    finish_reason: FinishReason = "stop"
+    """In words of our own: each provider spells it differently (`length` is Anthropic's `max_tokens`)."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int = 0
+    """Of the input tokens, those that the provider read from its cache."""
+    reasoning_tokens: int = 0
+    """Of the output tokens, those that went into reasoning; they are added to the count of the text."""
+
+
+class Responder(Protocol):
+    """Answers by the whole call: its model, its messages, its parameters."""
+
+    def respond(self, call: ModelCall) -> str | Reply | None:
+        """The answer; None for the one that the simulator would give by itself."""
+
+
+Answers = None | str | Reply | Mapping[str, str | Reply] | Callable[[str], str | Reply | None] | Responder
+"""
+None repeats the prompt; a text or `Reply` is the answer to everything; a mapping gives the answer to each
+prompt; a function takes the prompt; an object with a method `respond` takes the `ModelCall`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A finished answer, its tokens counted."""
+
+    text: str
+    finish_reason: FinishReason
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+
+
+def answer_to(call: ModelCall, answers: Answers) -> Answer:
+    """
+    The answer to `call`, cut to the tokens that it may have.
+
+    Raises:
+        ApiError: There is none: the mapping lacks the prompt, or the user's function raised.
+    """
+    given = _given(call, answers)
+    if given is None:
+        given = _own_answer(call)
+    return _finished(call, given if isinstance(given, Reply) else Reply(given))
+
+
+def _given(call: ModelCall, answers: Answers) -> str | Reply | None:
+    if answers is None or isinstance(answers, str | Reply):
+        return answers
+    if isinstance(answers, Mapping):
+        if call.prompt not in answers:
+            raise ApiError(
+                400, f"The simulator's mapping has no answer to this prompt: {call.prompt[:200]!r}"
+            )
+        return answers[call.prompt]
+    try:
+        given = answers(call.prompt) if callable(answers) else answers.respond(call)
+    except Exception as error:
+        text = f"The simulator's answer function raised {type(error).__name__}: {error}"
+        raise ApiError(500, text) from error
+    if given is not None and not isinstance(given, str | Reply):
+        raise ApiError(
+            500, f"The simulator's answer function gave {given!r}: a text, a Reply or None is wanted."
+        )
+    return given
+
+
+def _own_answer(call: ModelCall) -> str:
+    """The prompt once more; in the shape that is asked for, if one is."""
+    if call.schema is None:
+        return call.prompt
+    try:
+        return orjson.dumps(instance_of(call.schema, call.prompt)).decode()
+    except SchemaError as error:
+        raise ApiError(
+            400, f"The simulator cannot make up an answer: {error}. Give it one by `answer`."
+        ) from error
+
+
+def _finished(call: ModelCall, reply: Reply) -> Answer:
+    text, finish_reason = reply.text, reply.finish_reason
+    if call.max_tokens is not None and count_tokens(text) > call.max_tokens:
+        text, finish_reason = cut_to_tokens(text, call.max_tokens), "length"
+    output = (
+        count_tokens(text) + reply.reasoning_tokens if reply.output_tokens is None else reply.output_tokens
+    )
+    counted = call.input_tokens if reply.input_tokens is None else reply.input_tokens
+    return Answer(text, finish_reason, counted, output, reply.cached_tokens, reply.reasoning_tokens)
+
+
+def with_text(answer: Answer, text: str) -> Answer:
+    """The same answer with another text."""
+    return replace(answer, text=text)
