@@ -69,3 +69,31 @@ def _named(parts: Mapping[str, str]) -> list[str]:
 def _md5(parts: list[str]) -> str:
     # The separator keeps a name's end and the next part's beginning apart.
     return hashlib.md5("\0".join(parts).encode(), usedforsecurity=False).hexdigest()
+
+
+class RowKeys:
+    """
+    The keys of many calls of one task that share most of their arguments: `key_of_parts`, in bulk.
+
+    Args:
+        shared: Hashes of the arguments that all calls have in common, by name.
+    """
+
+    def __init__(self, task_name: str, shared: Mapping[str, str]) -> None:
+        self._task_name, self._shared = task_name, shared
+
+    def key(
+        self, arguments: Mapping[str, Any], fallback: Fallback | None = None
+    ) -> tuple[str, dict[str, str]]:
+        """
+        The key of one call, and the hash of each of its arguments by name.
+
+        Raises:
+            UnhashableError: An argument has no stable hash.
+        """
+        shared = self._shared
+        parts = {
+            name: shared[name] if name in shared else stable_hash(value, fallback)
+            for name, value in arguments.items()
+        }
+        return key_of_parts(self._task_name, parts), parts

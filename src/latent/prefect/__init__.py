@@ -15,6 +15,7 @@ from latent.prefect.api.telemetry import keep_telemetry_off
 from latent.prefect.passthrough import install
 
 if TYPE_CHECKING:
+    from latent.prefect.budget import spend
     from latent.prefect.checkpoints import checkpoint, clear_checkpoints
     from latent.prefect.configuration import get_config
     from latent.prefect.flows import Flow, flow
@@ -34,6 +35,7 @@ __all__ = [
     "log_metric",
     "logger",
     "params",
+    "spend",
     "task",
 ]
 
@@ -48,6 +50,7 @@ _HOME = {
     "log_metric": "metrics",
     "logger": "logs",
     "params": "parameters",
+    "spend": "budget",
     "task": "tasks",
 }
 

@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 
+from latent.cache import Lease
 from latent.cache.code import CodeFingerprint, code_fingerprint
-from latent.errors import TaskExecutionError, UnstorableError, text_of
+from latent.errors import TaskExecutionError, UnstorableError
+from latent.prefect.admission import admit, admit_async, holding, timely, timely_async
 from latent.prefect.carried import carry, unpack
+from latent.prefect.failures import explained
 from latent.prefect.key import CallKey, call_key
 from latent.prefect.logs import warn_once
 from latent.prefect.outputs import check_outputs, count_rows, restore_outputs, save_outputs
@@ -33,7 +36,8 @@ from latent.tracking.records import TaskRecord, describe_error
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping
 
-    from latent.cache import Hit, Lease
+    from latent.cache import Hit
+    from latent.prefect.rows.job import Stop
     from latent.prefect.tasks import Task
     from latent.tracking.records import CacheState, Outcome
 
@@ -71,12 +75,26 @@ class Call:
         self.span_id = f"{getrandbits(64):016x}"
         self.parent_span_id = scope.span_id if scope else None
         self.key: CallKey | None = None
+        self.missed: dict[str, str] = {}
+        """Why the result was not reused, by key, as far as it is known."""
+        self.refreshes = False
+        """Whether it is computed again, whatever is remembered."""
+        self.shares = True
+        """Whether the same call is waited for where it is under way elsewhere."""
+        self.stop: Stop | None = None
+        """Ends the map that the call is a row of."""
         self.attempts = 0
         self._code: CodeFingerprint | None = None
         self.started_at = 0.0
         """Unix seconds: when the first attempt began. Waiting for a thread is not the task's time."""
+        self.duration_seconds = 0.0
+        """From the first attempt's start to the last one's end, pauses included."""
+        self.queue_seconds = 0.0
+        """Time spent waiting for a limit."""
+        self.cost_usd: float | None = None
+        self.outcome: Outcome | None = None
+        """None until the call has ended."""
         self.task_run_id: str | None = None
-        self.recorded = False
         self._failure: TaskExecutionError | None = None
 
     # -- before Prefect ----------------------------------------------------------------------------------
@@ -85,15 +103,17 @@ class Call:
         """The remembered result, `output` saved again where it is gone; `NO_VALUE` if the task has to run."""
         if not self.find_key() or self.key is None:
             return NO_VALUE
-        hit = self.run.memory.recall(self.key.key, code=self.code, parameter=self.run.parameter_fingerprint)
+        parameter = self.run.parameter_fingerprint
+        hit = self.run.memory.recall(self.key.key, code=self.code, parameter=parameter, missed=self.missed)
         return NO_VALUE if hit is None else self.accept(hit)
 
     def find_key(self) -> bool:
         """Whether there is a key to look under: the task is remembered, its arguments have fingerprints."""
         if not self.task.remembers:
             return False
-        self.key = call_key(self.task, self.run, self.arguments, self.shared)
-        return self.key is not None and not self.task.refresh_cache
+        if self.key is None:
+            self.key = call_key(self.task, self.run, self.arguments, self.shared)
+        return self.key is not None and not (self.refreshes or self.task.refresh_cache)
 
     @property
     def code(self) -> CodeFingerprint | None:
@@ -142,7 +162,7 @@ class Call:
             self.task_run_id = str(context.task_run.id)
         self.started_at = self.started_at or time.time()
         self.arguments = unpack(given)
-        with self._in_run(), open_scope(self.task.name, self.span_id) as scope:
+        with in_run(self.run), open_scope(self.task.name, self.span_id) as scope:
             attempt = Attempt(self, scope)
             try:
                 yield attempt
@@ -151,14 +171,6 @@ class Call:
                 raise
             finally:
                 attempt.close()
-
-    @contextmanager
-    def _in_run(self) -> Iterator[None]:
-        if current_run() is self.run:
-            yield
-            return
-        with entered(self.run):
-            yield
 
     # -- afterwards --------------------------------------------------------------------------------------
 
@@ -171,24 +183,13 @@ class Call:
 
     def _explained(self, error: BaseException) -> TaskExecutionError:
         attempts = error.__dict__.pop(_ATTEMPTS, self.attempts)
-        failure = TaskExecutionError.of(
-            self.task.name, error, self.context(attempts), self.run.masker.text(text_of(error))
-        )
-        failure.__cause__ = error
+        failure = explained(
+            self.task, self.run, error, arguments=self.arguments, attempts=attempts, row_index=self.row_index,
+            span_id=self.span_id,
+        )  # fmt: skip
         self.attempts = attempts
         self.account("failed", None, cache=self.cache_state, error=failure)
         return failure
-
-    def context(self, attempts: int) -> dict[str, Any]:
-        """Where a failure happened: the context of `TaskExecutionError`."""
-        inputs: Any = self.task.inputs[0] if len(self.task.inputs) == 1 else list(self.task.inputs) or None
-        return {
-            "input": inputs,
-            "row_index": self.row_index,
-            "arguments": self.run.masker.data(self.run.preview(self.arguments)),
-            "attempts": attempts,
-            "span": {"name": self.task.name, "type": self.task.span_type, "id": self.span_id},
-        }
 
     def account(
         self,
@@ -200,15 +201,18 @@ class Call:
         rows_in: int | None = None,
     ) -> None:
         """Report the call's one outcome to the run's records."""
-        if self.recorded or (self.run.recorder is None and self.run.outcomes is None):
+        if self.outcome is not None:
             return
-        self.recorded = True
         now = time.time()
+        self.outcome = outcome
+        self.duration_seconds = max(now - self.started_at, 0.0) if self.started_at else 0.0
+        if self.run.recorder is None and self.run.outcomes is None:
+            return
         record = TaskRecord(
             name=self.task.name,
             outcome=outcome,
             started_at=self.started_at or now,
-            duration_seconds=max(now - self.started_at, 0.0) if self.started_at else 0.0,
+            duration_seconds=self.duration_seconds,
             task_run_id=self.task_run_id,
             attempts=self.attempts,
             cache=cache,
@@ -221,6 +225,9 @@ class Call:
             rows_out=count_rows(value),
             error=describe_error(error.original_error) if error else None,
             row_index=self.row_index,
+            key=None if self.key is None else self.key.key,
+            reason=None if self.key is None else self.missed.get(self.key.key),
+            cost_usd=self.cost_usd,
         )
         if self.run.outcomes is not None and self.run.outcomes.note(record):
             TaskRegistry.observe_task(self.run.flow_name, self.task.name, self.task.fn)
@@ -270,6 +277,10 @@ class Attempt:
         self.lease = lease
         self.value = self.call.recall()
 
+    def idle_lease(self, key: str) -> Lease | None:
+        """A lease without effect for a call that waits for nobody; None when there is something to claim."""
+        return None if self.call.shares else Lease.idle(key)
+
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The positional and keyword arguments of the user's function, datasets loaded."""
         call = self.call
@@ -289,6 +300,7 @@ class Attempt:
         """Remember, save and account for what the function returned; the value once all of that is done."""
         call = self.call
         # First the memory, then the datasets: a save that fails must not cost the computation again.
+        call.cost_usd = self.scope.cost_usd
         entry = self._remember(value)
         if call.task.outputs and call.row_index is None:
             fingerprints = save_outputs(call.run, call.task.outputs, value, owner=call.task.label)
@@ -326,14 +338,26 @@ class Attempt:
             self.lease.release()
 
 
+@contextmanager
+def in_run(run: Run) -> Iterator[None]:
+    """Make `run` the current one where it is not yet: in a thread or process of a task runner."""
+    if current_run() is run:
+        yield
+        return
+    with entered(run):
+        yield
+
+
 def work(call: Call, given: Mapping[str, Any]) -> Any:
     """What Prefect runs for a plain function."""
     with call.attempting(given) as attempt:
         if (key := attempt.key_to_claim()) is not None:
-            attempt.recall(call.run.memory.claim(key))
+            attempt.recall(attempt.idle_lease(key) or call.run.memory.claim(key))
         if not attempt.is_recalled:
             args, kwargs = attempt.arguments()
-            attempt.value = attempt.keep(call.task.fn(*args, **kwargs))
+            with holding(call, admit(call)), timely(call):
+                value = call.task.fn(*args, **kwargs)
+            attempt.value = attempt.keep(value)
     return attempt.value
 
 
@@ -341,12 +365,13 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
     """What Prefect runs for an async function."""
     with call.attempting(given) as attempt:
         if (key := attempt.key_to_claim()) is not None:
-            attempt.recall(await call.run.memory.claim_async(key))
+            attempt.recall(attempt.idle_lease(key) or await call.run.memory.claim_async(key))
         if not attempt.is_recalled:
             args, kwargs = attempt.arguments()
-            attempt.value = attempt.keep(
-                await cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs))
-            )
+            with holding(call, await admit_async(call)):
+                coroutine = cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs))
+                value = await timely_async(call, coroutine)
+            attempt.value = attempt.keep(value)
     return attempt.value
 
 

@@ -7,9 +7,9 @@ import inspect
 import sys
 import time
 from collections import OrderedDict
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
 
@@ -18,14 +18,17 @@ from prefect.context import FlowRunContext
 
 from latent.config.secrets import learn_secrets
 from latent.prefect.api import prefect_api
+from latent.prefect.budget import Budget
 from latent.prefect.carried import Carried, carry, is_large, unpack
 from latent.prefect.futures import resolved
 from latent.prefect.generators import generated, generated_async
+from latent.prefect.global_limits import shared_limits
 from latent.prefect.inputs import VARIADIC, Binder, dataset_names, without
 from latent.prefect.logs import run_log
 from latent.prefect.outcomes import Outcomes
 from latent.prefect.outputs import check_outputs, count_rows, save_outputs
 from latent.prefect.run import Run, configuration, current_run, entered, file_of, workspace_for
+from latent.prefect.run_options import RunOptions
 from latent.prefect.scope import current_scope, record_read
 from latent.registry import TaskRegistry
 from latent.tracking.recorder import RunRecorder
@@ -50,6 +53,10 @@ class Launch:
 
     overrides: Mapping[str, Any]
     """Run-time parameters; they hold for this flow only, not for its subflows."""
+    options: RunOptions = field(default_factory=RunOptions)
+    """What else is asked of the run, its subflows included."""
+    watch: Callable[[Outcomes], AbstractContextManager[object]] | None = None
+    """Entered with the run's account while the run is under way."""
     run: Run | None = None
 
 
@@ -314,10 +321,20 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
     run = Run(workspace, flow.name, str(context.flow_run.id), parameters, catalog, parent=parent)
     run.flow_run = context.flow_run
     run.outcomes = Outcomes(parent.outcomes if parent else None)
+    run.options = launched.options if launched else parent.options if parent else RunOptions()
+    run.budget = parent.budget if parent else Budget.of(workspace.settings, run.options)
     if launched is not None:
         launched.run = run
     TaskRegistry.observe_flow(flow.name, parent.flow_name if parent else None)
-    with entered(run), run_log(run), _setting(launch, None), _recorded(run, workspace):
+    watched = launched.watch(run.outcomes) if launched and launched.watch else nullcontext()
+    with (
+        entered(run),
+        run_log(run),
+        shared_limits(workspace),
+        _setting(launch, None),
+        watched,
+        _recorded(run, workspace),
+    ):
         yield _Running(flow, run)
 
 
@@ -339,6 +356,8 @@ def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
         with recorder.active():
             yield
     except BaseException as error:
+        for mapped in run.mapped:
+            mapped.stop("The flow ended before the row was begun. Run it again: what is finished is kept.")
         for future in run.submitted:
             future.stop()
         recorder.finish("failed" if isinstance(error, Exception) else "interrupted", describe_error(error))

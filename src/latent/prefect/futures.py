@@ -13,7 +13,7 @@ from prefect.futures import PrefectFuture, PrefectTaskRunFuture
 from prefect.states import Completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from latent.errors import TaskExecutionError
     from latent.prefect.call import Call
@@ -46,6 +46,25 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
         """The state of the task run; `Cached` for a remembered result."""
         self.looked_at = True
         return self._state()
+
+    def is_done(self) -> bool:
+        """Whether the call has ended; no API is asked."""
+        if self._inner is None or self._inner._final_state is not None:
+            return True
+        running = getattr(self._inner, "wrapped_future", None)
+        done = getattr(running, "done", None)
+        return bool(done()) if callable(done) else self._inner.state.is_final()
+
+    def state_now(self) -> State[R] | None:
+        """The final state; None before. Asking is not looking at it."""
+        if not self.is_done():
+            return None
+        self.wait(0)
+        return self._state()
+
+    def value_now(self) -> Any:
+        """The value of a call that has ended well."""
+        return result_in(self._state())
 
     def _state(self) -> State[R]:
         if self._final_state is None and self._inner is not None:
@@ -104,7 +123,7 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
 
     def account(self) -> None:
         """Record a finished call that failed for good, or whose attempts ran in another process."""
-        if self._inner is None or self.call.recorded:
+        if self._inner is None or self.call.outcome is not None:
             return
         try:
             self._inner.wait(0)
@@ -152,6 +171,28 @@ def has_futures(value: Any) -> bool:
     return False
 
 
+def futures_in(value: Any) -> Iterator[PrefectFuture[Any] | State[Any]]:
+    """The futures and states anywhere in `value`; only built-in containers are searched."""
+    if isinstance(value, (PrefectFuture, State)):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from futures_in(item)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            yield from futures_in(item)
+
+
+def is_done(future: PrefectFuture[Any]) -> bool:
+    """Whether a future has ended; Prefect's API is asked only about futures of other processes."""
+    if isinstance(future, TaskFuture):
+        return future.is_done()
+    if future._final_state is not None:
+        return True
+    done = getattr(getattr(future, "wrapped_future", None), "done", None)
+    return bool(done()) if callable(done) else False
+
+
 def resolved(value: Any, *, only_done: bool = False) -> Any:
     """
     `value` with every future in it replaced by its result; waits for them unless `only_done`.
@@ -182,7 +223,9 @@ def _result_if_done(future: PrefectFuture[Any]) -> Any:
             return future.result()
         state = future._state()
         return result_in(state) if state.is_completed() else future
-    return future
+    state_now = getattr(future, "state_now", None)
+    final: State[Any] | None = state_now() if state_now is not None else None
+    return result_in(final) if final is not None and final.is_completed() else future
 
 
 def __getattr__(name: str) -> Any:

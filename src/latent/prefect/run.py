@@ -30,6 +30,7 @@ from latent.config import (
 )
 from latent.config.stamps import stamp
 from latent.errors import CatalogError, UnhashableError
+from latent.prefect.run_options import RunOptions
 from latent.tracking.preview import shorten
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ if TYPE_CHECKING:
 
     from latent.catalog import Catalog
     from latent.config import Masker
+    from latent.prefect.budget import Budget
     from latent.prefect.futures import TaskFuture
-    from latent.prefect.map import MappedFutures
     from latent.prefect.outcomes import Outcomes
+    from latent.prefect.rows.futures import MappedFutures
     from latent.tracking import RunRecorder
 
 
@@ -92,6 +94,10 @@ class Run:
     recorder: RunRecorder | None = None
     parent: Run | None = None
     outcomes: Outcomes | None = None
+    budget: Budget | None = None
+    """What may still be spent; None outside of flows and in worker processes."""
+    options: RunOptions = field(default_factory=RunOptions)
+    """What whoever started the run asked for beside its parameters."""
     flow_run: Any = None
     """Prefect's own record of the run; None outside of flows and in worker processes."""
     result_preview: Any = None

@@ -13,11 +13,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from latent.prefect.discovery import FlowIndex, FoundFlow, discover, find_flow
+from latent.prefect.run_options import RunOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from latent.config import Workspace
     from latent.prefect.flows import Launch
-    from latent.prefect.outcomes import TaskAccount
+    from latent.prefect.outcomes import Outcomes, TaskAccount
 
 __all__ = ["FlowIndex", "FoundFlow", "RunResult", "discover", "find_flow", "run"]
 
@@ -39,6 +43,8 @@ class RunResult:
     """Calls of tasks by outcome, subflows included."""
     tasks: Mapping[str, TaskAccount] = field(default_factory=dict)
     """The same by task."""
+    stopped_by: str | None = None
+    """The part of the budget that was used up, as a sentence; None when rows were not left out for it."""
 
     @property
     def reused(self) -> int:
@@ -57,6 +63,8 @@ def run(
     overrides: Mapping[str, Any] | None = None,
     *,
     tracebacks: bool = True,
+    options: RunOptions | None = None,
+    watch: Callable[[Outcomes], AbstractContextManager[object]] | None = None,
 ) -> RunResult:
     """
     Run a flow of the workspace; a failure or an interruption is returned, not raised.
@@ -65,6 +73,8 @@ def run(
         overrides: Run-time parameters, nested. One that is named like a parameter of the flow's function is
             also passed to it.
         tracebacks: Whether Prefect's log lines about failures bring their tracebacks to the terminal.
+        options: What to compute again, and where to stop.
+        watch: Entered with the run's account while the run is under way: a live view, say.
 
     Raises:
         FlowNotFoundError: The workspace has no such flow.
@@ -75,7 +85,7 @@ def run(
     from latent.prefect.flows import Launch, launch
 
     started = time.perf_counter()
-    launched = Launch(dict(overrides or {}))
+    launched = Launch(dict(overrides or {}), options or RunOptions(), watch)
 
     def start() -> Any:
         launch.set(launched)
@@ -116,6 +126,7 @@ def _result(
         seconds=seconds,
         counts=outcomes.counts if outcomes else Counter(),
         tasks=dict(outcomes.tasks) if outcomes else {},
+        stopped_by=run.budget.reached if run and run.budget else None,
     )
 
 

@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 class Scope:
     """The parameters read by one call, and the span it is traced under."""
 
-    __slots__ = ("parameters_read", "parent", "span_id", "task_name")
+    __slots__ = ("cost_usd", "parameters_read", "parent", "span_id", "task_name")
 
     def __init__(self, task_name: str, span_id: str | None, parent: Scope | None) -> None:
         self.task_name, self.span_id, self.parent = task_name, span_id, parent
         self.parameters_read: dict[str, str] = {}
+        self.cost_usd: float | None = None
+        """What the call has cost so far, as far as it was told."""
 
     def record(self, reads: Mapping[str, str]) -> None:
         """Write down fingerprints by parameter name, here and in every scope around this one."""

@@ -16,14 +16,18 @@ from prefect.utilities.annotations import NotSet
 from prefect.utilities.visualization import get_task_viz_tracker
 
 from latent.errors import RegistryError
+from latent.prefect.admission import is_timed_here
 from latent.prefect.api import prefect_api
+from latent.prefect.budget import declare_limited
 from latent.prefect.call import NO_VALUE, Call, work, work_async
 from latent.prefect.futures import TaskFuture, done_future, failure_in, has_futures, resolved, result_in
 from latent.prefect.generators import generated, generated_async
 from latent.prefect.inputs import Binder, dataset_names, keyword_only
-from latent.prefect.map import MappedFutures, map_rows
 from latent.prefect.retries import DEFAULT_RETRIES, follow, policy_of
 from latent.prefect.retry_policy import matchers
+from latent.prefect.rows.futures import MappedFutures
+from latent.prefect.rows.map import map_rows
+from latent.prefect.rows.options import RowOptions, split_options
 from latent.prefect.run import current_run, file_of, surroundings
 from latent.prefect.sdk_retries import report_sdk_retries
 from latent.registry import TaskRegistry
@@ -75,6 +79,7 @@ class Task(prefect.Task[P, R]):
         cache_expiration: timedelta | Unset | None = UNSET,
         **prefect_options: Any,
     ) -> None:
+        prefect_options, row_options = split_options(prefect_options, ())
         self.options = prefect_options
         """Prefect's options as the user gave them: what is not here is ours to choose."""
         self.own = {
@@ -88,6 +93,7 @@ class Task(prefect.Task[P, R]):
             "limit": limit,
         }
         """Our options as the user gave them."""
+        self.given_row_options = row_options
         self.expiration_option = cache_expiration
         expiration = {} if cache_expiration is UNSET else {"cache_expiration": cache_expiration}
         # What `.retries` shows; the workspace's settings decide in the end, see `policy_of`.
@@ -98,14 +104,17 @@ class Task(prefect.Task[P, R]):
         self.retry_on = matchers(self.label, "retry_on", retry_on)
         self.no_retry_on = matchers(self.label, "no_retry_on", no_retry_on)
         self.binder = Binder.of(self.label, self.fn, self.inputs)
+        self.row_options = RowOptions().with_changes(self.label, row_options)
         self.instance: Any = None
         self._check_options(cache_expiration)
+        if limit is not None:
+            declare_limited(self.name)
 
     def _check_options(self, expiration: timedelta | Unset | None) -> None:
-        if self.limit is not None:
+        if self.limit is not None and not isinstance(self.limit, str):
             raise RegistryError(
-                f"{self.label}: limit={self.limit!r} cannot be kept, since this version of latent has no "
-                "limits of its own. Prefect's `with concurrency(...)` inside the task works."
+                f"{self.label}: `limit` is the name of a `[limits.NAME]` section of the settings, not "
+                f"{self.limit!r}."
             )
         if expiration is not UNSET and expiration is not None and not isinstance(expiration, timedelta):
             raise RegistryError(
@@ -159,7 +168,8 @@ class Task(prefect.Task[P, R]):
             own["retry"] = True
         expiration = given.pop("cache_expiration", self.expiration_option)
         name = given.pop("name", None) or self.name
-        copied = Task(self.fn, name, cache_expiration=expiration, **own, **(self._prefect_options() | given))
+        options = self._prefect_options() | self.given_row_options | given
+        copied = Task(self.fn, name, cache_expiration=expiration, **own, **options)
         copied.instance = self.instance
         return copied
 
@@ -261,10 +271,13 @@ class Task(prefect.Task[P, R]):
         call.arguments = resolved(call.arguments, only_done=True)
         if (value := self._recall_now(call, wait_for)) is not NO_VALUE:
             return done_future(call, value)
-        inner = task_runner.submit(call.attempt_task(), call.prefect_arguments(), wait_for)
-        future: TaskFuture[Any] = TaskFuture(call, inner)
+        future = self.start_run(call, task_runner, wait_for)
         call.run.submitted.append(future)
         return future
+
+    def start_run(self, call: Call, task_runner: Any, wait_for: Any = None) -> TaskFuture[Any]:
+        """Hand a call to a task runner, as a task run of its own."""
+        return TaskFuture(call, task_runner.submit(call.attempt_task(), call.prefect_arguments(), wait_for))
 
     @overload  # type: ignore[override]  # Prefect's overloads without its special cases
     def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...
@@ -281,6 +294,10 @@ class Task(prefect.Task[P, R]):
         """
         Run the task once for each row of the given iterables; every remembered row is there at once.
 
+        Further keywords are options of the map (`row_id`, `batch_size`, `max_workers`, `row_runs`,
+        `on_error`, `max_failures`, `share_in_flight`: see `RowOptions`), unless the function has a parameter
+        of that name; `with_options` sets them in any case.
+
         Returns:
             A list of Prefect futures in input order. Its `.result()` gives all results, or raises one error
             that groups the failures of all rows.
@@ -290,7 +307,9 @@ class Task(prefect.Task[P, R]):
             return super().map(
                 *args, return_state=return_state, wait_for=wait_for, deferred=deferred, **kwargs
             )
-        futures = map_rows(self, args, kwargs, context.task_runner, wait_for)
+        arguments, changes = split_options(kwargs, self.binder.signature.parameters)
+        options = self.row_options.with_changes(self.label, changes)
+        futures = map_rows(self, args, arguments, options, context.task_runner, wait_for)
         if return_state:
             futures.wait()
             return [future.state for future in futures]
@@ -317,6 +336,8 @@ class Task(prefect.Task[P, R]):
         engine.cache_policy = NO_CACHE
         engine.cache_key_fn = None
         engine.persist_result = self.options.get("persist_result", False)
+        if is_timed_here(call):
+            engine.timeout_seconds = None
         report_sdk_retries(self)
         follow(engine, policy_of(self, call.run.workspace.settings))
         return cast("prefect.Task[..., Any]", engine)
@@ -404,8 +425,8 @@ def task(name: Any = None, **options: Any) -> Any:
         no_retry_on: Errors that are never retried, named likewise.
         span_type: The MLflow span type: CHAIN, AGENT, TOOL, LLM, RETRIEVER, ...
         cache_expiration: How long results are remembered; 7 days by default, None for ever.
-        limit: Reserved for the name of a limit that each call takes part in; anything but None is refused.
-        prefect_options: Whatever `prefect.task` takes.
+        limit: Name of a `[limits.NAME]` section of the settings that each call takes part in.
+        prefect_options: Whatever `prefect.task` takes, and how the task is mapped (see `RowOptions`).
 
     Raises:
         RegistryError: Another task of this name stands in the same flow, or `input` does not fit.

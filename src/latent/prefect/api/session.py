@@ -100,6 +100,14 @@ def memory_api() -> MemoryApi | None:
     return running.memory if running is not None else None
 
 
+def is_in_memory() -> bool:
+    """Whether Prefect talks to the in-memory API here, and not to a server."""
+    from prefect.settings import get_current_settings
+
+    running = _this_process()
+    return running is not None and get_current_settings().api.url == running.server.url
+
+
 def _this_process() -> _Running | None:
     # After a fork the parent's server thread does not exist here, though its variables do.
     return _running if _running is not None and _running.pid == os.getpid() else None

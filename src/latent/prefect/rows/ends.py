@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class RowEnd(NamedTuple):
     """How one row ended; made by the hundred thousand, and sent home from worker processes."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # the row's, in the place of a tuple's method that nobody needs
     """Position among the mapped rows, from 0."""
     outcome: Outcome
     value: Any = None
@@ -34,22 +34,28 @@ class RowEnd(NamedTuple):
 
 
 class RowTable:
-    """What became of each row of one map; safe in threads."""
+    """
+    What became of each row of one map; safe in threads.
 
-    def __init__(self, count: int) -> None:
-        self._ends: list[RowEnd | TaskFuture[Any] | None] = [None] * count
-        self._left = count
+    Args:
+        rows: The rows' indices; in a part of a stream, not from 0.
+    """
+
+    def __init__(self, rows: range) -> None:
+        self._first = rows.start
+        self._ends: list[RowEnd | TaskFuture[Any] | None] = [None] * len(rows)
+        self._left = len(rows)
         self._callbacks: dict[int, list[Callable[[], None]]] = {}
         self._lock = Lock()
         self._all_done = Event()
-        if not count:
+        if not rows:
             self._all_done.set()
 
     def end(self, index: int) -> RowEnd | TaskFuture[Any] | None:
         """How a row ended: the future of its own task run where it had one; None while it has not."""
-        return self._ends[index]
+        return self._ends[index - self._first]
 
-    def finish(self, ends: Iterable[RowEnd]) -> None:
+    def finish(self, ends: Sequence[RowEnd]) -> None:
         """Enter how rows ended, and tell those who wait for them; the first word on a row counts."""
         with self._lock:
             for end in ends:
@@ -67,7 +73,7 @@ class RowTable:
     def when_done(self, index: int, callback: Callable[[], None]) -> None:
         """Call back once a row has ended; at once when it has."""
         with self._lock:
-            if self._ends[index] is None:
+            if self.end(index) is None:
                 self._callbacks.setdefault(index, []).append(callback)
                 return
         callback()
@@ -81,7 +87,7 @@ class RowTable:
 
     def wait(self, index: int, timeout_seconds: float | None = None) -> bool:
         """Block until a row has ended; False when the time is over first."""
-        if self._ends[index] is not None:
+        if self.end(index) is not None:
             return True
         done = Event()
         self.when_done(index, done.set)
@@ -97,11 +103,11 @@ class RowTable:
     @property
     def unfinished(self) -> list[int]:
         """The rows that have not ended."""
-        return [index for index, end in enumerate(self._ends) if end is None]
+        return [index for index, end in enumerate(self._ends, self._first) if end is None]
 
     def _enter(self, index: int, end: RowEnd | TaskFuture[Any]) -> None:
-        if self._ends[index] is None:
-            self._ends[index] = end
+        if self._ends[index - self._first] is None:
+            self._ends[index - self._first] = end
             self._left -= 1
 
     def _due(self, indices: Iterable[int]) -> list[Callable[[], None]]:

@@ -82,5 +82,5 @@ def _check_max_failures(owner: str, value: float | None) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or value < 0 or (isinstance(value, float) and not 0 < value < 1):
         raise UsageError(
-            f"{owner}: `max_failures` is a number of rows (0 or more) or a share between 0 and 1, not {value!r}."
+            f"{owner}: `max_failures` is a number of rows, or a share between 0.0 and 1.0, not {value!r}."
         )

@@ -1,0 +1,115 @@
+"""What a run may spend: calls, money and time. When one is used up, rows that have not begun are skipped."""
+
+from __future__ import annotations
+
+import time
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from latent.errors import NotInRunError
+from latent.prefect.run import current_run
+from latent.prefect.run_options import RunOptions
+from latent.prefect.scope import current_scope
+
+if TYPE_CHECKING:
+    from latent.config import Settings
+    from latent.prefect.tasks import Task
+
+_under_limits: set[str] = set()
+"""Names of tasks that take part in a limit: while there are any, only their rows count as calls."""
+
+
+def declare_limited(task_name: str) -> None:
+    """A task takes part in a limit, so that its rows are calls that somebody pays for."""
+    _under_limits.add(task_name)
+
+
+class Budget:
+    """
+    What is left of a run's budget; subflows share it; safe in threads.
+
+    Args:
+        max_calls: Rows that may run: those of tasks under a limit, of all mapped tasks when none is.
+        max_cost_usd: What calls may cost, as told by `spend`; rows under way may bring more.
+        max_minutes: Time from now on in which rows may begin.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_calls: int | None = None,
+        max_cost_usd: float | None = None,
+        max_minutes: float | None = None,
+    ) -> None:
+        self.max_calls, self.max_cost_usd, self.max_minutes = max_calls, max_cost_usd, max_minutes
+        self.calls = 0
+        self.cost_usd = 0.0
+        self._deadline = None if max_minutes is None else time.monotonic() + max_minutes * 60
+        self._lock = Lock()
+        self.reached: str | None = None
+        """Which part was used up, as a sentence; None while rows may begin."""
+
+    @classmethod
+    def of(cls, settings: Settings, options: RunOptions | None) -> Budget:
+        """The budget of the settings, with what the run's own options replace."""
+        given, wanted = settings.budget, options or RunOptions()
+        return cls(
+            max_calls=given.max_calls if wanted.max_calls is None else wanted.max_calls,
+            max_cost_usd=given.max_cost_usd if wanted.max_cost_usd is None else wanted.max_cost_usd,
+            max_minutes=given.max_minutes if wanted.max_minutes is None else wanted.max_minutes,
+        )
+
+    def admit(self, task: Task[..., object], rows: int = 1) -> int:
+        """How many of so many rows may begin; they count as calls from now on."""
+        if self.max_calls is None and self.max_cost_usd is None and self._deadline is None:
+            return rows
+        with self._lock:
+            if self._is_used_up():
+                return 0
+            if self.max_calls is None or (_under_limits and task.limit is None):
+                return rows
+            granted = min(rows, self.max_calls - self.calls)
+            self.calls += granted
+            if granted < rows:
+                self.reached = f"The budget of {self.max_calls:,} calls is used up."
+            return granted
+
+    def spend(self, cost_usd: float) -> None:
+        """Book what a call cost."""
+        with self._lock:
+            self.cost_usd += cost_usd
+
+    def _is_used_up(self) -> bool:
+        if self.reached is None and self.max_cost_usd is not None and self.cost_usd >= self.max_cost_usd:
+            self.reached = (
+                f"The budget of ${self.max_cost_usd:,.2f} is used up (${self.cost_usd:,.2f} were spent)."
+            )
+        if self.reached is None and self._deadline is not None and time.monotonic() >= self._deadline:
+            self.reached = f"The budget of {self.max_minutes:g} minutes is used up."
+        return self.reached is not None
+
+
+def spend(cost_usd: float) -> None:
+    """
+    Book what a call to a paid service cost, in US dollars, on the row and the run that made it.
+
+    The live view, the run's records and the budget (`--max-cost`) count it. A remembered result costs nothing
+    again.
+
+    Raises:
+        NotInRunError: No run is under way.
+        ValueError: The cost is negative or no number.
+    """
+    if not cost_usd >= 0:
+        raise ValueError(f"A cost is a number of US dollars, at least 0, not {cost_usd!r}.")
+    run, scope = current_run(), current_scope()
+    if run is None:
+        raise NotInRunError("`spend` books a cost on the running task, but no flow or task is running.")
+    name = scope.task_name if scope is not None else run.flow_name
+    while scope is not None:
+        scope.cost_usd = (scope.cost_usd or 0.0) + cost_usd
+        scope = scope.parent
+    if run.outcomes is not None:
+        run.outcomes.spent(name, cost_usd)
+    if run.budget is not None:
+        run.budget.spend(cost_usd)

@@ -1,0 +1,239 @@
+"""Batches: many rows in one Prefect task run, at home or in another process, told of by artifacts."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter, OrderedDict
+from copy import copy
+from threading import Lock
+from typing import TYPE_CHECKING, Any, cast
+
+from prefect.cache_policies import NO_CACHE
+from prefect.context import TaskRunContext
+from prefect.states import Completed, Failed
+
+from latent.prefect.call import in_run
+from latent.prefect.rows.job import Stop
+from latent.prefect.rows.lanes import Ticket, lane_for
+from latent.prefect.rows.work import RowWork
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    import prefect
+    from prefect.client.schemas.objects import State
+
+    from latent.cache.code import CodeFingerprint
+    from latent.prefect.rows.ends import RowEnd
+    from latent.prefect.rows.home import Home
+    from latent.prefect.rows.job import Job
+    from latent.prefect.run import RunReference
+    from latent.prefect.shared import Shared
+    from latent.prefect.tasks import Task
+
+PROGRESS_SECONDS = 2.0
+"""How often a batch's progress artifact moves."""
+
+MAX_FAILURES_SHOWN = 200
+"""Failed rows listed in a batch's table artifact; the run's table of rows has them all."""
+
+HOOKS = ("on_completion", "on_failure", "on_running", "on_rollback", "on_commit")
+"""Prefect's hooks, which belong to a task run of a row's own."""
+
+MAPS_KEPT = 8
+"""Maps whose lanes a worker process keeps for their next batches."""
+
+
+class Batch:
+    """Rows that become one task run; Prefect runs it as a task's function, in any process."""
+
+    def __init__(self, spec: MapSpec, jobs: Sequence[Job], home: Home | None) -> None:
+        self.spec, self.jobs = spec, list(jobs)
+        self.home = home
+        self.__name__ = spec.task.fn.__name__
+
+    def __call__(self) -> Any:
+        if self.home is not None:
+            return self._run_at_home(self.home)
+        with in_run(self.spec.run.attach()):
+            ticket = Ticket(_work_away(self.spec), self.jobs, collects=True)
+            _wait(ticket, _Artifacts(self.spec.task.name, self.label))
+        return ticket.ends
+
+    def _run_at_home(self, home: Home) -> State[None]:
+        began, task_run_id = time.time(), _task_run_id()
+        if task_run_id is not None:
+            home.batch_began(self.rows, task_run_id)
+        ticket = Ticket(self.spec.work_at(home), self.jobs)
+        artifacts = _Artifacts(self.spec.task.name, self.label)
+        _wait(ticket, artifacts)
+        home.note_bulk(
+            ticket.counts, began_at=began, task_run_id=str(task_run_id or "") or None, span_id=home.span_id
+        )
+        failures = [end for job in self.jobs if (end := home.table.end(job.index)) is not None]
+        artifacts.tell_failures(
+            [end for end in failures if getattr(end, "outcome", "") == "failed"], home.row_id
+        )
+        message = _message(ticket.counts)
+        if ticket.counts["failed"] and home.options.on_error == "raise":
+            return Failed(message=message)
+        return Completed(message=message)
+
+    @property
+    def rows(self) -> range:
+        """From the first row to the last one; those between that are remembered are not among them."""
+        return range(self.jobs[0].index, self.jobs[-1].index + 1)
+
+    @property
+    def label(self) -> str:
+        """The range of rows, as the task run's name has it."""
+        return f"rows {self.rows.start:,} to {self.rows.stop - 1:,}"
+
+    def as_task(self) -> prefect.Task[..., Any]:
+        """The batch as Prefect runs it: rows are retried, timed and remembered by themselves."""
+        engine = copy(self.spec.task)
+        engine.fn = self
+        engine.isasync = False
+        engine.task_run_name = f"{engine.name} {self.label}"
+        engine.cache_policy, engine.cache_key_fn, engine.persist_result = NO_CACHE, None, False
+        engine.retries, engine.retry_delay_seconds, engine.retry_condition_fn = 0, [], None
+        engine.timeout_seconds = None
+        for hooks in HOOKS:
+            setattr(engine, f"{hooks}_hooks", [])
+        return cast("prefect.Task[..., Any]", engine)
+
+    # Another process works for itself and sends home how its rows ended.
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Batch, (self.spec, self.jobs, None)
+
+
+class MapSpec:
+    """What a batch needs to know of its map, in whichever process it runs."""
+
+    def __init__(
+        self,
+        task: Task[..., Any],
+        run: RunReference,
+        shared: Shared,
+        *,
+        map_id: str,
+        code: CodeFingerprint | None,
+        shares: bool,
+        span_id: str,
+        width: int,
+    ) -> None:
+        self.task, self.run, self.shared, self.map_id, self.code = task, run, shared, map_id, code
+        self.shares, self.span_id, self.width = shares, span_id, width
+        self._lock = Lock()
+        self._at_home: RowWork | None = None
+
+    def work_at(self, home: Home) -> RowWork:
+        """The work of all batches that run where the map was called: they share its threads."""
+        with self._lock:
+            if self._at_home is None:
+                self._at_home = RowWork(
+                    self.task, home.run, home.planner.shared, code=self.code, shares=self.shares,
+                    span_id=self.span_id, stop=home.stop, report=home.report,
+                )  # fmt: skip
+                self._at_home.lane = lane_for(self._at_home, self.width)
+            return self._at_home
+
+    def work_away(self) -> RowWork:
+        """The work of the batches in this worker process: how rows ended travels home with each."""
+        work = RowWork(
+            self.task, self.run.attach(), self.shared, code=self.code, shares=self.shares,
+            span_id=self.span_id, stop=Stop(), report=lambda ends: None,
+        )  # fmt: skip
+        work.lane = lane_for(work, self.width)
+        return work
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_at_home")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=Lock(), _at_home=None)
+
+
+_away: OrderedDict[tuple[int, str], RowWork] = OrderedDict()
+_away_lock = Lock()
+
+
+def _work_away(spec: MapSpec) -> RowWork:
+    with _away_lock:
+        which = (os.getpid(), spec.map_id)
+        if which not in _away:
+            _away[which] = spec.work_away()
+            while len(_away) > MAPS_KEPT:
+                _away.popitem(last=False)
+        return _away[which]
+
+
+def _wait(ticket: Ticket, artifacts: _Artifacts) -> None:
+    ticket.work.lane.add(ticket)
+    while not ticket.done.wait(PROGRESS_SECONDS):
+        artifacts.move(ticket.counts, ticket.total)
+    artifacts.move(ticket.counts, ticket.total)
+
+
+def _message(counts: Counter[str]) -> str:
+    return ", ".join(f"{number:,} {outcome}" for outcome, number in counts.items()) or "no rows"
+
+
+def _task_run_id() -> UUID | None:
+    context = TaskRunContext.get()
+    return None if context is None else context.task_run.id
+
+
+class _Artifacts:
+    """What the Prefect UI shows of a batch; nothing here can harm its rows."""
+
+    def __init__(self, task_name: str, label: str) -> None:
+        self._title = f"{task_name}, {label}"
+        self._progress: UUID | None = None
+        self._broken = False
+
+    def move(self, counts: Counter[str], total: int) -> None:
+        """Show how many rows have ended."""
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+        percent = 100.0 * counts.total() / max(total, 1)
+        description = f"{self._title}: {_message(counts)}"
+        if self._progress is None:
+            self._progress = self._try(create_progress_artifact, progress=percent, description=description)
+        else:
+            self._try(
+                update_progress_artifact,
+                artifact_id=self._progress,
+                progress=percent,
+                description=description,
+            )
+
+    def tell_failures(self, ends: Sequence[Any], row_id: Any) -> None:
+        """List failed rows with their causes."""
+        if not ends:
+            return
+        from prefect.artifacts import create_table_artifact
+
+        table = [
+            {"row": end.index, "id": row_id(end.index), "attempts": end.attempts, "error": _cause(end)}
+            for end in ends[:MAX_FAILURES_SHOWN]
+        ]
+        self._try(create_table_artifact, table=table, description=f"{self._title}: {len(ends):,} failed rows")
+
+    def _try(self, make: Any, **content: Any) -> Any:
+        if self._broken:
+            return None
+        try:
+            return make(**content, _sync=True)
+        except Exception:
+            # A vanished server must not end the rows; what they return is remembered without it.
+            self._broken = True
+            return None
+
+
+def _cause(end: RowEnd) -> str:
+    original = getattr(end.error, "original_error", end.error)
+    return f"{type(original).__name__}: {getattr(end.error, 'original_text', original)}"

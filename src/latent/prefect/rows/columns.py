@@ -1,0 +1,159 @@
+"""The arguments of each row, from iterables, frames, tables and values that all rows share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from prefect.exceptions import MappingLengthMismatch, MappingMissingIterable
+from prefect.futures import PrefectFuture
+from prefect.utilities.annotations import unmapped
+from prefect.utilities.collections import isiterable
+
+from latent.errors import UsageError, did_you_mean
+from latent.prefect.futures import resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from latent.prefect.rows.options import RowId
+    from latent.prefect.tasks import Task
+
+
+class Columns:
+    """
+    What a map was given, by argument: columns with a value for each row, and values that all rows share.
+
+    Args:
+        variadic: The function's `**kwargs` parameter and the names that were passed to it, if any.
+        first: The index of the first row; not 0 in a part of a stream.
+    """
+
+    def __init__(
+        self,
+        columns: Mapping[str, Sequence[Any]],
+        shared: Mapping[str, Any],
+        variadic: tuple[str, set[str]] | None = None,
+        *,
+        first: int = 0,
+    ) -> None:
+        self.columns, self.shared, self._variadic = columns, shared, variadic
+        self.rows = range(first, first + len(next(iter(columns.values()))))
+
+    @classmethod
+    def of(cls, task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Columns:
+        """
+        The columns of a call of `task.map`.
+
+        Raises:
+            MappingMissingIterable: No argument has rows.
+            MappingLengthMismatch: Arguments have different numbers of rows.
+        """
+        arguments = task.bind(args, kwargs)
+        given = [name for name in task.bind(args, kwargs, defaults=False) if name != "self"]
+        name = next(
+            (p.name for p in task.binder.signature.parameters.values() if p.kind is p.VAR_KEYWORD), None
+        )
+        extra = arguments.pop(name, {}) if name is not None else {}
+        mapped = {key: arguments[key] for key in given if key in arguments} | extra
+        columns = {
+            key: column for key, value in mapped.items() if (column := _column(task, key, value)) is not None
+        }
+        _check_lengths(task, mapped, columns)
+        shared = {
+            key: value.value if isinstance(value, unmapped) else value
+            for key, value in (arguments | extra).items()
+            if key not in columns
+        }
+        return cls(columns, shared, (name, set(extra)) if name is not None and extra else None)
+
+    def arguments(self, index: int) -> dict[str, Any]:
+        """The arguments of a row by parameter name."""
+        row = {**self.shared, **self.own(index)}
+        if self._variadic is None:
+            return row
+        name, inside = self._variadic
+        return {key: row[key] for key in row if key not in inside} | {name: {key: row[key] for key in inside}}
+
+    def own(self, index: int) -> dict[str, Any]:
+        """The mapped arguments of a row."""
+        place = index - self.rows.start
+        return {name: column[place] for name, column in self.columns.items()}
+
+    def picture(self, index: int) -> Mapping[str, Any]:
+        """
+        A row as expressions and `row_id` functions see it.
+
+        Its mapped arguments; where the only one is a mapping, that mapping.
+        """
+        own = self.own(index)
+        if len(own) == 1 and isinstance(only := next(iter(own.values())), Mapping):
+            return only
+        return own
+
+    def ids(self, task: Task[..., Any], row_id: RowId) -> list[str]:
+        """
+        The users' ids of all rows.
+
+        Raises:
+            UsageError: Two rows have the same id, or a row has none.
+        """
+        seen: dict[str, int] = {}
+        for index in self.rows:
+            name = str(self._id(task, row_id, index))
+            if (first := seen.setdefault(name, index)) != index:
+                raise UsageError(
+                    f"{task.label}: rows {first} and {index} have the same id {name!r}. Ids name rows for "
+                    "good: make them unique, or leave `row_id` out."
+                )
+        return list(seen)
+
+    def _id(self, task: Task[..., Any], row_id: RowId, index: int) -> object:
+        picture = self.picture(index)
+        if callable(row_id):
+            return row_id(picture)
+        for known in (picture, self.own(index)):
+            if row_id in known:
+                return known[row_id]
+        hint = did_you_mean(row_id, map(str, picture), f"it has {', '.join(map(repr, picture))}.")
+        raise UsageError(f"{task.label}: `row_id` names {row_id!r}, which row {index} does not have: {hint}")
+
+
+def _check_lengths(
+    task: Task[..., Any], mapped: Mapping[str, Any], columns: Mapping[str, Sequence[Any]]
+) -> None:
+    if not columns:
+        raise MappingMissingIterable(
+            f"{task.label}: map needs at least one argument with rows (a list, a frame, a range, ...); "
+            f"got {', '.join(f'{name}={type(value).__name__}' for name, value in mapped.items()) or 'none'}."
+        )
+    if len({len(column) for column in columns.values()}) > 1:
+        listed = ", ".join(f"{name} has {len(column):,}" for name, column in columns.items())
+        raise MappingLengthMismatch(
+            f"{task.label}: all mapped arguments need the same number of rows, but {listed}. "
+            "Wrap what every row shares in unmapped(...)."
+        )
+
+
+def _column(task: Task[..., Any], name: str, value: Any) -> Sequence[Any] | None:
+    """The rows that an argument holds; None for a value that all rows share."""
+    if isinstance(value, unmapped):
+        return None
+    if isinstance(value, PrefectFuture):
+        value = resolved(value)
+    if hasattr(value, "to_dict") and hasattr(value, "columns"):
+        return list(value.to_dict("records"))
+    if hasattr(value, "to_pylist"):
+        return list(value.to_pylist())
+    if not isiterable(value):
+        return None
+    rows: list[Any] = []
+    try:
+        rows.extend(value)
+    except Exception as error:
+        error.add_note(
+            f"{task.label}: the iterable for {name!r} raised this after {len(rows):,} rows. None was "
+            "started; map_stream works on the rows before such an error."
+        )
+        raise
+    return rows

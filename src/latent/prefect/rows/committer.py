@@ -1,0 +1,70 @@
+"""
+Remember what rows return, the moment they return it.
+
+One thread commits for all rows of the process: what comes while it writes shares the next transaction, so a
+row that takes a second is safe within a millisecond, and ten thousand quick ones do not wait for the disk
+one by one. Only after the commit is a row reported finished and its key given back.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from threading import Condition, Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from latent.prefect.rows.job import Job
+
+IDLE_SECONDS = 5.0
+"""The thread ends after this long without work; the next row starts another."""
+
+
+class Committer:
+    """Takes rows that have ended, remembers what is to be remembered, and reports them."""
+
+    def __init__(self) -> None:
+        self._ended: deque[Job] = deque()
+        self._wake = Condition()
+        self._alive = False
+        self._waiting = False
+
+    def put(self, jobs: Iterable[Job]) -> None:
+        """Hand over rows that have ended."""
+        with self._wake:
+            self._ended.extend(jobs)
+            if not self._alive:
+                self._alive = True
+                Thread(target=self._run, name="latent-committer", daemon=True).start()
+            elif self._waiting:
+                self._wake.notify()
+
+    def _run(self) -> None:
+        while jobs := self._take():
+            for together in _by_work(jobs):
+                together[0].ticket.work.finish(together)
+
+    def _take(self) -> list[Job]:
+        """All rows that have come; none when nothing came for a while, and then the thread ends."""
+        with self._wake:
+            if not self._ended:
+                self._waiting = True
+                self._wake.wait(IDLE_SECONDS)
+                self._waiting = False
+            jobs = list(self._ended)
+            self._ended.clear()
+            self._alive = bool(jobs)
+            return jobs
+
+
+def _by_work(jobs: list[Job]) -> list[list[Job]]:
+    """The rows of each map: two maps may run at once, each with its own memory and records."""
+    groups: dict[int, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(id(job.ticket.work), []).append(job)
+    return list(groups.values())
+
+
+committer = Committer()
+"""The one of this process."""

@@ -1,0 +1,203 @@
+"""The futures of mapped rows: Prefect's, cheap enough for a hundred thousand, in input order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from uuid import uuid4
+
+from prefect._internal.result_records import ResultRecord
+from prefect.futures import PrefectFutureList, PrefectTaskRunFuture
+from prefect.states import Cancelled, Completed, Failed, Pending
+
+from latent.errors import FailedRowsError, RunStoppedError
+from latent.prefect.futures import TaskFuture, cached_state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from uuid import UUID
+
+    from prefect.client.schemas.objects import State
+    from prefect.futures import PrefectFuture
+
+    from latent.prefect.rows.ends import RowEnd
+    from latent.prefect.rows.home import Home
+
+R = TypeVar("R")
+
+
+class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
+    """The eventual result of one row."""
+
+    def __init__(self, home: Home, index: int) -> None:
+        # Prefect's own __init__ wants the id of a task run, which a remembered row never has.
+        self._home = home
+        self.index = index
+        """Position among the mapped rows, from 0."""
+        self.looked_at = False
+        """Whether anybody asked how it ended: a failure that nobody looked at fails the flow."""
+        self._made_state: State[R] | None = None
+        self._made_id: UUID | None = None
+
+    def __repr__(self) -> str:
+        end = self._home.table.end(self.index)
+        outcome = (
+            "pending" if end is None else "its own task run" if isinstance(end, TaskFuture) else end.outcome
+        )
+        return f"<row {self.index} of task {self._home.task.name!r}: {outcome}>"
+
+    @property
+    def task_run_id(self) -> UUID:
+        """The id of the row's own task run, or of its batch; one of its own for a remembered row."""
+        known = self._home.task_run_of(self.index)
+        if known is not None:
+            return known
+        if self._made_id is None:
+            self._made_id = uuid4()
+        return self._made_id
+
+    @property
+    def state(self) -> State[R]:
+        """How the row stands, as a Prefect state; `Cached` for a remembered result."""
+        self.looked_at = True
+        if (state := self.state_now()) is not None:
+            return state
+        started = self._home.started.get(self.index)
+        return Pending() if started is None else started.state
+
+    @property
+    def _final_state(self) -> State[R] | None:  # type: ignore[override]  # what `as_completed` looks at
+        return self.state_now()
+
+    def state_now(self) -> State[R] | None:
+        """The state of a row that has ended; None before. Asking is not looking at it."""
+        end = self._home.table.end(self.index)
+        if isinstance(end, TaskFuture):
+            return end.state_now()
+        if end is None:
+            return None
+        if self._made_state is None:
+            self._made_state = _state_of(end)
+        return self._made_state
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until the row has ended, at most `timeout` seconds."""
+        self._home.table.wait(self.index, timeout)
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
+        """
+        The row's result, waited for at most `timeout` seconds.
+
+        With `raise_on_failure=False`, the error of a row that has none.
+
+        Raises:
+            TaskExecutionError: The row failed; also an instance of what the task raised.
+            RunStoppedError: The row was skipped.
+            TimeoutError: It did not end in time.
+        """
+        self.looked_at = True
+        if not self._home.table.wait(self.index, timeout):
+            raise TimeoutError(
+                f"Row {self.index} of task {self._home.task.name!r} did not end within {timeout} seconds."
+            )
+        end = self._home.table.end(self.index)
+        if isinstance(end, TaskFuture):
+            return cast("R", end.result(timeout, raise_on_failure))
+        assert end is not None, "the row has ended"
+        if end.error is not None:
+            if raise_on_failure:
+                raise end.error
+            return cast("R", end.error)
+        return cast("R", end.value)
+
+    def add_done_callback(self, fn: Callable[[PrefectFuture[R]], None]) -> None:
+        """Call `fn` with this future once the row has ended; at once when it has."""
+        self._home.table.when_done(self.index, lambda: fn(self))
+
+    def error(self) -> Exception | None:
+        """The error of a row that has ended without a result; asking is not looking at it."""
+        end = self._home.table.end(self.index)
+        return end.error() if isinstance(end, TaskFuture) else None if end is None else end.error
+
+
+class MappedFutures(PrefectFutureList[R]):
+    """The futures of one map, in input order, and the dataset that its results are saved to."""
+
+    def __init__(self, home: Home) -> None:
+        self.rows: list[RowFuture[R]] = [RowFuture(home, index) for index in home.rows]
+        """The same futures under their own type."""
+        super().__init__(self.rows)
+        self._home = home
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until all rows have ended, at most `timeout` seconds for all of them together."""
+        self._home.table.wait_all(timeout)
+
+    def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:
+        """
+        The results of all rows in input order, waited for at most `timeout` seconds.
+
+        With `on_error="collect"`, or `raise_on_failure=False`, errors stand in the place of results that are
+        not there.
+
+        Raises:
+            FailedRowsError: Rows failed; its `.exceptions` are their errors, in input order.
+            RunStoppedError: No row failed, but some were skipped.
+            TimeoutError: Not all rows ended in time.
+        """
+        for row in self.rows:
+            row.looked_at = True
+        if not self._home.table.wait_all(timeout):
+            raise TimeoutError(
+                f"Task {self._home.task.name!r}: {len(self._home.table.unfinished):,} of {len(self):,} rows "
+                f"did not end within {timeout} seconds."
+            )
+        raises = raise_on_failure and self._home.options.on_error == "raise"
+        if raises:
+            self._raise([error for row in self.rows if (error := row.error()) is not None])
+        self._home.save()
+        return [row.result(raise_on_failure=raises) for row in self.rows]
+
+    def settle(self) -> None:
+        """Wait for all rows and save their results as the task's `output`; not when one has none."""
+        self.wait()
+        self._home.save()
+
+    def finish(self) -> None:
+        """
+        What a flow does for its maps before it ends: wait, save, and fail for rows that nobody looked at.
+
+        Raises:
+            FailedRowsError: Rows failed, and neither they nor the list were asked for their result.
+            RunStoppedError: Rows were skipped, and the same.
+        """
+        self.settle()
+        if self._home.options.on_error == "raise":
+            unseen = [row.error() for row in self.rows if not row.looked_at]
+            self._raise([error for error in unseen if error is not None])
+
+    def stop(self, reason: str) -> None:
+        """Begin no further row, and wait for those under way, whose results are kept."""
+        self._home.stop.because(reason)
+        self._home.feeder.drain()
+        self.wait()
+
+    def _raise(self, errors: list[Exception]) -> None:
+        failures = [error for error in errors if not isinstance(error, RunStoppedError)]
+        skipped = [error for error in errors if isinstance(error, RunStoppedError)]
+        name, rows = self._home.task.name, len(self)
+        left = f"{len(skipped):,} of {rows:,} rows were skipped, all others are kept."
+        if failures:
+            stopped = f"{skipped[0].reason} {left}" if skipped else None
+            raise FailedRowsError.of(name, rows, failures, stopped)
+        if skipped:
+            raise RunStoppedError(f"{skipped[0].reason} Of task {name!r}, {left}")
+
+
+def _state_of(end: RowEnd) -> State[Any]:
+    if end.outcome == "cached":
+        return cached_state(end.value)
+    if end.outcome == "skipped":
+        return Cancelled(name="Skipped", message=str(end.error), data=end.error)
+    if end.error is not None:
+        return Failed(message=str(end.error), data=end.error)
+    return Completed(data=ResultRecord.model_construct(result=end.value))

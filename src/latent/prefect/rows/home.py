@@ -1,0 +1,282 @@
+"""One map where it was called: its rows' table, records and account, and the reasons to stop it early."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from random import getrandbits
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from prefect.futures import PrefectFuture
+
+from latent.errors import RunStoppedError, TaskExecutionError
+from latent.prefect.failures import explained
+from latent.prefect.futures import TaskFuture, futures_in, is_done
+from latent.prefect.outputs import save_outputs
+from latent.prefect.rows.ends import RowEnd, RowTable
+from latent.prefect.rows.feeder import Feeder
+from latent.prefect.rows.futures import RowFuture
+from latent.prefect.rows.job import Stop
+from latent.prefect.scope import current_scope
+from latent.registry import TaskRegistry
+from latent.tracking.records import RowRecord, TaskRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from latent.prefect.rows.columns import Columns
+    from latent.prefect.rows.job import Job
+    from latent.prefect.rows.options import RowOptions
+    from latent.prefect.rows.plan import Planner
+    from latent.prefect.run import Run
+    from latent.prefect.tasks import Task
+
+MIN_ROWS_FOR_SHARE = 20
+"""A share of failures says nothing before so many rows have ended."""
+
+
+class Home:
+    """Everything that the process which called `.map` knows of the map."""
+
+    def __init__(
+        self, task: Task[..., Any], run: Run, columns: Columns, options: RowOptions, ids: list[str] | None
+    ) -> None:
+        self.task, self.run, self.columns, self.options = task, run, columns, options
+        self.rows = columns.rows
+        self.table = RowTable(self.rows)
+        self.stop = Stop()
+        self.started: dict[int, TaskFuture[Any]] = {}
+        """Futures of rows that are task runs of their own."""
+        self.planner: Planner
+        self.feeder = Feeder()
+        scope = current_scope()
+        self.span_id = f"{getrandbits(64):016x}"
+        self.parent_span_id = scope.span_id if scope else None
+        self.counts: Counter[str] = Counter()
+        self._ids = ids
+        self._batch_runs: list[tuple[range, UUID]] = []
+        self._saved = not task.outputs
+        self._lock, self._saving = Lock(), Lock()
+
+    # -- rows --------------------------------------------------------------------------------------------
+
+    def row_id(self, index: int) -> str:
+        """What names a row from run to run: the user's id, else its index and the hash of its content."""
+        if self._ids is not None:
+            return self._ids[index - self.rows.start]
+        content = self.planner.content_hash(index)
+        return f"{index}" if content is None else f"{index}-{content[:12]}"
+
+    def report(self, ends: Sequence[RowEnd]) -> None:
+        """Rows have ended, and what they returned is remembered: note it everywhere, then wake who waits."""
+        ends = [*ends, *(twin for end in ends for twin in self._twins_of(end))]
+        self.note(ends)
+        self.table.finish(ends)
+
+    def note(self, ends: Sequence[RowEnd]) -> None:
+        """Enter rows that have ended into the run's account and records."""
+        counts: Counter[str] = Counter(end.outcome for end in ends)
+        with self._lock:
+            self.counts.update(counts)
+        if self.run.outcomes is not None and ends:
+            now = time.time()
+            began = min((end.started_at for end in ends if end.started_at), default=now)
+            if self.run.outcomes.finished(self.task.name, counts, began, now):
+                TaskRegistry.observe_task(self.run.flow_name, self.task.name, self.task.fn)
+        if self.run.recorder is not None:
+            self.run.recorder.rows([self._record(end) for end in ends])
+        if counts["failed"]:
+            self._check_failures()
+
+    def note_bulk(
+        self,
+        counts: Counter[str],
+        *,
+        began_at: float,
+        task_run_id: str | None = None,
+        span_id: str | None = None,
+    ) -> None:
+        """One record in the trace for many rows: a batch, or all that were remembered."""
+        if self.run.recorder is None or not counts:
+            return
+        outcome = "failed" if counts["failed"] else "ok" if counts["ok"] else next(iter(counts))
+        self.run.recorder.task(
+            TaskRecord(
+                name=self.task.name,
+                outcome=outcome,  # type: ignore[arg-type]  # the counter's keys are outcomes
+                started_at=began_at,
+                duration_seconds=max(time.time() - began_at, 0.0),
+                task_run_id=task_run_id,
+                attempts=0 if outcome == "cached" else 1,
+                cache="hit" if outcome == "cached" else "miss" if self.task.remembers else "off",
+                span_type=self.task.span_type,
+                span_id=span_id,
+                parent_span_id=self.parent_span_id,
+                rows_in=counts.total(),
+                rows_out=counts["ok"] + counts["cached"],
+                row_outcomes=dict(counts),
+            )
+        )
+
+    def lost(self, jobs: Iterable[Job], error: BaseException) -> None:
+        """A batch ended without telling of some of its rows; what is remembered of them is done."""
+        jobs = [job for job in jobs if self.table.end(job.index) is None]
+        hits = self.planner.recalled(jobs)
+        ends = []
+        for job in jobs:
+            if job.key is not None and job.key.key in hits:
+                ends.append(RowEnd(job.index, "ok", hits[job.key.key].value, attempts=1, key=job.key.key))
+            else:
+                ends.append(self._failed(job.index, job.arguments, error))
+        if ends:
+            self.report(ends)
+
+    def _failed(
+        self, index: int, arguments: dict[str, Any], error: BaseException, attempts: int = 1
+    ) -> RowEnd:
+        failure = explained(
+            self.task, self.run, error, arguments=arguments, attempts=attempts, row_index=index,
+            span_id=self.span_id,
+        )  # fmt: skip
+        return RowEnd(index, "failed", error=failure, attempts=attempts)
+
+    def lost_rows(self, indices: Iterable[int], error: Exception) -> None:
+        """Rows that could not even be looked up."""
+        self.report([self._failed(index, {}, error) for index in indices])
+
+    def brought(self, ends: Sequence[RowEnd], *, began_at: float, task_run_id: UUID, rows: range) -> None:
+        """A batch came home from another process."""
+        self.batch_began(rows, task_run_id)
+        counts: Counter[str] = Counter(end.outcome for end in ends)
+        self.note_bulk(counts, began_at=began_at, task_run_id=str(task_run_id))
+        for end in ends:
+            if end.cost_usd is not None:
+                self._spent(end.cost_usd)
+        self.report(ends)
+
+    def _spent(self, cost_usd: float) -> None:
+        if self.run.outcomes is not None:
+            self.run.outcomes.spent(self.task.name, cost_usd)
+        if self.run.budget is not None:
+            self.run.budget.spend(cost_usd)
+
+    def unfinished_of(self, index: int) -> list[PrefectFuture[Any]]:
+        """The futures among a row's arguments that have not ended, if any."""
+        return [
+            f for f in futures_in(self.columns.own(index)) if isinstance(f, PrefectFuture) and not is_done(f)
+        ]
+
+    def upstream_failure(self, index: int) -> RowEnd | None:
+        """How a row ends that was to use the result of another which has none; None when all are there."""
+        for future in futures_in(self.columns.own(index)):
+            error = future.error() if isinstance(future, (RowFuture, TaskFuture)) else None
+            if error is not None:
+                return RowEnd(
+                    index, "skipped" if isinstance(error, RunStoppedError) else "failed", error=error
+                )
+        return None
+
+    def run_ended(self, index: int, future: TaskFuture[Any]) -> None:
+        """A row that was a task run of its own has ended, and told the records so itself."""
+        error = future.error()
+        call = future.call
+        outcome = "failed" if error is not None else call.outcome or "ok"
+        value = None if error is not None else future.value_now()
+        end = RowEnd(
+            index, outcome, value, error, call.attempts, call.started_at or None, call.duration_seconds,
+            call.queue_seconds, call.key.key if call.key else None, call.cost_usd,
+        )  # fmt: skip
+        if self.run.recorder is not None:
+            self.run.recorder.rows([self._record(end)])
+        with self._lock:
+            self.counts[outcome] += 1
+        if error is not None:
+            self._check_failures()
+        twins = self._twins_of(end)
+        if twins:
+            self.report(twins)
+        self.table.finish_run(index, future)
+
+    # -- rows that ask for the same as an earlier one ------------------------------------------------------
+
+    def _twins_of(self, end: RowEnd) -> list[RowEnd]:
+        """How the rows ended that asked for the same as this one: as it did, without being paid for."""
+        indices = self.planner.twins.pop(end.index, None)
+        if not indices:
+            return []
+        return [self._twin(index, end) for index in indices]
+
+    def _twin(self, index: int, end: RowEnd) -> RowEnd:
+        if end.outcome in ("ok", "cached"):
+            return RowEnd(index, "cached", self.planner.copy_of(end), key=end.key)
+        error = end.error
+        if isinstance(error, TaskExecutionError):
+            arguments = self.columns.arguments(index)
+            return self._failed(index, arguments, error.original_error, end.attempts)._replace(key=end.key)
+        return end._replace(index=index)
+
+    # -- the end -----------------------------------------------------------------------------------------
+
+    def _check_failures(self) -> None:
+        limit = self.options.max_failures
+        if limit is None or self.stop.is_set:
+            return
+        with self._lock:
+            failed, ended = self.counts["failed"], self.counts.total()
+        if isinstance(limit, int):
+            if failed > limit:
+                self.stop.because(f"Stopped early: more than {limit:,} rows failed (max_failures={limit}).")
+        elif ended >= min(MIN_ROWS_FOR_SHARE, len(self.rows)) and failed > limit * ended:
+            self.stop.because(
+                f"Stopped early: {failed:,} of {ended:,} rows failed, more than {limit:.0%} "
+                f"(max_failures={limit})."
+            )
+
+    def save(self) -> None:
+        """Save the results as the task's `output`, once; not while a row has none."""
+        with self._saving:
+            if self._saved:
+                return
+            values = []
+            for index in self.rows:
+                end = self.table.end(index)
+                if end is None or (end.error if isinstance(end, RowEnd) else end.error()) is not None:
+                    return
+                values.append(end.value if isinstance(end, RowEnd) else end.result())
+            save_outputs(self.run, self.task.outputs, values, owner=self.task.label)
+            self._saved = True
+
+    def batch_began(self, rows: range, task_run_id: UUID) -> None:
+        """Rows of this range belong to this task run."""
+        self._batch_runs.append((rows, task_run_id))
+
+    def task_run_of(self, index: int) -> UUID | None:
+        """The id of the row's own task run, or of its batch; None when it has neither."""
+        if index in self.started:
+            return self.started[index].task_run_id
+        return next((run_id for rows, run_id in self._batch_runs if index in rows), None)
+
+    def _record(self, end: RowEnd) -> RowRecord:
+        error = end.error
+        return RowRecord(
+            self.task.name,
+            end.index,
+            self.row_id(end.index),
+            end.outcome,
+            end.attempts,
+            end.started_at,
+            end.duration_seconds,
+            end.queue_seconds,
+            end.key,
+            None if error is None else _described(error),
+            None if end.key is None or end.outcome == "cached" else self.planner.missed.get(end.key),
+            end.cost_usd,
+        )
+
+
+def _described(error: Exception) -> dict[str, Any]:
+    if isinstance(error, TaskExecutionError):
+        return {"type": type(error.original_error).__qualname__, "message": error.original_text}
+    return {"type": type(error).__qualname__, "message": str(error)}

@@ -1,0 +1,138 @@
+"""One row on its way, and the flag that ends a map early."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from threading import Event, Lock
+from typing import TYPE_CHECKING, Any
+
+from latent.errors import RunStoppedError
+from latent.prefect.rows.ends import RowEnd
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
+    from latent.cache import Lease
+    from latent.errors import TaskExecutionError
+    from latent.prefect.key import CallKey
+    from latent.tracking.records import Outcome
+
+
+class Stop:
+    """Ends a map early: the first reason counts, and rows that have not begun are skipped for it."""
+
+    def __init__(self) -> None:
+        self.event = Event()
+        self.reason: str | None = None
+        self._lock = Lock()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether no further row begins."""
+        return self.reason is not None
+
+    def because(self, reason: str | None) -> None:
+        """Begin no further row."""
+        with self._lock:
+            if self.reason is None:
+                self.reason = reason or "The run was stopped."
+        self.event.set()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stop, ()  # a worker process stops for reasons of its own, or gets no more work
+
+
+class Job:
+    """One row that is not remembered: what it needs to run, and then how that went."""
+
+    __slots__ = (
+        "arguments",
+        "attempts",
+        "began",
+        "cost_usd",
+        "error",
+        "index",
+        "keeps",
+        "key",
+        "lease",
+        "life",
+        "outcome",
+        "parameters_read",
+        "queue_seconds",
+        "refreshes",
+        "started_at",
+        "ticket",
+        "value",
+        "waited_seconds",
+    )  # fmt: skip
+
+    def __init__(
+        self, index: int, arguments: dict[str, Any], key: CallKey | None, *, refreshes: bool = False
+    ) -> None:
+        self.index, self.arguments, self.key = index, arguments, key
+        self.refreshes = refreshes
+        """Whether it is computed again, whatever is remembered."""
+        self.ticket: Any = None
+        """The batch that the row belongs to; None until a lane has it."""
+        self.life: Generator[Any, Any, None] | None = None
+        self.outcome: Outcome | None = None
+        self.value: Any = None
+        self.error: Exception | None = None
+        self.keeps = False
+        """Whether the value is still to be remembered."""
+        self.parameters_read: Mapping[str, str] = {}
+        self.lease: Lease | None = None
+        self.attempts = 0
+        self.began = 0.0
+        """Monotonic seconds of the first attempt."""
+        self.started_at: float | None = None
+        self.queue_seconds = 0.0
+        self.waited_seconds = 0.0
+        """All pauses before further attempts together."""
+        self.cost_usd: float | None = None
+
+    def begin_attempt(self) -> None:
+        """Count an attempt; the first one starts the row's clocks."""
+        self.attempts += 1
+        if self.started_at is None:
+            self.started_at, self.began = time.time(), time.monotonic()
+
+    def succeed(self, value: Any, *, keeps: bool) -> None:
+        self.outcome, self.value, self.keeps = "ok", value, keeps
+
+    def reuse(self, value: Any) -> None:
+        self.outcome, self.value = "cached", value
+
+    def fail(self, error: TaskExecutionError) -> None:
+        self.outcome, self.error = "failed", error
+
+    def skip(self, task_name: str, reason: str) -> None:
+        self.outcome, self.error = "skipped", RunStoppedError(reason, task_name, self.index)
+
+    def release(self) -> None:
+        """Let others have the key."""
+        if self.lease is not None:
+            self.lease.release()
+            self.lease = None
+
+    def end(self) -> RowEnd:
+        """How the row ended."""
+        assert self.outcome is not None, "the row has not ended"
+        return RowEnd(
+            self.index,
+            self.outcome,
+            self.value,
+            self.error,
+            self.attempts,
+            self.started_at,
+            time.monotonic() - self.began if self.began else 0.0,
+            self.queue_seconds,
+            None if self.key is None else self.key.key,
+            self.cost_usd,
+        )
+
+    # Only what is known before it runs travels to another process.
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(Job, refreshes=self.refreshes), (self.index, self.arguments, self.key)

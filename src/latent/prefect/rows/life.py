@@ -1,0 +1,62 @@
+"""
+The life of one row, from its claim over its attempts to its end.
+
+`life` decides and never waits: it yields what has to happen next, and a lane makes it happen, on a thread or
+on an event loop. So both kinds of tasks share every decision, and a row that pauses holds no thread.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from latent.cache.leases import PEER_POLL_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from latent.prefect.rows.job import Job
+    from latent.prefect.rows.work import RowWork
+
+
+class Pause(NamedTuple):
+    """Go on with the row after this many seconds; others run meanwhile."""
+
+    seconds: float
+
+
+class Step(Enum):
+    """What a lane does for a row."""
+
+    ADMIT = "wait for the task's limit, and send its permit; None when the map was stopped meanwhile"
+    CALL = "call the task's function, and send what it raised; None when it returned"
+
+
+def life(work: RowWork, job: Job) -> Generator[Pause | Step, Any, None]:
+    """Bring a row to its end; afterwards `job.outcome` is set."""
+    while not (work.stop.is_set or work.claim(job)):
+        yield Pause(PEER_POLL_SECONDS)
+    if work.stop.is_set:
+        return work.skip(job)
+    if work.recall(job):
+        return None
+    while True:
+        if not work.may_begin(job):
+            return work.skip(job)
+        permit = None
+        if work.limiter is not None:
+            permit = yield Step.ADMIT
+            if permit is None:
+                return work.skip(job)
+            job.queue_seconds += permit.waited_seconds
+        job.begin_attempt()
+        error = yield Step.CALL
+        if permit is not None:
+            permit.release(error=error)
+        if error is None:
+            return None
+        delay = work.delay_before_retry(job, error)
+        if delay is None:
+            return work.fail(job, error)
+        job.waited_seconds += delay
+        yield Pause(delay)

@@ -1,0 +1,290 @@
+"""`task.map(...)`: one call per row; remembered rows at once, the others as task runs or in batches."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from math import ceil
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
+
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from latent.prefect.call import Call
+from latent.prefect.futures import failure_in, is_done, result_in
+from latent.prefect.rows.batches import HOOKS, Batch, MapSpec
+from latent.prefect.rows.columns import Columns
+from latent.prefect.rows.ends import RowEnd
+from latent.prefect.rows.feeder import Done, Piece
+from latent.prefect.rows.futures import MappedFutures
+from latent.prefect.rows.home import Home
+from latent.prefect.rows.plan import Planner
+from latent.prefect.rows.runners import is_at_home, limited_tags, processes_of
+from latent.prefect.rows.selection import Selection
+from latent.prefect.run import current_run, surroundings
+from latent.prefect.shared import Shared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from prefect.futures import PrefectFuture
+
+    from latent.prefect.rows.job import Job
+    from latent.prefect.rows.options import RowOptions
+    from latent.prefect.run import Run
+    from latent.prefect.tasks import Task
+
+R = TypeVar("R")
+
+BATCHES_PER_MAP = 16
+"""How many batches many rows become, so that task runs stay few: one second's worth for a server."""
+
+SMALLEST_BATCH, LARGEST_BATCH = 100, 5_000
+
+
+def map_rows(
+    task: Task[..., R],
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    options: RowOptions,
+    task_runner: Any,
+    wait_for: Iterable[PrefectFuture[Any]] | None,
+) -> MappedFutures[R]:
+    """
+    Call a task once for each row, on the flow's task runner.
+
+    Raises:
+        MappingMissingIterable: No argument has rows.
+        MappingLengthMismatch: Arguments have different numbers of rows.
+        UsageError: Two rows have the same id.
+    """
+    run = current_run() or surroundings(None)
+    columns = Columns.of(task, args, kwargs)
+    home = home_of(task, run, columns, options, recalls=wait_for is None)
+    mapped: MappedFutures[R] = MappedFutures(home)  # type: ignore[abstract]  # as Prefect's own
+    submission = Submission(home, task_runner, wait_for)
+    pieces = submission.plan(home.rows)
+    run.mapped.append(mapped)
+    for dataset in task.outputs:
+        run.producers.setdefault(dataset, []).append(mapped)
+    submission.start(pieces)
+    return mapped
+
+
+def home_of(
+    task: Task[..., Any], run: Run, columns: Columns, options: RowOptions, *, recalls: bool = True
+) -> Home:
+    """A map's own place in the run."""
+    ids = None if options.row_id is None else columns.ids(task, options.row_id)
+    home = Home(task, run, columns, options, ids)
+    shared = Shared(run.workspace.root, columns.shared.values())
+    selection = Selection(task.name, run, columns, home.row_id)
+    if task.remembers:
+        for dataset in task.inputs:
+            run.settle_outputs(dataset)
+    home.planner = Planner(task, run, columns, shared, selection, recalls=recalls)
+    return home
+
+
+class Submission:
+    """How the rows of one map get to a task runner."""
+
+    def __init__(self, home: Home, task_runner: Any, wait_for: Iterable[PrefectFuture[Any]] | None) -> None:
+        self.home, self.task, self.run = home, home.task, home.run
+        self.runner = task_runner
+        self.wait_for = None if wait_for is None else list(wait_for)
+        self.at_home = is_at_home(task_runner)
+        self.one_each = False
+        """Whether each row is a task run of its own."""
+        self.width = self._width()
+        self.spec = MapSpec(
+            self.task, self.run.reference(), home.planner.shared, map_id=uuid4().hex, code=home.planner.code,
+            shares=home.options.share_in_flight, span_id=home.span_id,
+            width=self.width if self.at_home else max(1, self.width // processes_of(task_runner)),
+        )  # fmt: skip
+
+    def _width(self) -> int:
+        """How many rows may be under way: never more than the user allowed the task runner."""
+        width = self.home.options.max_workers or self.run.workspace.settings.rows.max_workers
+        if isinstance(self.runner, ThreadPoolTaskRunner):
+            return min(width, self.runner._max_workers)
+        return width
+
+    def plan(self, indices: Sequence[int]) -> list[Piece]:
+        """Read what is remembered; the pieces of work that are left."""
+        home = self.home
+        if home.run.outcomes is not None and indices:
+            home.run.outcomes.progressed(self.task.name, planned=len(indices))
+        waiting = {index: futures for index in indices if (futures := home.unfinished_of(index))}
+        began = time.time()
+        ends, jobs = home.planner.plan([index for index in indices if index not in waiting])
+        home.report(ends)
+        home.note_bulk(Counter(end.outcome for end in ends), began_at=began)
+        self.one_each = self._is_one_each(len(jobs) + len(waiting))
+        return [*(self._runs(jobs) if self.one_each else self._batches(jobs)), *self._late(waiting)]
+
+    def start(self, pieces: Sequence[Piece]) -> None:
+        """Begin the work, as much at a time as may be under way."""
+        # Batches are many rows each: their lane sees to it that not too many run.
+        width = self.width if self.one_each else max(BATCHES_PER_MAP, ceil(self.width / SMALLEST_BATCH))
+        self.home.feeder.feed(pieces, width)
+
+    def _is_one_each(self, rows: int) -> bool:
+        """Whether each row is a task run of its own: while they are few, or when Prefect has to see each."""
+        if self.home.options.row_runs == "all":
+            return True
+        if self.home.options.batch_size is not None:
+            return False
+        if rows <= self.run.workspace.settings.rows.rows_as_runs:
+            return True
+        return self._needs_runs()
+
+    def _needs_runs(self) -> bool:
+        """Whether the task asks for what only a task run of its own can have; said once."""
+        from latent.prefect.logs import warn_once
+
+        if any(getattr(self.task, f"{hook}_hooks", None) for hook in HOOKS):
+            reason = "it has hooks, which belong to task runs"
+        elif tags := limited_tags(self.task):
+            reason = f"its tag {tags[0]!r} carries a Prefect concurrency limit"
+        else:
+            return False
+        warn_once(
+            f"row-runs:{self.task.name}",
+            f"Each row of task {self.task.name!r} is a task run of its own, since {reason}. That takes some "
+            "milliseconds a row: thousands of rows are faster without.",
+        )
+        return True
+
+    # -- rows that are task runs -------------------------------------------------------------------------
+
+    def _runs(self, jobs: Sequence[Job]) -> list[Piece]:
+        return [Piece(lambda done, job=job: self._start_run(job, done)) for job in jobs]  # type: ignore[misc]  # bound now
+
+    def _start_run(self, job: Job, done: Done) -> None:
+        home = self.home
+        if not self._may_begin(job):
+            home.report([job.end()])
+            return done()
+        try:
+            call = Call(self.task, self.run, job.arguments, row_index=job.index, shared=home.planner.shared)
+            call.key, call.code, call.refreshes = job.key, home.planner.code, job.refreshes
+            call.shares, call.stop = home.options.share_in_flight, home.stop
+            future = self.task.start_run(call, self.runner, self.wait_for)
+        except Exception as error:
+            home.lost([job], error)
+            return done()
+        home.started[job.index] = future
+
+        def over(_: Any) -> None:
+            future.wait(0)
+            home.run_ended(job.index, future)
+            done()
+
+        return future.add_done_callback(over)
+
+    def _may_begin(self, job: Job) -> bool:
+        """Whether the row may start now; else it is skipped, and says why."""
+        home, budget = self.home, self.run.budget
+        if not home.stop.is_set and budget is not None and not budget.admit(self.task):
+            home.stop.because(budget.reached or "")
+        if home.stop.is_set:
+            job.skip(self.task.name, home.stop.reason or "")
+        return not home.stop.is_set
+
+    # -- batches -----------------------------------------------------------------------------------------
+
+    def _batches(self, jobs: Sequence[Job]) -> list[Piece]:
+        size = self._batch_size(len(jobs))
+        cuts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+        return [Piece(lambda done, cut=cut: self._start_batch(cut, done)) for cut in cuts]  # type: ignore[misc]  # bound now
+
+    def _batch_size(self, rows: int) -> int:
+        given = self.home.options.batch_size or self.run.workspace.settings.rows.batch_size
+        if given is not None:
+            return given
+        if self.at_home:
+            return min(max(ceil(rows / BATCHES_PER_MAP), SMALLEST_BATCH), LARGEST_BATCH)
+        # Workers share the batches out among them: several each, so that none is left alone with the last.
+        return min(max(ceil(rows / (4 * processes_of(self.runner))), 1), LARGEST_BATCH)
+
+    def _start_batch(self, jobs: Sequence[Job], done: Done) -> None:
+        home = self.home
+        if not self.at_home:
+            jobs = self._within_budget(jobs)
+        if not jobs:
+            return done()
+        try:
+            batch = Batch(self.spec, jobs, home if self.at_home else None)
+            began = time.time()
+            inner = self.runner.submit(batch.as_task(), {}, self.wait_for)
+        except Exception as error:
+            home.lost(jobs, error)
+            return done()
+
+        def over(_: Any) -> None:
+            error = self._batch_ended(batch, inner, began)
+            home.lost(batch.jobs, error)
+            batch.jobs.clear()
+            done()
+
+        inner.add_done_callback(over)
+        return None
+
+    def _batch_ended(self, batch: Batch, inner: Any, began: float) -> BaseException:
+        """Take what a batch brings home; the error of rows that it does not tell of."""
+        try:
+            inner.wait(0)
+            state = inner.state
+            if self.at_home:
+                return failure_in(state) or RuntimeError("The batch ended before the row did.")
+            if (error := failure_in(state)) is not None:
+                return error
+            ends: list[RowEnd] = result_in(state)
+            self.home.brought(ends, began_at=began, task_run_id=inner.task_run_id, rows=batch.rows)
+        except BaseException as error:
+            return error
+        return RuntimeError("The batch came home without the row.")
+
+    def _within_budget(self, jobs: Sequence[Job]) -> Sequence[Job]:
+        """The rows that may leave for a process that does not see the budget; the others are skipped."""
+        home, budget = self.home, self.run.budget
+        granted = (
+            0 if home.stop.is_set else len(jobs) if budget is None else budget.admit(self.task, len(jobs))
+        )
+        if granted < len(jobs):
+            home.stop.because((budget and budget.reached) or "")
+            for job in jobs[granted:]:
+                job.skip(self.task.name, home.stop.reason or "")
+            home.report([job.end() for job in jobs[granted:]])
+        return jobs[:granted]
+
+    # -- rows that wait for other futures ----------------------------------------------------------------
+
+    def _late(self, waiting: Mapping[int, list[PrefectFuture[Any]]]) -> list[Piece]:
+        indices = list(waiting)
+        size = 1 if self.one_each else self._batch_size(len(indices))
+        return [
+            Piece(
+                lambda done, cut=cut: self._start_late(cut, done),  # type: ignore[misc]  # bound now
+                [future for index in cut for future in waiting[index] if not is_done(future)],
+            )
+            for cut in (indices[start : start + size] for start in range(0, len(indices), size))
+        ]
+
+    def _start_late(self, indices: Sequence[int], done: Done) -> None:
+        """What the rows waited for is there: only now can they be looked up, and run."""
+        home = self.home
+        try:
+            failed = [end for index in indices if (end := home.upstream_failure(index)) is not None]
+            unready = {end.index for end in failed}
+            ends, jobs = home.planner.plan([index for index in indices if index not in unready])
+        except Exception as error:
+            home.lost_rows(indices, error)
+            return done()
+        home.report([*failed, *ends])
+        if not jobs:
+            return done()
+        if self.one_each:
+            return self._start_run(jobs[0], done)
+        return self._start_batch(jobs, done)

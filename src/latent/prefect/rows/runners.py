@@ -1,0 +1,67 @@
+"""What the engine needs to know of Prefect's task runners: where tasks run, on how many processes."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from prefect.task_runners import ThreadPoolTaskRunner
+
+if TYPE_CHECKING:
+    from latent.prefect.tasks import Task
+
+
+def is_at_home(runner: Any) -> bool:
+    """Whether tasks run in this process, on threads."""
+    return isinstance(runner, ThreadPoolTaskRunner)
+
+
+def processes_of(runner: Any) -> int:
+    """How many processes a task runner has; the machine's processors where it does not say."""
+    for count in (_of_pool, _of_dask, _of_ray):
+        if found := count(runner):
+            return found
+    return os.cpu_count() or 1
+
+
+def _of_pool(runner: Any) -> int | None:
+    workers = getattr(runner, "_max_workers", None)
+    return workers if isinstance(workers, int) and workers < 10_000 else None
+
+
+def _of_dask(runner: Any) -> int | None:
+    client = getattr(runner, "_client", None) or getattr(runner, "client", None)
+    if client is None or not hasattr(client, "scheduler_info"):
+        return None
+    return len(client.scheduler_info().get("workers", {})) or None
+
+
+def _of_ray(runner: Any) -> int | None:
+    if type(runner).__name__ != "RayTaskRunner":
+        return None
+    import ray
+
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # ray has no types
+    return int(resources.get("CPU", 0)) or None
+
+
+def limited_tags(task: Task[..., Any]) -> list[str]:
+    """The task's tags that carry a concurrency limit on the Prefect server; none without a server."""
+    from prefect.client.orchestration import get_client
+    from prefect.context import TagsContext
+    from prefect.exceptions import ObjectNotFound
+
+    from latent.prefect.api import is_in_memory
+
+    tags = sorted({*task.tags, *TagsContext.get().current_tags})
+    if not tags or is_in_memory():
+        return []
+    limited = []
+    client = get_client(sync_client=True)
+    for tag in tags:
+        try:
+            client.read_concurrency_limit_by_tag(tag)
+        except ObjectNotFound:
+            continue
+        limited.append(tag)
+    return limited

@@ -1,0 +1,57 @@
+"""Which rows a run's options compute again (`--refresh`) or leave out (`--only-failed`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from latent.tracking.where import parse_where
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from latent.prefect.rows.columns import Columns
+    from latent.prefect.run import Run
+    from latent.tracking.where import Where
+
+NOT_FAILED = "It did not fail in the last run, and only rows that did were asked for."
+
+
+class Selection:
+    """
+    What the options of a run say about the rows of one task.
+
+    Args:
+        row_id: Gives the id of a row, by which `--only-failed` knows it again.
+    """
+
+    def __init__(self, task_name: str, run: Run, columns: Columns, row_id: Callable[[int], str]) -> None:
+        self._columns, self._row_id = columns, row_id
+        options = run.options
+        self._refreshes_all = task_name in options.refresh and options.refresh[task_name] is None
+        expression = options.refresh.get(task_name)
+        self._where: Where | None = None if expression is None else parse_where(expression)
+        self._failed_before = failed_in_last_run(run, task_name) if options.only_failed else None
+
+    def refreshes(self, index: int) -> bool:
+        """Whether a row is computed again, whatever is remembered."""
+        if self._where is None:
+            return self._refreshes_all
+        picture: dict[str, Any] = {**self._columns.picture(index), "index": index, "id": self._row_id(index)}
+        return self._where.matches(picture)
+
+    def leaves_out(self, index: int) -> str | None:
+        """Why a row that is not remembered does not run; None when it does."""
+        if self._failed_before is None or self._row_id(index) in self._failed_before:
+            return None
+        return NOT_FAILED
+
+
+def failed_in_last_run(run: Run, task_name: str) -> set[str]:
+    """The ids of a task's rows that failed in the flow's last run before this one."""
+    from latent.tracking import list_runs, load_rows
+
+    before = [each for each in list_runs(run.workspace, flow=run.flow_name) if each.run_id != run.run_id]
+    if not before:
+        return set()
+    rows = load_rows(run.workspace, before[0].run_id).select(["task", "id", "outcome"]).to_pylist()
+    return {row["id"] for row in rows if row["task"] == task_name and row["outcome"] == "failed"}

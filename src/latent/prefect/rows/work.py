@@ -1,0 +1,267 @@
+"""What the rows of one map share while they run in a process, and what is done for each of them."""
+
+from __future__ import annotations
+
+import random
+from contextlib import contextmanager
+from inspect import Parameter
+from typing import TYPE_CHECKING, Any
+
+from prefect.client.schemas.objects import State
+
+from latent.cache.results import Result
+from latent.errors import CacheError, UnstorableError
+from latent.prefect.admission import sync_timeout, within
+from latent.prefect.failures import explained
+from latent.prefect.futures import failure_in, result_in
+from latent.prefect.logs import warn_once
+from latent.prefect.outputs import check_outputs
+from latent.prefect.retries import next_delay, policy_of, stops_everything, why_everything_stops
+from latent.prefect.scope import open_scope, record_read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+
+    from latent.cache.code import CodeFingerprint
+    from latent.limits import Limiter, Permit
+    from latent.prefect.retries import RetryPolicy
+    from latent.prefect.rows.ends import RowEnd
+    from latent.prefect.rows.job import Job, Stop
+    from latent.prefect.rows.lanes import Lane
+    from latent.prefect.run import Run
+    from latent.prefect.scope import Scope
+    from latent.prefect.shared import Shared
+    from latent.prefect.tasks import Task
+
+_BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
+
+class RowWork:
+    """
+    The work of one map in one process.
+
+    Args:
+        code: The task's code when it was mapped; None when a user's own key decides alone.
+        shares: Whether a row that is under way elsewhere is waited for.
+        span_id: The span under which calls inside of rows are traced.
+        report: Told how rows ended, once they are committed.
+    """
+
+    lane: Lane
+
+    def __init__(
+        self,
+        task: Task[..., Any],
+        run: Run,
+        shared: Shared,
+        *,
+        code: CodeFingerprint | None,
+        shares: bool,
+        span_id: str,
+        stop: Stop,
+        report: Callable[[Sequence[RowEnd]], None],
+    ) -> None:
+        self.task, self.run, self.shared, self.code, self.stop = task, run, shared, code, stop
+        self._shares, self._span_id, self._report = shares, span_id, report
+        settings = run.workspace.settings
+        self.policy: RetryPolicy = policy_of(task, settings)
+        self._expires_in = task.expires_in(settings)
+        self.limiter = self._limiter()
+        self._calls_by_name = all(p.kind in _BY_NAME for p in task.binder.signature.parameters.values())
+        self._outputs_checked = not task.outputs
+        self._loads = bool(task.binder.fills)
+
+    def _limiter(self) -> Limiter | None:
+        if self.task.limit is None:
+            return None
+        from latent.limits import limiter_for
+
+        return limiter_for(self.run.workspace, self.task.limit)
+
+    # -- before the function -----------------------------------------------------------------------------
+
+    def claim(self, job: Job) -> bool:
+        """Whether the row is ours to work on: nobody else, in any process, is at the same one."""
+        if job.key is None or not self._shares or job.lease is not None:
+            return True
+        job.lease = self.run.memory.try_claim(job.key.key, job)
+        return job.lease is not None
+
+    def recall(self, job: Job) -> bool:
+        """Look once more, now that the row is ours: whoever had it before may have finished it."""
+        if job.key is None or self.task.refresh_cache or job.refreshes:
+            return False
+        code = None if job.key.users_own else self.code
+        hit = self.run.memory.recall(job.key.key, code=code, parameter=self.run.parameter_fingerprint)
+        if hit is None:
+            return False
+        record_read(hit.entry.parameters_read)
+        job.reuse(hit.value)
+        return True
+
+    def may_begin(self, job: Job) -> bool:
+        """Whether the row may go on: the map was not stopped, and there is budget left."""
+        if self.stop.is_set:
+            return False
+        budget = self.run.budget
+        if job.attempts or budget is None or budget.admit(self.task):
+            return True
+        self.stop.because(budget.reached or "The budget is used up.")
+        return False
+
+    def admit(self) -> Permit | None:
+        """A permit of the task's limit, waited for; None when the map is stopped meanwhile."""
+        from latent.limits import AdmissionStopped
+
+        assert self.limiter is not None
+        try:
+            return self.limiter.acquire(run_id=self.run.run_id, stop=self.stop.event)
+        except AdmissionStopped:
+            return None
+
+    async def admit_async(self) -> Permit | None:
+        """As `admit`, without blocking the event loop."""
+        assert self.limiter is not None
+        permit = await self.limiter.acquire_async(run_id=self.run.run_id)
+        if self.stop.is_set:
+            permit.release()
+            return None
+        return permit
+
+    # -- the function ------------------------------------------------------------------------------------
+
+    def call(self, job: Job) -> BaseException | None:
+        """Call the task's function; what it raised, if anything."""
+        try:
+            with self._around(job) as scope:
+                args, kwargs = self._arguments(job, scope)
+                value = self.task.fn(*args, **kwargs)
+            return self._returned(job, value, scope)
+        except BaseException as error:
+            return error
+
+    async def call_async(self, job: Job) -> BaseException | None:
+        """Call the task's async function; what it raised, if anything."""
+        try:
+            with self._around(job) as scope:
+                args, kwargs = self._arguments(job, scope)
+                coroutine: Coroutine[Any, Any, Any] = self.task.fn(*args, **kwargs)
+                if self.task.timeout_seconds is None:
+                    value = await coroutine
+                else:
+                    value = await within(coroutine, self.task.timeout_seconds)
+            return self._returned(job, value, scope)
+        except BaseException as error:
+            return error
+
+    @contextmanager
+    def _around(self, job: Job) -> Iterator[Scope]:
+        with open_scope(self.task.name, self._span_id) as scope:
+            try:
+                if self.task.timeout_seconds is None or self.task.isasync:
+                    yield scope
+                else:
+                    with sync_timeout(self.task.timeout_seconds):
+                        yield scope
+            finally:
+                if scope.cost_usd is not None:
+                    job.cost_usd = (job.cost_usd or 0.0) + scope.cost_usd
+
+    def _arguments(self, job: Job, scope: Scope) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if not self._outputs_checked:
+            check_outputs(self.run, self.task.outputs)
+            self._outputs_checked = True
+        arguments = job.arguments
+        if self._loads:
+            arguments = arguments | {
+                name: self.shared.load(self.run.catalog, dataset)
+                for name, dataset in self.task.binder.fills.items()
+                if name not in arguments
+            }
+            if scope.parent is not None:
+                fingerprints = {name: self.run.dataset_fingerprint(name) for name in self.task.inputs}
+                scope.parent.record(self.run.read_datasets(fingerprints))
+        return ((), arguments) if self._calls_by_name else self.task.binder.positional(arguments)
+
+    def _returned(self, job: Job, value: Any, scope: Scope) -> BaseException | None:
+        """Take what the function returned; a Prefect state decides for itself how the row ended."""
+        keeps = job.key is not None and not self.shared.has_changed
+        if isinstance(value, State):
+            if (error := failure_in(value)) is not None:
+                return error
+            value, keeps = result_in(value), False
+        job.parameters_read = scope.parameters_read
+        job.succeed(value, keeps=keeps)
+        return None
+
+    # -- after the function ------------------------------------------------------------------------------
+
+    def delay_before_retry(self, job: Job, error: BaseException) -> float | None:
+        """How long to wait before the row is tried again, in seconds; None when it is not."""
+        if not isinstance(error, Exception):
+            return None
+        if stops_everything(error):
+            self.stop.because(why_everything_stops(error))
+            return None
+        delay = next_delay(
+            self.policy, job.attempts, error, waited_seconds=job.waited_seconds, random=random.random
+        )
+        if delay is not None and self.run.outcomes is not None:
+            self.run.outcomes.progressed(self.task.name, retried=1)
+        return delay
+
+    def fail(self, job: Job, error: BaseException) -> None:
+        """End a row with the error that its caller sees."""
+        if not isinstance(error, Exception):
+            # A row that calls sys.exit, or whose task was cancelled, must not take the others along.
+            error = _chained(RuntimeError(f"The row was ended by {type(error).__name__}: {error}"), error)
+        job.fail(
+            explained(
+                self.task, self.run, error, arguments=job.arguments, attempts=job.attempts,
+                row_index=job.index, span_id=self._span_id,
+            )
+        )  # fmt: skip
+
+    def skip(self, job: Job) -> None:
+        """End a row that was not begun."""
+        job.skip(self.task.name, self.stop.reason or "")
+
+    def finish(self, jobs: Sequence[Job]) -> None:
+        """Remember what rows returned, give their keys back, and only then report how they ended."""
+        self._remember([job for job in jobs if job.keeps])
+        for job in jobs:
+            job.release()
+        ends = [job.end() for job in jobs]
+        self._report(ends)
+        for ticket in {job.ticket for job in jobs}:
+            ticket.ended([end for job, end in zip(jobs, ends, strict=True) if job.ticket is ticket])
+        self.lane.committed(len(jobs))
+
+    def _remember(self, jobs: Sequence[Job]) -> None:
+        for kept in self.run.memory.remember_many(map(self._result, jobs)):
+            if isinstance(kept, UnstorableError):
+                warn_once(
+                    f"unstorable:{self.task.name}",
+                    f"Results of task {self.task.name!r} are not remembered: {kept} "
+                    "Return plain data, or say cache=False to be silent about it.",
+                )
+            elif isinstance(kept, CacheError):
+                self.stop.because(
+                    f"The memory cannot be written any more ({kept}). Rows that cannot be remembered would be "
+                    "paid for again, so no further ones were begun. Make room, and run again."
+                )
+
+    def _result(self, job: Job) -> Result:
+        key = job.key
+        assert key is not None, "a row without a key is not remembered"
+        return Result(
+            key=key.key, value=job.value, task=self.task.name, kind="row",
+            code=None if key.users_own else self.code,
+            parameters_read={} if key.users_own else job.parameters_read,
+            key_parts=key.parts, expires_in=self._expires_in,
+        )  # fmt: skip
+
+
+def _chained(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
