@@ -25,11 +25,12 @@ COMMANDS = {
     "new": "Add a flow to the workspace.",
     "ls": "List the flows of the workspace.",
     "run": "Run a flow.",
-    "graph": "Show the tasks of the flows, and how data runs between them.",
+    "graph": "Show the flows' tasks, and how data runs between them.",
     "catalog": "Look at the datasets.",
     "cache": "Look at what is remembered, and clear it.",
     "runs": "Look at past runs.",
-    "why": "Say why results were reused or not in the last run of a flow.",
+    "why": "Say why the last run of a flow reused results or not.",
+    "simulate-provider": "Answer like OpenAI and Anthropic, for tests.",
 }
 """Every command that has a module here of its name, with its line in `latent --help`, in the order shown."""
 
@@ -53,7 +54,7 @@ class LazyGroup(TyperGroup):
 
 def load_command(name: str) -> Any:
     """The parser's command `name`, from its module."""
-    command = typer.main.get_command(import_module(f"latent.cli.{name}").app)
+    command = typer.main.get_command(import_module(f"latent.cli.{name.replace('-', '_')}").app)
     command.name = name
     return command
 

@@ -18,7 +18,7 @@ def graph(
     mermaid: Annotated[bool, typer.Option("--mermaid", help="As a Mermaid diagram, for Markdown.")] = False,
 ) -> None:
     """
-    Show the tasks of the flows, and how data runs between them.
+    Show the flows' tasks, and how data runs between them.
 
     Nothing is run. Without a name: all flows of the workspace.
     """

@@ -28,7 +28,7 @@ def why(
     row: Annotated[str | None, typer.Argument(metavar="[ROW]", help="A row, by its id or its index.")] = None,
 ) -> None:
     """
-    Say why results were reused or not in the last run of a flow.
+    Say why the last run of a flow reused results or not.
 
     What is named has changed since they were remembered: an argument, a dataset, a parameter, the code of a
     function in a file, or their time was over.

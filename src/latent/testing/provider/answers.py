@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 import orjson
 
+from latent.errors import SimulatorError
 from latent.testing.provider.calls import ApiError, ModelCall, count_tokens, cut_to_tokens
 from latent.testing.provider.schemas import SchemaError, instance_of
 
@@ -31,6 +32,14 @@ class Reply:
     """Of the input tokens, those that the provider read from its cache."""
     reasoning_tokens: int = 0
     """Of the output tokens, those that went into reasoning; they are added to the count of the text."""
+
+    def __post_init__(self) -> None:
+        if self.finish_reason not in get_args(FinishReason):
+            known = ", ".join(map(repr, get_args(FinishReason)))
+            raise SimulatorError("Reply(finish_reason)", self.finish_reason, f"it must be one of {known}")
+        for name in ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"):
+            if (getattr(self, name) or 0) < 0:
+                raise SimulatorError(f"Reply({name})", getattr(self, name), "it is negative")
 
 
 class Responder(Protocol):

@@ -8,7 +8,7 @@ from math import inf
 from typing import Any, Literal, get_args
 
 from latent.errors import SimulatorError, did_you_mean
-from latent.testing.provider.answers import Answers
+from latent.testing.provider.answers import Answers, Reply
 from latent.testing.provider.faults import Fault
 from latent.testing.provider.latency import Latency, LogNormal
 
@@ -90,9 +90,9 @@ def _tuple_of(name: str, several: Any) -> tuple[Any, ...]:
 
 
 def _check_answer(answer: Any) -> None:
-    usable = answer is None or isinstance(answer, str | Mapping) or callable(answer)
+    usable = answer is None or isinstance(answer, str | Reply | Mapping) or callable(answer)
     if not usable and not callable(getattr(answer, "respond", None)):
-        wanted = "it must be a text, a mapping from prompts to texts, a function, or have a method `respond`"
+        wanted = "it must be a text, a Reply, a mapping from prompts to these, a function or a Responder"
         raise SimulatorError("answer", answer, wanted)
 
 

@@ -72,6 +72,26 @@ class Fault:
         )
 
 
+def parse_fault(text: str) -> Fault:
+    """
+    A fault as a command line writes it: `500`, `reset:0.05` (one request in twenty), `529:first=2`.
+
+    Raises:
+        SimulatorError: It is written otherwise, or says what a `Fault` cannot be.
+    """
+    kind, _, rest = text.partition(":")
+    known: FaultKind = int(kind) if kind.isdecimal() else kind  # type: ignore[assignment]  # checked by Fault
+    try:
+        if rest.startswith("first="):
+            return Fault(known, first=int(rest.removeprefix("first=")))
+        return Fault(known, probability=float(rest)) if rest else Fault(known)
+    except SimulatorError:
+        raise
+    except ValueError as error:
+        wanted = "write KIND, KIND:SHARE or KIND:first=N, say 500:0.05 or reset:first=2"
+        raise SimulatorError("fault", text, wanted) from error
+
+
 def fault_for(faults: Sequence[Fault], prompt: str, attempt: int, seed: int) -> Fault | None:
     """The first of `faults` that strikes this attempt of this prompt."""
     for number, fault in enumerate(faults):
