@@ -15,7 +15,7 @@ from prefect.task_engine import run_task
 from prefect.utilities.annotations import NotSet
 from prefect.utilities.visualization import get_task_viz_tracker
 
-from latent.errors import RegistryError
+from latent.errors import NotInRunError, RegistryError
 from latent.prefect.admission import is_timed_here
 from latent.prefect.api import prefect_api
 from latent.prefect.budget import declare_limited
@@ -28,12 +28,13 @@ from latent.prefect.retry_policy import matchers
 from latent.prefect.rows.futures import MappedFutures
 from latent.prefect.rows.map import map_rows
 from latent.prefect.rows.options import RowOptions, split_options
+from latent.prefect.rows.stream import RowResult, stream_rows
 from latent.prefect.run import current_run, file_of, surroundings
 from latent.prefect.sdk_retries import report_sdk_retries
 from latent.registry import TaskRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prefect.client.schemas.objects import State
 
@@ -314,6 +315,27 @@ class Task(prefect.Task[P, R]):
             futures.wait()
             return [future.state for future in futures]
         return futures
+
+    def map_stream(self, source: Any, *, window: int = 8_000, **kwargs: Any) -> Iterator[RowResult[R]]:
+        """
+        Run the task for each row of a source that may be larger than memory; yield results as they finish.
+
+        Args:
+            source: An iterable, a frame or Arrow table, the path of a `.parquet` or `.jsonl` file, or the
+                name of such a dataset. The function's only free parameter gets the row; several get its columns.
+            window: How many rows may be read and not yet yielded.
+            kwargs: What all rows share, and options of the map, as for `map`.
+
+        Raises:
+            FailedRowsError: At the end, when rows failed; with `on_error="collect"` they are yielded instead.
+            NotInRunError: No flow is running.
+        """
+        context = FlowRunContext.get()
+        if context is None:
+            raise NotInRunError(f"{self.label}: map_stream works inside of a flow. Call it from one.")
+        shared, changes = split_options(kwargs, self.binder.signature.parameters)
+        options = self.row_options.with_changes(self.label, changes)
+        return stream_rows(self, source, shared, options, window=window, task_runner=context.task_runner)
 
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, row_index: int | None = None) -> Call:
         """One call with these arguments, in the run around it or in the task's own surroundings."""

@@ -58,15 +58,16 @@ class Batch:
         if self.home is not None:
             return self._run_at_home(self.home)
         with in_run(self.spec.run.attach()):
-            ticket = Ticket(_work_away(self.spec), self.jobs, collects=True)
+            ends: list[RowEnd] = []
+            ticket = Ticket(_work_away(self.spec), self.jobs, ends.extend)
             _wait(ticket, _Artifacts(self.spec.task.name, self.label))
-        return ticket.ends
+        return ends
 
     def _run_at_home(self, home: Home) -> State[None]:
         began, task_run_id = time.time(), _task_run_id()
         if task_run_id is not None:
             home.batch_began(self.rows, task_run_id)
-        ticket = Ticket(self.spec.work_at(home), self.jobs)
+        ticket = Ticket(self.spec.work_at(home), self.jobs, home.report)
         artifacts = _Artifacts(self.spec.task.name, self.label)
         _wait(ticket, artifacts)
         home.note_bulk(
@@ -136,7 +137,7 @@ class MapSpec:
             if self._at_home is None:
                 self._at_home = RowWork(
                     self.task, home.run, home.planner.shared, code=self.code, shares=self.shares,
-                    span_id=self.span_id, stop=home.stop, report=home.report,
+                    span_id=self.span_id, stop=home.stop,
                 )  # fmt: skip
                 self._at_home.lane = lane_for(self._at_home, self.width)
             return self._at_home
@@ -145,7 +146,7 @@ class MapSpec:
         """The work of the batches in this worker process: how rows ended travels home with each."""
         work = RowWork(
             self.task, self.run.attach(), self.shared, code=self.code, shares=self.shares,
-            span_id=self.span_id, stop=Stop(), report=lambda ends: None,
+            span_id=self.span_id, stop=Stop(),
         )  # fmt: skip
         work.lane = lane_for(work, self.width)
         return work

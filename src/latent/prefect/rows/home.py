@@ -17,7 +17,6 @@ from latent.prefect.outputs import save_outputs
 from latent.prefect.rows.ends import RowEnd, RowTable
 from latent.prefect.rows.feeder import Feeder
 from latent.prefect.rows.futures import RowFuture
-from latent.prefect.rows.job import Stop
 from latent.prefect.scope import current_scope
 from latent.registry import TaskRegistry
 from latent.tracking.records import RowRecord, TaskRecord
@@ -27,38 +26,48 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from latent.prefect.rows.columns import Columns
-    from latent.prefect.rows.job import Job
+    from latent.prefect.rows.job import Job, Stop
     from latent.prefect.rows.options import RowOptions
     from latent.prefect.rows.plan import Planner
+    from latent.prefect.rows.tally import Tally
     from latent.prefect.run import Run
     from latent.prefect.tasks import Task
-
-MIN_ROWS_FOR_SHARE = 20
-"""A share of failures says nothing before so many rows have ended."""
 
 
 class Home:
     """Everything that the process which called `.map` knows of the map."""
 
     def __init__(
-        self, task: Task[..., Any], run: Run, columns: Columns, options: RowOptions, ids: list[str] | None
+        self,
+        task: Task[..., Any],
+        run: Run,
+        columns: Columns,
+        options: RowOptions,
+        ids: list[str] | None,
+        tally: Tally,
     ) -> None:
         self.task, self.run, self.columns, self.options = task, run, columns, options
         self.rows = columns.rows
         self.table = RowTable(self.rows)
-        self.stop = Stop()
+        self.tally = tally
         self.started: dict[int, TaskFuture[Any]] = {}
         """Futures of rows that are task runs of their own."""
+        self.counts_rows = True
+        """Whether all rows of the map are here; False in a part of a stream."""
         self.planner: Planner
         self.feeder = Feeder()
         scope = current_scope()
         self.span_id = f"{getrandbits(64):016x}"
         self.parent_span_id = scope.span_id if scope else None
-        self.counts: Counter[str] = Counter()
         self._ids = ids
         self._batch_runs: list[tuple[range, UUID]] = []
         self._saved = not task.outputs
-        self._lock, self._saving = Lock(), Lock()
+        self._saving = Lock()
+
+    @property
+    def stop(self) -> Stop:
+        """Ends the map early."""
+        return self.tally.stop
 
     # -- rows --------------------------------------------------------------------------------------------
 
@@ -78,8 +87,7 @@ class Home:
     def note(self, ends: Sequence[RowEnd]) -> None:
         """Enter rows that have ended into the run's account and records."""
         counts: Counter[str] = Counter(end.outcome for end in ends)
-        with self._lock:
-            self.counts.update(counts)
+        self.tally.add(counts)
         if self.run.outcomes is not None and ends:
             now = time.time()
             began = min((end.started_at for end in ends if end.started_at), default=now)
@@ -87,8 +95,6 @@ class Home:
                 TaskRegistry.observe_task(self.run.flow_name, self.task.name, self.task.fn)
         if self.run.recorder is not None:
             self.run.recorder.rows([self._record(end) for end in ends])
-        if counts["failed"]:
-            self._check_failures()
 
     def note_bulk(
         self,
@@ -190,10 +196,7 @@ class Home:
         )  # fmt: skip
         if self.run.recorder is not None:
             self.run.recorder.rows([self._record(end)])
-        with self._lock:
-            self.counts[outcome] += 1
-        if error is not None:
-            self._check_failures()
+        self.tally.add({outcome: 1})
         twins = self._twins_of(end)
         if twins:
             self.report(twins)
@@ -218,21 +221,6 @@ class Home:
         return end._replace(index=index)
 
     # -- the end -----------------------------------------------------------------------------------------
-
-    def _check_failures(self) -> None:
-        limit = self.options.max_failures
-        if limit is None or self.stop.is_set:
-            return
-        with self._lock:
-            failed, ended = self.counts["failed"], self.counts.total()
-        if isinstance(limit, int):
-            if failed > limit:
-                self.stop.because(f"Stopped early: more than {limit:,} rows failed (max_failures={limit}).")
-        elif ended >= min(MIN_ROWS_FOR_SHARE, len(self.rows)) and failed > limit * ended:
-            self.stop.because(
-                f"Stopped early: {failed:,} of {ended:,} rows failed, more than {limit:.0%} "
-                f"(max_failures={limit})."
-            )
 
     def save(self) -> None:
         """Save the results as the task's `output`, once; not while a row has none."""

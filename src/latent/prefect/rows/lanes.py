@@ -16,7 +16,7 @@ from latent.prefect.rows.committer import committer
 from latent.prefect.rows.life import Pause, Step, life
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from latent.prefect.rows.ends import RowEnd
     from latent.prefect.rows.job import Job
@@ -30,13 +30,18 @@ UNCOMMITTED_PER_WORKER = 4
 
 
 class Ticket:
-    """Rows that were handed to a lane together, and how many of them are still on their way."""
+    """
+    Rows that were handed to a lane together, and how many of them are still on their way.
 
-    def __init__(self, work: RowWork, jobs: Iterable[Job], *, collects: bool = False) -> None:
+    Args:
+        report: Told how rows ended, once they are committed.
+    """
+
+    def __init__(
+        self, work: RowWork, jobs: Iterable[Job], report: Callable[[Sequence[RowEnd]], object]
+    ) -> None:
         self.work = work
-        self.ends: list[RowEnd] = []
-        """How the rows ended, kept here when they are to travel home together."""
-        self._collects = collects
+        self._report = report
         self.context = copy_context()
         """What the rows see of the task run that they belong to."""
         self.counts: Counter[str] = Counter()
@@ -51,9 +56,8 @@ class Ticket:
 
     def ended(self, ends: Sequence[RowEnd]) -> None:
         """Some of the rows have ended, and are committed."""
+        self._report(ends)
         self.counts.update(end.outcome for end in ends)
-        if self._collects:
-            self.ends.extend(ends)
         if self.counts.total() == self.total:
             self.jobs = []
             self.done.set()

@@ -21,6 +21,7 @@ from latent.prefect.rows.home import Home
 from latent.prefect.rows.plan import Planner
 from latent.prefect.rows.runners import is_at_home, limited_tags, processes_of
 from latent.prefect.rows.selection import Selection
+from latent.prefect.rows.tally import Tally
 from latent.prefect.run import current_run, surroundings
 from latent.prefect.shared import Shared
 
@@ -72,12 +73,19 @@ def map_rows(
 
 
 def home_of(
-    task: Task[..., Any], run: Run, columns: Columns, options: RowOptions, *, recalls: bool = True
+    task: Task[..., Any],
+    run: Run,
+    columns: Columns,
+    options: RowOptions,
+    *,
+    recalls: bool = True,
+    tally: Tally | None = None,
+    shared: Shared | None = None,
 ) -> Home:
-    """A map's own place in the run."""
+    """A map's own place in the run; a stream is a map in parts, which have `tally` and `shared` in common."""
     ids = None if options.row_id is None else columns.ids(task, options.row_id)
-    home = Home(task, run, columns, options, ids)
-    shared = Shared(run.workspace.root, columns.shared.values())
+    home = Home(task, run, columns, options, ids, tally or Tally(options.max_failures, len(columns.rows)))
+    shared = shared or Shared(run.workspace.root, columns.shared.values())
     selection = Selection(task.name, run, columns, home.row_id)
     if task.remembers:
         for dataset in task.inputs:
@@ -89,7 +97,14 @@ def home_of(
 class Submission:
     """How the rows of one map get to a task runner."""
 
-    def __init__(self, home: Home, task_runner: Any, wait_for: Iterable[PrefectFuture[Any]] | None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        task_runner: Any,
+        wait_for: Iterable[PrefectFuture[Any]] | None = None,
+        *,
+        spec: MapSpec | None = None,
+    ) -> None:
         self.home, self.task, self.run = home, home.task, home.run
         self.runner = task_runner
         self.wait_for = None if wait_for is None else list(wait_for)
@@ -97,10 +112,14 @@ class Submission:
         self.one_each = False
         """Whether each row is a task run of its own."""
         self.width = self._width()
-        self.spec = MapSpec(
+        self.spec = spec or self._new_spec()
+
+    def _new_spec(self) -> MapSpec:
+        home = self.home
+        return MapSpec(
             self.task, self.run.reference(), home.planner.shared, map_id=uuid4().hex, code=home.planner.code,
             shares=home.options.share_in_flight, span_id=home.span_id,
-            width=self.width if self.at_home else max(1, self.width // processes_of(task_runner)),
+            width=self.width if self.at_home else max(1, self.width // processes_of(self.runner)),
         )  # fmt: skip
 
     def _width(self) -> int:
@@ -133,8 +152,8 @@ class Submission:
         """Whether each row is a task run of its own: while they are few, or when Prefect has to see each."""
         if self.home.options.row_runs == "all":
             return True
-        if self.home.options.batch_size is not None:
-            return False
+        if self.home.options.batch_size is not None or not self.home.counts_rows:
+            return self._needs_runs()
         if rows <= self.run.workspace.settings.rows.rows_as_runs:
             return True
         return self._needs_runs()

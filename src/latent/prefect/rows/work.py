@@ -20,12 +20,11 @@ from latent.prefect.retries import next_delay, policy_of, stops_everything, why_
 from latent.prefect.scope import open_scope, record_read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from collections.abc import Coroutine, Iterator, Sequence
 
     from latent.cache.code import CodeFingerprint
     from latent.limits import Limiter, Permit
     from latent.prefect.retries import RetryPolicy
-    from latent.prefect.rows.ends import RowEnd
     from latent.prefect.rows.job import Job, Stop
     from latent.prefect.rows.lanes import Lane
     from latent.prefect.run import Run
@@ -44,7 +43,6 @@ class RowWork:
         code: The task's code when it was mapped; None when a user's own key decides alone.
         shares: Whether a row that is under way elsewhere is waited for.
         span_id: The span under which calls inside of rows are traced.
-        report: Told how rows ended, once they are committed.
     """
 
     lane: Lane
@@ -59,10 +57,9 @@ class RowWork:
         shares: bool,
         span_id: str,
         stop: Stop,
-        report: Callable[[Sequence[RowEnd]], None],
     ) -> None:
         self.task, self.run, self.shared, self.code, self.stop = task, run, shared, code, stop
-        self._shares, self._span_id, self._report = shares, span_id, report
+        self._shares, self._span_id = shares, span_id
         settings = run.workspace.settings
         self.policy: RetryPolicy = policy_of(task, settings)
         self._expires_in = task.expires_in(settings)
@@ -232,7 +229,6 @@ class RowWork:
         for job in jobs:
             job.release()
         ends = [job.end() for job in jobs]
-        self._report(ends)
         for ticket in {job.ticket for job in jobs}:
             ticket.ended([end for job, end in zip(jobs, ends, strict=True) if job.ticket is ticket])
         self.lane.committed(len(jobs))
@@ -247,8 +243,8 @@ class RowWork:
                 )
             elif isinstance(kept, CacheError):
                 self.stop.because(
-                    f"The memory cannot be written any more ({kept}). Rows that cannot be remembered would be "
-                    "paid for again, so no further ones were begun. Make room, and run again."
+                    f"The memory cannot be written any more ({kept}). Rows that it cannot hold would be paid "
+                    "for again, so no further ones were begun. Make room, and run again."
                 )
 
     def _result(self, job: Job) -> Result:

@@ -1,0 +1,240 @@
+"""
+`task.map_stream(...)`: rows from a source that is larger than memory, results as they finish.
+
+The source is read in parts. Each part is mapped as `.map` would; all parts share one set of workers. At most
+`window` rows are read and not yet handed on, so memory does not grow with the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from inspect import Parameter
+from itertools import islice
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from latent.errors import FailedRowsError, RunStoppedError, UsageError, did_you_mean
+from latent.prefect.rows.columns import Columns
+from latent.prefect.rows.ends import RowEnd, RowTable
+from latent.prefect.rows.map import Submission, home_of
+from latent.prefect.rows.sources import rows_of
+from latent.prefect.rows.tally import Tally
+from latent.prefect.run import current_run, surroundings
+from latent.prefect.shared import Shared
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from latent.prefect.futures import TaskFuture
+    from latent.prefect.rows.batches import MapSpec
+    from latent.prefect.rows.home import Home
+    from latent.prefect.rows.options import RowOptions
+    from latent.prefect.tasks import Task
+    from latent.tracking.records import Outcome
+
+R = TypeVar("R")
+
+FIRST_PART = 100
+"""Rows of the first part; each further one is twice as large, up to a quarter of the window."""
+
+ERRORS_KEPT = 1_000
+"""Errors of failed rows that are raised at the end; more are only counted."""
+
+_NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
+
+class RowResult(NamedTuple, Generic[R]):
+    """What became of one row of a stream."""
+
+    index: int  # type: ignore[assignment]  # the row's, in the place of a tuple's method that nobody needs
+    """Position in the source, from 0."""
+    id: str
+    """Names the row from run to run."""
+    outcome: Outcome
+    value: R | None = None
+    """None also for a row without a result; `outcome` tells them apart."""
+    error: Exception | None = None
+
+
+def stream_rows(
+    task: Task[..., R],
+    source: Any,
+    shared: Mapping[str, Any],
+    options: RowOptions,
+    *,
+    window: int,
+    task_runner: Any,
+) -> Iterator[RowResult[R]]:
+    """
+    Call a task for each row of a source, and yield what became of each as soon as that is known.
+
+    Raises:
+        UsageError: The window has no room, or the rows do not fit the task's function.
+        FailedRowsError: At the end, when rows failed; with `on_error="collect"` they are yielded instead.
+        RunStoppedError: At the end, when rows were skipped; the same.
+    """
+    if isinstance(window, bool) or not isinstance(window, int) or window < 1:
+        raise UsageError(f"{task.label}: `window` is a number of rows, at least 1, not {window!r}.")
+    return _Stream(task, source, shared, options, window, task_runner).results()
+
+
+class _Table(RowTable):
+    """Hands on every row that has ended."""
+
+    def __init__(self, rows: range, ended: SimpleQueue[tuple[Home, int]], home: Home) -> None:
+        super().__init__(rows)
+        self._queue, self._home = ended, home
+
+    def finish(self, ends: Sequence[RowEnd]) -> None:
+        super().finish(ends)
+        for end in ends:
+            self._queue.put((self._home, end.index))
+
+    def finish_run(self, index: int, future: TaskFuture[Any]) -> None:
+        super().finish_run(index, future)
+        self._queue.put((self._home, index))
+
+
+class _Stream(Generic[R]):
+    """A stream under way."""
+
+    def __init__(
+        self,
+        task: Task[..., R],
+        source: Any,
+        shared: Mapping[str, Any],
+        options: RowOptions,
+        window: int,
+        task_runner: Any,
+    ) -> None:
+        self.task, self.options, self.window, self.runner = task, options, window, task_runner
+        self.run = current_run() or surroundings(None)
+        self.arguments = _shared_arguments(task, shared)
+        self.names = _row_parameters(task, shared)
+        self.rows = rows_of(self.run, source, task.label)
+        self.tally = Tally(options.max_failures, None)
+        self.shared = Shared(self.run.workspace.root, self.arguments.values())
+        self.read = 0
+        self.ids: set[str] = set()
+        self._spec: MapSpec | None = None
+        self._parts: list[Submission] = []
+        self._ended: SimpleQueue[tuple[Home, int]] = SimpleQueue()
+        self._source_error: Exception | None = None
+        self._errors: list[Exception] = []
+
+    def results(self) -> Iterator[RowResult[R]]:
+        waiting, size, is_open = 0, min(FIRST_PART, self.window), True
+        try:
+            while True:
+                while is_open and not self.tally.stop.is_set and waiting + size <= self.window:
+                    part = self._read(size)
+                    is_open = len(part) == size
+                    waiting += self._begin(part)
+                    size = min(size * 2, max(self.window // 4, 1))
+                if not waiting:
+                    break
+                home, index = self._ended.get()
+                waiting -= 1
+                yield from self._result(home, index)
+        finally:
+            self._close(waiting)
+        self._raise()
+
+    def _read(self, size: int) -> list[Any]:
+        rows: list[Any] = []
+        try:
+            rows.extend(islice(self.rows, size))
+        except Exception as error:
+            # What was read before is worked on all the same.
+            error.add_note(f"{self.task.label}: the source raised this after {self.read + len(rows):,} rows.")
+            self._source_error = error
+        return rows
+
+    def _begin(self, part: list[Any]) -> int:
+        if not part:
+            return 0
+        columns = Columns(self._columns(part), self.arguments, first=self.read)
+        home = home_of(self.task, self.run, columns, self.options, tally=self.tally, shared=self.shared)
+        home.table = _Table(home.rows, self._ended, home)
+        home.counts_rows = False
+        self.read += len(part)
+        submission = Submission(home, self.runner, spec=self._spec)
+        self._spec = submission.spec
+        self._parts = [each for each in self._parts if each.home.table.unfinished]
+        self._parts.append(submission)
+        submission.start(submission.plan(home.rows))
+        return len(part)
+
+    def _columns(self, part: list[Any]) -> dict[str, list[Any]]:
+        if len(self.names) == 1:
+            return {self.names[0]: part}
+        for place, row in enumerate(part):
+            if not isinstance(row, Mapping) or (missing := [name for name in self.names if name not in row]):
+                has = f"lacks {missing[0]!r}" if isinstance(row, Mapping) else f"is a {type(row).__name__}"
+                raise UsageError(
+                    f"{self.task.label} takes {', '.join(map(repr, self.names))} from each row, but row "
+                    f"{self.read + place} {has}. Pass what all rows share by keyword."
+                )
+        return {name: [row[name] for row in part] for name in self.names}
+
+    def _result(self, home: Home, index: int) -> Iterator[RowResult[R]]:
+        end = home.table.end(index)
+        if not isinstance(end, RowEnd):
+            assert end is not None, "the row has ended"
+            error = end.error()
+            value = None if error is not None else end.value_now()
+            end = RowEnd(index, "failed" if error is not None else end.call.outcome or "ok", value, error)
+        if end.error is not None and self.options.on_error == "raise":
+            if len(self._errors) < ERRORS_KEPT or not isinstance(end.error, RunStoppedError):
+                self._errors.append(end.error)
+            return
+        yield RowResult(index, home.row_id(index), end.outcome, end.value, end.error)
+
+    def _close(self, waiting: int) -> None:
+        """Whoever stops listening stops the work: what is under way ends, and is remembered."""
+        if not waiting:
+            return
+        self.tally.stop.because("Nobody takes the stream's results any more.")
+        for part in self._parts:
+            part.home.feeder.drain()
+            part.home.table.wait_all()
+
+    def _raise(self) -> None:
+        failures = [error for error in self._errors if not isinstance(error, RunStoppedError)]
+        skipped = self.tally.counts["skipped"]
+        reason = (
+            f"{self.tally.stop.reason} {skipped:,} rows were skipped." if self.tally.stop.is_set else None
+        )
+        if failures and self.options.on_error == "raise":
+            raise FailedRowsError.of(self.task.name, self.read, failures, reason) from self._source_error
+        if self._source_error is not None:
+            raise self._source_error
+        if reason is not None and self.options.on_error == "raise":
+            raise RunStoppedError(f"{reason} The source was read up to row {self.read:,}.", self.task.name)
+
+
+def _row_parameters(task: Task[..., Any], shared: Mapping[str, Any]) -> list[str]:
+    """The parameters that a row fills: the whole row the only one, or its columns several by name."""
+    free = [
+        p
+        for p in task.binder.signature.parameters.values()
+        if p.kind in _NAMED and p.name not in shared and p.name not in task.binder.fills and p.name != "self"
+    ]
+    needed = [p.name for p in free if p.default is p.empty] or [p.name for p in free[:1]]
+    if not needed:
+        raise UsageError(f"{task.label}: its function has no parameter left for the rows of the stream.")
+    return needed
+
+
+def _shared_arguments(task: Task[..., Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+    """What all rows share, with defaults for the rest."""
+    parameters = task.binder.signature.parameters
+    if unknown := [name for name in shared if name not in parameters]:
+        hint = did_you_mean(unknown[0], parameters, f"it has {', '.join(map(repr, parameters))}.")
+        raise UsageError(f"{task.label}: its function has no parameter {unknown[0]!r}: {hint}")
+    defaults = {
+        p.name: p.default for p in parameters.values() if p.kind in _NAMED and p.default is not p.empty
+    }
+    owner = {} if task.instance is None else {"self": task.instance}
+    needed = _row_parameters(task, shared)
+    return owner | {name: value for name, value in (defaults | dict(shared)).items() if name not in needed}
