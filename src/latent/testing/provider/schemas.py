@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from math import ceil, floor
+from math import ceil, floor, inf
 from typing import Any
 
 from latent.errors import LatentError
@@ -104,23 +104,25 @@ class _Maker:
         return [self.value(kind, f"{path}[{index}]", depth + 1) for index, kind in enumerate(kinds)]
 
     def _number(self, schema: Schema, path: str, *, whole: bool) -> float:
-        step = schema.get("multipleOf", 1 if whole else 0.01)
-        low, high = schema.get("minimum"), schema.get("maximum")
-        if (above := schema.get("exclusiveMinimum")) is not None:
-            low = max(above + step, low) if low is not None else above + step
-        if (below := schema.get("exclusiveMaximum")) is not None:
-            high = min(below - step, high) if high is not None else below - step
-        if low is None:
-            low = 0 if high is None else min(0, high)
-        if high is None:
-            high = low + 100 * step
-        first, last = ceil(low / step - 1e-9), floor(high / step + 1e-9)
-        if first > last:
-            if whole or low > high:
+        step = schema.get("multipleOf", 1 if whole else None)
+        above, below = schema.get("exclusiveMinimum", -inf), schema.get("exclusiveMaximum", inf)
+        low, high = max(schema.get("minimum", -inf), above), min(schema.get("maximum", inf), below)
+        if low == -inf:
+            low = min(0, high if high < inf else 0) - (1 if high <= 0 else 0)
+        if high == inf:
+            high = low + 100 * (step or 1)
+        if step is None:
+            # A share from 0.01 to 0.99 of the way keeps clear of both borders.
+            number = low + (high - low) * (1 + floor(self._draw(path) * 99)) / 100
+            if low > high or number in (above, below):
                 raise SchemaError(f"{path} leaves no number between {low} and {high}")
-            return float(low)
+            return float(number)
+        first = floor(above / step) + 1 if low == above else ceil(low / step)
+        last = ceil(below / step) - 1 if high == below else floor(high / step)
+        if first > last:
+            raise SchemaError(f"{path} leaves no multiple of {step} between {low} and {high}")
         number = (first + floor(self._draw(path) * (last - first + 1))) * step
-        return int(number) if whole else round(number, 12)
+        return int(number) if whole else float(number)
 
     def _string(self, schema: Schema, path: str) -> str:
         if (known := _FORMATS.get(schema.get("format", ""))) is not None:
