@@ -24,6 +24,7 @@ from latent.errors import TaskExecutionError, UnstorableError
 from latent.prefect.admission import admit, admit_async, holding, timely, timely_async
 from latent.prefect.carried import carry, unpack
 from latent.prefect.failures import explained
+from latent.prefect.global_limits import attached
 from latent.prefect.key import CallKey, call_key
 from latent.prefect.logs import warn_once
 from latent.prefect.outputs import check_outputs, count_rows, restore_outputs, save_outputs
@@ -248,7 +249,7 @@ class Call:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.run = state["run"].attach()
+        self.run = attached(state["run"])
 
 
 class Attempt:

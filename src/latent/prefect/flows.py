@@ -330,7 +330,7 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
     with (
         entered(run),
         run_log(run),
-        shared_limits(workspace),
+        shared_limits(run),
         _setting(launch, None),
         watched,
         _recorded(run, workspace),

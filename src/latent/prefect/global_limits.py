@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextvars
 import math
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from latent.limits import limiter_for
 from latent.limits.upstream import SlotPool
 from latent.prefect.api import prefect_api
 from latent.prefect.api.limits import GlobalLimit
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
     from latent.config import Workspace
     from latent.config.settings import LimitSettings
+    from latent.limits import Limiter
+    from latent.prefect.run import Run, RunReference
 
 PAGE = 200
 """Limits that are read from a server at a time: the most that it gives."""
@@ -61,29 +64,31 @@ def _global_limit(name: str, settings: LimitSettings) -> GlobalLimit | None:
 
 
 @contextmanager
-def shared_limits(workspace: Workspace) -> Iterator[None]:
-    """While the block runs, the workspace's limits are Prefect's too, wherever its API is."""
-    limits = global_limits(workspace.settings.limits)
+def shared_limits(run: Run) -> Iterator[None]:
+    """While the block runs, the limits of the run's workspace are Prefect's too, wherever its API is."""
+    limits = global_limits(run.workspace.settings.limits)
     if not limits:
         yield
         return
     with prefect_api(limits=limits) as in_memory:
-        if in_memory is not None:
+        run.shares_limits = in_memory is None and _agree(limits)
+        with _bindings.during(run.workspace, limits) if run.shares_limits else nullcontext():
             yield
-            return
-        if not _agree(limits):
-            yield
-            return
-        with _bound(workspace, limits):
-            yield
+
+
+def attached(reference: RunReference) -> Run:
+    """The run that a worker process works for, with the limits that it shares."""
+    run = reference.attach()
+    if run.shares_limits:
+        _bindings.join(run.workspace, global_limits(run.workspace.settings.limits))
+    return run
 
 
 def _agree(limits: tuple[GlobalLimit, ...]) -> bool:
     """Make the server's limits those of the settings, once per process; False when that fails."""
     from prefect.client.orchestration import get_client
-    from prefect.settings import get_current_settings
 
-    key = (str(get_current_settings().api.url), limits)
+    key = (_server(), limits)
     with _agreeing:
         if key in _agreed:
             return True
@@ -156,51 +161,50 @@ class _Bindings:
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._pools: dict[tuple[str, str, str], tuple[SlotPool, int]] = {}
+        self._pools: dict[tuple[str, Limiter], tuple[SlotPool, int]] = {}
 
-    def enter(self, workspace: Workspace, api: str, limit: GlobalLimit) -> None:
-        """Bind a limiter to its server's slots, unless another run has."""
-        key = (api, str(workspace.root), limit.name)
+    @contextmanager
+    def during(self, workspace: Workspace, limits: tuple[GlobalLimit, ...]) -> Iterator[None]:
+        """Bind the limiters while the block runs, or as long as another run wants it."""
+        keys = [(_server(), limiter_for(workspace, limit.name)) for limit in limits]
+        for key, limit in zip(keys, limits, strict=True):
+            self._enter(key, limit)
+        try:
+            yield
+        finally:
+            for key in keys:
+                self._leave(key)
+
+    def join(self, workspace: Workspace, limits: tuple[GlobalLimit, ...]) -> None:
+        """Bind the limiters of a worker process for good; what they hold is given back when it is idle."""
+        for limit in limits:
+            key = (_server(), limiter_for(workspace, limit.name))
+            if key not in self._pools:
+                self._enter(key, limit)
+
+    def _enter(self, key: tuple[str, Limiter], limit: GlobalLimit) -> None:
         with self._lock:
             pool, users = self._pools.get(key, (None, 0))
             if pool is None:
                 pool = SlotPool(ServerSlots(limit, contextvars.copy_context()))
-                _limiter(workspace, limit.name).bind(pool)
+                key[1].bind(pool)
             self._pools[key] = (pool, users + 1)
 
-    def leave(self, workspace: Workspace, api: str, limit: GlobalLimit) -> None:
-        """Let the limiter go its own way again when the last run ends, and give the slots back."""
-        key = (api, str(workspace.root), limit.name)
+    def _leave(self, key: tuple[str, Limiter]) -> None:
         with self._lock:
             pool, users = self._pools[key]
             if users > 1:
                 self._pools[key] = (pool, users - 1)
                 return
             del self._pools[key]
-            _limiter(workspace, limit.name).bind(None)
+            key[1].bind(None)
         pool.close()
 
 
 _bindings = _Bindings()
 
 
-@contextmanager
-def _bound(workspace: Workspace, limits: tuple[GlobalLimit, ...]) -> Iterator[None]:
+def _server() -> str:
     from prefect.settings import get_current_settings
 
-    api = str(get_current_settings().api.url)
-    entered: list[GlobalLimit] = []
-    try:
-        for limit in limits:
-            _bindings.enter(workspace, api, limit)
-            entered.append(limit)
-        yield
-    finally:
-        for limit in entered:
-            _bindings.leave(workspace, api, limit)
-
-
-def _limiter(workspace: Workspace, name: str) -> Any:
-    from latent.limits import limiter_for
-
-    return limiter_for(workspace, name)
+    return str(get_current_settings().api.url)

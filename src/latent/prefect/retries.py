@@ -132,7 +132,7 @@ def _listed(task: Task[..., Any], retries: int) -> ListedPauses | None:
     if given is None:
         if "retries" not in task.options:
             return None
-        given = task.retry_delay_seconds  # what Prefect's own settings say
+        given = task.retry_delay_seconds or None  # what Prefect's own settings say: 0 unless changed
     elif callable(given):
         given = given(min(retries, MAX_LISTED_DELAYS))
     if given is None:

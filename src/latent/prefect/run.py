@@ -71,6 +71,7 @@ class RunReference:
     flow_name: str
     parameters: Parameters
     catalog: Catalog
+    shares_limits: bool = False
 
     def attach(self) -> Run:
         """The run itself where it lives in this process, else its stand-in, made once for all its tasks."""
@@ -78,6 +79,7 @@ class RunReference:
             if (run := _attached.get(self.run_id)) is None:
                 workspace = find_workspace(self.root)
                 run = Run(workspace, self.flow_name, self.run_id, self.parameters, self.catalog)
+                run.shares_limits = self.shares_limits
                 _attached[self.run_id] = run
         return run
 
@@ -96,6 +98,8 @@ class Run:
     outcomes: Outcomes | None = None
     budget: Budget | None = None
     """What may still be spent; None outside of flows and in worker processes."""
+    shares_limits: bool = False
+    """Whether limits take their slots from a Prefect server, in worker processes too."""
     options: RunOptions = field(default_factory=RunOptions)
     """What whoever started the run asked for beside its parameters."""
     flow_run: Any = None
@@ -177,7 +181,14 @@ class Run:
 
     def reference(self) -> RunReference:
         """This run in a form that can be sent to a worker process."""
-        return RunReference(self.workspace.root, self.run_id, self.flow_name, self.parameters, self.catalog)
+        return RunReference(
+            self.workspace.root,
+            self.run_id,
+            self.flow_name,
+            self.parameters,
+            self.catalog,
+            self.shares_limits,
+        )
 
     def settle_outputs(self, dataset: str) -> None:
         """Wait until everything submitted in this run that saves `dataset` has saved it."""

@@ -14,6 +14,7 @@ from prefect.context import TaskRunContext
 from prefect.states import Completed, Failed
 
 from latent.prefect.call import in_run
+from latent.prefect.global_limits import attached
 from latent.prefect.rows.job import Stop
 from latent.prefect.rows.lanes import Ticket, lane_for
 from latent.prefect.rows.work import RowWork
@@ -57,7 +58,7 @@ class Batch:
     def __call__(self) -> Any:
         if self.home is not None:
             return self._run_at_home(self.home)
-        with in_run(self.spec.run.attach()):
+        with in_run(attached(self.spec.run)):
             ends: list[RowEnd] = []
             ticket = Ticket(_work_away(self.spec), self.jobs, ends.extend)
             _wait(ticket, _Artifacts(self.spec.task.name, self.label))
