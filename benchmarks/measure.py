@@ -17,6 +17,13 @@ ROOT = Path(__file__).parent.parent
 SUBJECT_SECONDS = 600
 """No measured process takes as long; one that hangs must not hold up the others for ever."""
 
+UNTRACKED = {"LATENT_TRACKING__ENABLED": "false"}
+PREFECT_SERVER = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+}
+"""For Prefect's own local server: time to start on a busy machine, and no calls home."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
@@ -104,6 +111,7 @@ def start(module: str, *arguments: object, folder: Path, **variables: str) -> su
     Prefect keeps its files there as well, and latent its workspace.
     """
     own = {
+        "LATENT_LIMITS_DIR": str(folder / "limits"),
         "LATENT_WORKSPACE": str(folder),
         "PREFECT_HOME": str(folder / "prefect"),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),

@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import Figure, measure, paired
+from benchmarks.measure import PREFECT_SERVER, UNTRACKED, Figure, measure, paired
 from benchmarks.subjects.workload import REMEMBERED, ROWS
 from latent.config import find_workspace
 from latent.testing import write_files
@@ -18,12 +18,7 @@ from latent.tracking import stop_writer
 ROUNDS = 3
 PREFECT_ROWS = 300
 """Prefect is asked for fewer rows and its time taken for each: ten thousand would take it minutes."""
-PREFECT_SETTINGS = {
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-}
 PREFECT_MAP = f"Prefect's `.map` of {PREFECT_ROWS} rows"
-UNTRACKED = {"LATENT_TRACKING__ENABLED": "false"}
 
 Latent = Callable[..., dict[str, Any]]
 
@@ -36,7 +31,7 @@ def figures() -> Iterator[Figure]:
         latent = partial(_latent, folder, count(step=2 * ROWS))
         try:
             # Once, since a server must be started for it, and how much longer it takes is no close call.
-            prefect = measure("rows_prefect", PREFECT_ROWS, folder=folder, **PREFECT_SETTINGS)
+            prefect = measure("rows_prefect", PREFECT_ROWS, folder=folder, **PREFECT_SERVER)
             yield from _remembered(folder, latent, prefect["remembered"])
             yield from _fresh(folder, latent, prefect["fresh"])
         finally:
