@@ -89,6 +89,10 @@ def tagged(tag: bytes, content: bytes) -> bytes:
     return b"%b%d:%b" % (tag, len(content), content)
 
 
+def _encode_str(value: str, fallback: Fallback | None) -> bytes:
+    return text(value)
+
+
 def text(value: str) -> bytes:
     """A string as bytes; lone surrogates, as in odd file names, have bytes too."""
     try:
@@ -101,11 +105,11 @@ def text(value: str) -> bytes:
 def encode_items(tag: bytes, values: Iterable[Any], fallback: Fallback | None) -> bytes:
     """The values of a sequence in their order, behind their tag and number."""
     parts: list[bytes] = []
-    for item in values:
-        try:
-            parts.append(encode(item, fallback))
-        except _UnhashableError as error:
-            raise error.inside(f"[{len(parts)}]") from error.__cause__
+    try:
+        for item in values:
+            parts.append(_ENCODERS.get(type(item), _encode_other)(item, fallback))
+    except _UnhashableError as error:
+        raise error.inside(f"[{len(parts)}]") from error.__cause__
     return b"%b%d[%b" % (tag, len(parts), b"".join(parts))
 
 
@@ -123,13 +127,29 @@ def encode_fields(tag: bytes, fields: Iterable[tuple[str, Any]], fallback: Fallb
 def encode_mapping(tag: bytes, value: Mapping[Any, Any], fallback: Fallback | None) -> bytes:
     """The pairs of a mapping, whatever their order."""
     parts: list[bytes] = []
-    for key, item in value.items():
-        try:
-            parts.append(encode(key, fallback) + encode(item, fallback))
-        except _UnhashableError as error:
-            raise error.inside(f"[{key!r:.60}]") from error.__cause__
+    key: Any = None
+    try:
+        for key, item in value.items():
+            name = (_names.get(key) or _name(key)) if type(key) is str else encode(key, fallback)
+            encoder = _ENCODERS.get(type(item), _encode_other)
+            parts.append(name + encoder(item, fallback))
+    except _UnhashableError as error:
+        raise error.inside(f"[{key!r:.60}]") from error.__cause__
     parts.sort()
     return b"%b%d{%b" % (tag, len(parts), b"".join(parts))
+
+
+_names: dict[str, bytes] = {}
+"""Keys of mappings as bytes: ten thousand rows have the same few."""
+
+_NAMES_KEPT = 10_000
+
+
+def _name(key: str) -> bytes:
+    if len(_names) >= _NAMES_KEPT:
+        _names.clear()
+    name = _names[key] = text(key)
+    return name
 
 
 def _encode_set(value: Set[Any], fallback: Fallback | None) -> bytes:
@@ -162,7 +182,7 @@ _ENCODERS: dict[type, Encoder] = {
     complex: lambda value, fallback: (
         b"c:" + _encode_float(value.real, None) + _encode_float(value.imag, None)
     ),
-    str: lambda value, fallback: text(value),
+    str: _encode_str,
     bytes: lambda value, fallback: tagged(b"B", value),
     bytearray: lambda value, fallback: tagged(b"bytearray", bytes(value)),
     memoryview: lambda value, fallback: tagged(b"view" + value.format.encode(), value.tobytes()),

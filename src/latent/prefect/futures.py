@@ -160,15 +160,18 @@ def cached_state(value: R) -> State[R]:
 
 def has_futures(value: Any) -> bool:
     """Whether a future or a state stands anywhere in `value`; only built-in containers are searched."""
-    if isinstance(value, (str, bytes, int, float, type(None))):
+    kind = type(value)
+    if kind in _PLAIN:
         return False
-    if isinstance(value, (PrefectFuture, State)):
-        return True
-    if isinstance(value, dict):
-        return any(map(has_futures, value.values()))
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return any(map(has_futures, value))
-    return False
+    if kind is dict:
+        return any(type(item) not in _PLAIN and has_futures(item) for item in value.values())
+    if kind is list or kind is tuple:
+        return any(type(item) not in _PLAIN and has_futures(item) for item in value)
+    return next(futures_in(value), None) is not None
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None), bytes})
+"""Types of most values; looking them up is many times faster than asking each for its class."""
 
 
 def futures_in(value: Any) -> Iterator[PrefectFuture[Any] | State[Any]]:

@@ -11,7 +11,7 @@ from prefect.utilities.annotations import unmapped
 from prefect.utilities.collections import isiterable
 
 from latent.errors import UsageError, did_you_mean
-from latent.prefect.futures import resolved
+from latent.prefect.futures import has_futures, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,8 @@ class Columns:
     ) -> None:
         self.columns, self.shared, self._variadic = columns, shared, variadic
         self.rows = range(first, first + len(next(iter(columns.values()))))
+        self.have_futures = any(map(has_futures, (*columns.values(), *shared.values())))
+        """Whether results of other tasks are among the arguments."""
 
     @classmethod
     def of(cls, task: Task[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Columns:

@@ -28,15 +28,17 @@ R = TypeVar("R")
 class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
     """The eventual result of one row."""
 
+    # Defaults stand on the class: a map makes thousands of futures, and most are never asked for these.
+    looked_at = False
+    """Whether anybody asked how it ended: a failure that nobody looked at fails the flow."""
+    _made_state: State[R] | None = None
+    _made_id: UUID | None = None
+
     def __init__(self, home: Home, index: int) -> None:
         # Prefect's own __init__ wants the id of a task run, which a remembered row never has.
         self._home = home
         self.index = index
         """Position among the mapped rows, from 0."""
-        self.looked_at = False
-        """Whether anybody asked how it ended: a failure that nobody looked at fails the flow."""
-        self._made_state: State[R] | None = None
-        self._made_id: UUID | None = None
 
     def __repr__(self) -> str:
         end = self._home.table.end(self.index)

@@ -170,13 +170,17 @@ class Home:
 
     def unfinished_of(self, index: int) -> list[PrefectFuture[Any]]:
         """The futures among a row's arguments that have not ended, if any."""
+        if not self.columns.have_futures:
+            return []
         return [
-            f for f in futures_in(self.columns.own(index)) if isinstance(f, PrefectFuture) and not is_done(f)
+            f
+            for f in futures_in(self.columns.arguments(index))
+            if isinstance(f, PrefectFuture) and not is_done(f)
         ]
 
     def upstream_failure(self, index: int) -> RowEnd | None:
         """How a row ends that was to use the result of another which has none; None when all are there."""
-        for future in futures_in(self.columns.own(index)):
+        for future in futures_in(self.columns.arguments(index)):
             error = future.error() if isinstance(future, (RowFuture, TaskFuture)) else None
             if error is not None:
                 return RowEnd(

@@ -9,7 +9,7 @@ import xxhash
 from latent.cache.code import code_fingerprint, code_identity
 from latent.cache.keys import RowKeys
 from latent.errors import UnhashableError
-from latent.prefect.futures import has_futures, resolved
+from latent.prefect.futures import resolved
 from latent.prefect.key import CallKey, call_key
 from latent.prefect.rows.ends import RowEnd
 from latent.prefect.rows.job import Job
@@ -103,7 +103,7 @@ class Planner:
 
     def _job(self, index: int) -> Job:
         arguments = self.columns.arguments(index)
-        if has_futures(arguments):
+        if self.columns.have_futures:
             arguments = resolved(arguments, only_done=True)
         key = self._key(arguments)
         if key is not None:
