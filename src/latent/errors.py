@@ -110,11 +110,12 @@ class UnknownLimitError(ConfigError, KeyError):
         self.name, self.known, self.place = name, known, place
 
     def __str__(self) -> str:
-        defined = f"Defined are {', '.join(map(repr, self.known))}" if self.known else "None is defined"
-        hint = f"did you mean {near!r}? " if (near := nearest(self.name, self.known)) else ""
+        near = nearest(self.name, self.known)
+        hint = f"did you mean {near!r}? " if near else ""
+        defined = f"defined: {', '.join(self.known)}" if self.known else "none is defined"
         return (
-            f"There is no limit {self.name!r} in {self.place}: {hint}{defined}. "
-            f"A table [limits.{toml_key(self.name)}], which may be empty, defines one."
+            f"There is no limit {self.name!r} in {self.place} ({defined}): {hint}"
+            f"A table [limits.{toml_key(self.name)}] defines one, also when it is empty."
         )
 
 

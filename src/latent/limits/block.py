@@ -1,0 +1,65 @@
+"""`with limit("openai-api", tokens=1200):` around a call, in flows and in plain scripts."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from latent.config.workspace import find_workspace
+from latent.limits.limiter import Limiter
+from latent.limits.lookup import limiter_for
+from latent.limits.permit import BorrowedPermit, Permit, held_permit
+
+
+class LimitBlock:
+    """What `limit` returns: `with` and `async with` wait for admission, and yield the permit."""
+
+    __slots__ = ("_permit", "name", "tokens")
+
+    def __init__(self, name: str, tokens: int) -> None:
+        self.name, self.tokens = name, tokens
+        self._permit: Permit | None = None
+
+    def __enter__(self) -> Permit:
+        self._permit = self._around() or self._limiter().acquire(tokens=self.tokens)
+        return self._permit.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        permit, self._permit = self._permit, None
+        if permit is not None:
+            permit.__exit__(kind, error, trace)
+
+    async def __aenter__(self) -> Permit:
+        self._permit = self._around() or await self._limiter().acquire_async(tokens=self.tokens)
+        return self._permit.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def _around(self) -> Permit | None:
+        """The permit that a block or task around this one holds: waiting for another could wait for ever."""
+        outer = held_permit(self.name)
+        return None if outer is None else BorrowedPermit(outer, self.tokens)
+
+    def _limiter(self) -> Limiter:
+        return limiter_for(find_workspace(), self.name)
+
+
+def limit(name: str, tokens: int = 0) -> LimitBlock:
+    """
+    Wait for admission to the limit `name` of the current workspace, and hold it for the length of a block.
+
+    Inside a block or a task that holds the same limit, no second slot is taken and no second request counted;
+    `tokens` are.
+
+    Args:
+        name: A table `[limits.NAME]` of the settings.
+        tokens: What the call will take, as far as one can say. `permit.release(tokens_used=...)` corrects it.
+
+    Raises:
+        UnknownLimitError: On entering the block, when the settings have no such limit.
+    """
+    return LimitBlock(name, tokens)

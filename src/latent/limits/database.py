@@ -1,0 +1,232 @@
+"""
+The governor's SQLite file: one per user and machine, used by one thread of each process.
+
+Nothing in it outlives its use but what was learned, so it is never repaired: a damaged file is deleted. While
+it cannot be used at all, a database in memory takes its place, and limits hold for this process alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from latent.cache.file_locks import file_lock
+from latent.config.workspace import ensure_private_dir
+from latent.errors import LatentError
+
+T = TypeVar("T")
+
+_log = logging.getLogger("latent.limits")
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS limits (
+    name TEXT PRIMARY KEY,
+    requests_full_at REAL NOT NULL,
+    tokens_full_at REAL NOT NULL,
+    learned TEXT NOT NULL,
+    touched_at REAL NOT NULL,
+    touched_wall REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shares (
+    name TEXT NOT NULL,
+    member INTEGER NOT NULL,
+    pid INTEGER NOT NULL,
+    owned INTEGER NOT NULL,
+    in_use INTEGER NOT NULL,
+    waiting INTEGER NOT NULL,
+    since REAL NOT NULL,
+    beat INTEGER NOT NULL,
+    runs TEXT NOT NULL,
+    PRIMARY KEY (name, member)
+) WITHOUT ROWID;
+"""
+
+PATIENCE_SECONDS = 2.0
+"""A lock on the file that is held longer than this belongs to a process that was stopped."""
+RETRY_SECONDS = 1.0
+"""How often a file that cannot be used is tried again."""
+
+_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_UNUSABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
+
+# A connection that came through a fork belongs to the parent: closing it here could end the parent's locks.
+_abandoned: list[sqlite3.Connection] = []
+
+
+class GovernorDatabase:
+    """One connection to the file, or to its substitute in memory."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._begin_life()
+
+    def _begin_life(self) -> None:
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+        self._retry_at = 0.0
+        self._has_complained = False
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the last use reached the file, so that other processes see it."""
+        return self._inode != 0
+
+    def write(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """The result of `action` in a transaction of its own, in the file or, failing that, in memory."""
+        if self._connection is not None and not self.is_shared and time.monotonic() < self._retry_at:
+            return _in_transaction(self._connection, action)
+        for _ in range(3):
+            try:
+                result = self._patiently(action)
+            except (sqlite3.Error, OSError, LatentError) as error:
+                if not self._may_pass(error):
+                    return _in_transaction(self._substitute(error), action)
+            else:
+                self._has_complained = False
+                return result
+        return _in_transaction(self._substitute(OSError("it keeps changing under us")), action)
+
+    def version(self) -> int | None:
+        """A number that changes when another process writes; None while the file is not in use."""
+        if self._connection is None or not self.is_shared or _inode(self.file) != self._inode:
+            return None
+        try:
+            return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error:
+            return None
+
+    def read(self, action: Callable[[sqlite3.Connection], T]) -> T | None:
+        """The result of `action`, which only reads; None when it cannot be had at once."""
+        if self._connection is None:
+            return None
+        try:
+            return action(self._connection)
+        except sqlite3.Error:
+            return None
+
+    def close(self) -> None:
+        """Close the connection; the next use opens it again."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._inode = 0
+
+    def forget(self) -> None:
+        """Begin anew in a forked child."""
+        if self._connection is not None:
+            _abandoned.append(self._connection)
+        self._begin_life()
+
+    def _patiently(self, action: Callable[[sqlite3.Connection], T]) -> T:
+        """
+        Act as soon as no other process writes.
+
+        SQLite's own waiting sleeps up to 100 ms at a time; what others do here takes a tenth of one.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                return _in_transaction(self._opened(), action)
+            except sqlite3.Error as error:
+                if _code(error) not in _LOCKED or time.monotonic() > deadline:
+                    raise
+            time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311  # jitter, not a secret
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is not None and self.is_shared and _inode(self.file) == self._inode:
+            return self._connection
+        self.close()
+        ensure_private_dir(self.file.parent)
+        self.file.touch(0o600)
+        connection = _connect(str(self.file))
+        try:
+            if not _is_ready(connection):
+                # Only one process at a time: switching the journal mode does not wait for others.
+                with file_lock(self.file.with_suffix(".new")):
+                    _prepare(connection)
+            self._inode = _inode(self.file)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _may_pass(self, error: Exception) -> bool:
+        """Whether another try may help; a damaged file, which holds nothing of value, is deleted first."""
+        vanished = self._connection is not None and _inode(self.file) != self._inode
+        damaged = _code(error) in _UNUSABLE
+        self.close()
+        if damaged and not vanished:
+            _log.debug("The file of limits %s is damaged (%s); it is begun anew.", self.file, error)
+            with suppress(OSError), file_lock(self.file.with_suffix(".new")):
+                for suffix in ("-wal", "-shm", ""):
+                    Path(f"{self.file}{suffix}").unlink(missing_ok=True)
+        return damaged or vanished
+
+    def _substitute(self, error: Exception) -> sqlite3.Connection:
+        self.close()
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        if not self._has_complained:
+            self._has_complained = True
+            _log.warning(
+                "Limits cannot be shared with other processes for now: %s cannot be used (%s). They hold "
+                "within this process until it can; LATENT_LIMITS_DIR names another folder for it.",
+                self.file, error,
+            )  # fmt: skip
+        self._connection = _connect(":memory:")
+        self._connection.executescript(_SCHEMA)
+        return self._connection
+
+
+def _connect(file: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA synchronous = OFF")  # after a power cut nothing in it is of value
+    return connection
+
+
+def _is_ready(connection: sqlite3.Connection) -> bool:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version not in (0, SCHEMA_VERSION):
+        error = sqlite3.DatabaseError(f"it has version {version}, not {SCHEMA_VERSION}")
+        error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
+        raise error
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    return bool(version == SCHEMA_VERSION and mode == "wal")
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    if not _is_ready(connection):
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(_SCHEMA)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _in_transaction(connection: sqlite3.Connection, action: Callable[[sqlite3.Connection], T]) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = action(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return result
+
+
+def _code(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _inode(file: Path) -> int:
+    try:
+        return os.stat(file).st_ino  # noqa: PTH116  # Path.stat takes longer, and this runs before each use
+    except OSError:
+        return 0

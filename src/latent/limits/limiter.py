@@ -1,0 +1,244 @@
+"""
+Admission to a named limit, for the threads and coroutines of this process.
+
+A freed slot goes to the next waiter here at once, without asking anybody. Only the governor's thread asks for
+more, books calls where a rate holds, and gives back what others lack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from latent.limits.desk import BEAT_SECONDS, NEVER, Desk, Errand, Plan
+from latent.limits.permit import Permit
+from latent.limits.pump import pump
+from latent.limits.waiting import AdmissionStopped, TaskWaiter, ThreadWaiter, Waiter
+
+if TYPE_CHECKING:
+    from latent.config.settings import LimitSettings
+    from latent.limits.controller import News
+    from latent.limits.governor import Governor
+    from latent.limits.upstream import SlotPool
+
+_log = logging.getLogger("latent.limits")
+
+
+class Limiter:
+    """A named limit, as the calls of this process meet it; `limiter_for` makes it."""
+
+    def __init__(self, governor: Governor, name: str, settings: LimitSettings) -> None:
+        self.name = name
+        self._governor = governor
+        self._begin_life(settings)
+        _limiters.add(self)
+
+    def _begin_life(self, settings: LimitSettings) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._desk = Desk(self.name, settings)
+        self._version: int | None = None
+        self._is_served = False
+        self._pool: SlotPool | None = None
+
+    @property
+    def settings(self) -> LimitSettings:
+        return self._desk.settings
+
+    @property
+    def due(self) -> float:
+        """When the governor's thread has something to do for it, on the monotonic clock."""
+        return self._desk.due
+
+    def acquire(self, *, tokens: int = 0, run_id: str = "", stop: threading.Event | None = None) -> Permit:
+        """
+        Block until a call may begin.
+
+        Args:
+            tokens: What the call will take, as far as one can say; corrected when its permit is released.
+            run_id: On whose behalf; several runs of a process take turns.
+            stop: When set, the wait ends soon.
+
+        Raises:
+            AdmissionStopped: `stop` was set.
+        """
+        if stop is not None and stop.is_set():
+            raise AdmissionStopped(self.name)
+        waiter = ThreadWaiter(_checked(tokens), run_id, time.monotonic())
+        if not self._enter(waiter):
+            try:
+                if not waiter.wait(stop):
+                    raise AdmissionStopped(self.name)
+            except BaseException:
+                self._give_up(waiter)
+                raise
+        if (pool := self._pool) is not None:
+            self._share(waiter, pool, stop)
+        return Permit(self, waiter)
+
+    async def acquire_async(self, *, tokens: int = 0, run_id: str = "") -> Permit:
+        """As `acquire`, without blocking the event loop; a cancelled wait leaves nothing behind."""
+        waiter = TaskWaiter(_checked(tokens), run_id, time.monotonic())
+        if not self._enter(waiter):
+            try:
+                await waiter.future
+            except asyncio.CancelledError:
+                self._give_up(waiter)
+                raise
+        if (pool := self._pool) is not None:
+            await self._share_async(waiter, pool)
+        return Permit(self, waiter)
+
+    def bind(self, pool: SlotPool | None) -> None:
+        """Take a slot of `pool` for each call too: it is shared with other machines. None: no more."""
+        self._pool = pool
+
+    def configure(self, settings: LimitSettings) -> None:
+        """Go by other settings from now on: the file was edited."""
+        with self._lock:
+            if settings != self._desk.settings:
+                self._desk.settings = settings
+                self._desk.ask_soon(time.monotonic())
+        self._wake_thread()
+
+    def tell(self, news: News) -> None:
+        """Let the controller hear of an answer, at once."""
+        if self._is_ours() and self.settings.adaptive:
+            with self._lock:
+                self._desk.tell(news, time.monotonic())
+            self._wake_thread()
+
+    def book(self, tokens: int) -> None:
+        """Take `tokens` more for a call that is under way; negative gives some back."""
+        if tokens and self._is_ours():
+            with self._lock:
+                self._desk.book(tokens, time.monotonic())
+            self._wake_thread()
+
+    def give_back(self, waiter: Waiter, *, succeeded: bool) -> None:
+        """A call has ended: its slot goes to the next one."""
+        if self._is_ours():
+            with self._lock:
+                self._desk.leave(waiter, time.monotonic(), succeeded=succeeded)
+            self._wake_thread()
+            if waiter.pool is not None:
+                waiter.pool.release()
+
+    def serve(self) -> None:
+        """Do what is due; the entrance of the governor's thread."""
+        with self._lock:
+            self._desk.due = NEVER
+        while (plan := self._plan()).errand is Errand.VISIT or self._is_worth_a_visit(plan):
+            self._visit(plan)
+        if plan.errand is Errand.LEAVE:
+            self._governor.leave(self.name)
+            with self._lock:
+                self._desk.retire(time.monotonic())
+        elif plan.errand is Errand.CLOSE:
+            self._governor.rest()
+        with self._lock:
+            self._desk.schedule(time.monotonic())
+
+    def trouble(self) -> None:
+        """Something went wrong while it was served: try again, not too soon."""
+        with self._lock:
+            self._desk.due = time.monotonic() + BEAT_SECONDS
+
+    def close(self) -> None:
+        """The process ends: take it off the books."""
+        if self._desk.grant is not None:
+            self._governor.leave(self.name)
+
+    def begin_anew(self) -> None:
+        """In a forked child: its parent's calls, and its thread, are not here."""
+        self._begin_life(self.settings)
+
+    def _enter(self, waiter: Waiter) -> bool:
+        with self._lock:
+            is_in = self._desk.enter(waiter, waiter.asked_at)
+        if not self._is_served:
+            self._is_served = True
+            pump().add(self)
+        self._wake_thread()
+        return is_in
+
+    def _share(self, waiter: Waiter, pool: SlotPool, stop: threading.Event | None) -> None:
+        try:
+            if not pool.acquire(stop):
+                raise AdmissionStopped(self.name)
+        except BaseException:
+            self._give_up(waiter)
+            raise
+        waiter.pool, waiter.began_at = pool, time.monotonic()
+
+    async def _share_async(self, waiter: Waiter, pool: SlotPool) -> None:
+        try:
+            await pool.acquire_async()
+        except BaseException:
+            self._give_up(waiter)
+            raise
+        waiter.pool, waiter.began_at = pool, time.monotonic()
+
+    def _give_up(self, waiter: Waiter) -> None:
+        if self._is_ours():
+            with self._lock:
+                self._desk.give_up(waiter, time.monotonic())
+            self._wake_thread()
+
+    def _wake_thread(self) -> None:
+        if self._is_served:
+            pump().hurry(self._desk.due)
+
+    def _is_ours(self) -> bool:
+        """Whether a permit that comes back was given here: a forked child inherits those of its parent."""
+        return self._pid == os.getpid()
+
+    def _plan(self) -> Plan:
+        with self._lock:
+            return self._desk.plan(time.monotonic())
+
+    def _is_worth_a_visit(self, plan: Plan) -> bool:
+        if plan.errand is not Errand.LOOK or (grant := self._desk.grant) is None:
+            return False
+        version = self._governor.database.version()
+        if version is None or version == self._version or plan.ask is None or grant.capacity is None:
+            return False
+        self._version = version
+        return self._governor.matters(plan.ask, grant.capacity, others_wait=grant.others_wait)
+
+    def _visit(self, plan: Plan) -> None:
+        assert plan.ask is not None
+        with self._lock:
+            ask = self._desk.with_news(plan.ask)
+        try:
+            grant = self._governor.visit(ask)
+        except BaseException:
+            with self._lock:
+                self._desk.abandon(plan, time.monotonic())
+            raise
+        self._version = grant.version
+        with self._lock:
+            self._desk.apply(plan, grant, time.monotonic())
+
+
+_limiters: WeakSet[Limiter] = WeakSet()
+
+
+def _begin_anew() -> None:
+    for limiter in list(_limiters):
+        limiter.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
+
+
+def _checked(tokens: int) -> int:
+    if tokens < 0:
+        raise ValueError(f"tokens={tokens}: a call takes none, or more.")
+    return tokens

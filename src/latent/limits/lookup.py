@@ -1,0 +1,111 @@
+"""The limits of a workspace by name: one limiter for each in a process, whoever asks."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from pathlib import Path
+
+from latent.config.workspace import Workspace, ensure_private_dir
+from latent.errors import UnknownLimitError, WorkspaceError
+from latent.limits.governor import Governor
+from latent.limits.limiter import Limiter
+
+_log = logging.getLogger("latent.limits")
+
+FOLDER_VARIABLE = "LATENT_LIMITS_DIR"
+
+_lock = threading.Lock()
+_folders: dict[tuple[str | None, Path], Path] = {}
+_governors: dict[Path, Governor] = {}
+_limiters: dict[tuple[Path, str], Limiter] = {}
+
+
+def limiter_for(workspace: Workspace, name: str) -> Limiter:
+    """
+    The limiter of `name`, shared by all that ask in this process, and through its file by the others.
+
+    Raises:
+        UnknownLimitError: The settings of the workspace have no `[limits.NAME]`.
+        ConfigError: The settings cannot be read.
+    """
+    limits = workspace.settings.limits
+    if (settings := limits.get(name)) is None:
+        file = workspace.settings_file
+        place = workspace.label(file) if file else f"the settings of {workspace.root}"
+        raise UnknownLimitError(name, tuple(sorted(limits)), place)
+    folder = limits_folder(workspace)
+    with _lock:
+        if (limiter := _limiters.get((folder, name))) is None:
+            limiter = _limiters[folder, name] = Limiter(_governor(folder), name, settings)
+    limiter.configure(settings)
+    return limiter
+
+
+def limits_folder(workspace: Workspace) -> Path:
+    """
+    Where the governor keeps its file: the user's own folder, so that a limit holds in every workspace.
+
+    When that cannot be written, it is the workspace's, which is said once.
+    """
+    key = (os.environ.get(FOLDER_VARIABLE), workspace.root)
+    if (known := _folders.get(key)) is None:
+        with _lock:
+            known = _folders[key] = _usable_folder(workspace, key[0])
+    return known
+
+
+def known_governor(folder: Path) -> Governor | None:
+    """The governor of this process for a folder; None while it uses none of its limits."""
+    return _governors.get(folder)
+
+
+def _usable_folder(workspace: Workspace, named: str | None) -> Path:
+    wanted = Path(named).expanduser() if named else _user_folder()
+    own = workspace.state_dir / "limits"
+    if wanted is None:
+        return own
+    try:
+        if os.access(ensure_private_dir(wanted), os.W_OK | os.X_OK):
+            return wanted.resolve()
+        reason = "it cannot be written"
+    except WorkspaceError as error:
+        reason = str(error.__cause__ or error)
+    _log.warning(
+        "Limits hold within this workspace only, since %s cannot be used (%s). "
+        "LATENT_LIMITS_DIR names another folder.",
+        wanted, reason,
+    )  # fmt: skip
+    return own
+
+
+def _user_folder() -> Path | None:
+    """The platform's folder for what programs keep for a user; None for a user without a home."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA")
+    elif sys.platform == "darwin":
+        base = "~/Library/Application Support"
+    else:
+        base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    try:
+        return Path(base).expanduser() / "latent" if base else None
+    except RuntimeError:  # no home is known
+        return None
+
+
+def _governor(folder: Path) -> Governor:
+    if (governor := _governors.get(folder)) is None:
+        governor = _governors[folder] = Governor(folder)
+    return governor
+
+
+def _begin_anew() -> None:
+    # Another thread of the parent may have held it.
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -1,0 +1,123 @@
+"""
+The one thread of a process that talks to the governor.
+
+Calls never touch the file. They wait, or hand their slots to one another; this thread goes to the file for
+all of them, when there is a reason to.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import threading
+import time
+from typing import Protocol
+
+_log = logging.getLogger("latent.limits")
+
+_GOODBYE_SECONDS = 0.5
+
+
+class Visitor(Protocol):
+    """What the thread serves: a limit."""
+
+    @property
+    def due(self) -> float:
+        """When it wants to be served next, on the monotonic clock."""
+
+    def serve(self) -> None:
+        """Do what is due, and set `due` anew."""
+
+    def trouble(self) -> None:
+        """`serve` raised: set `due` anew."""
+
+    def close(self) -> None:
+        """The process ends: give everything back."""
+
+
+class Pump(threading.Thread):
+    """The thread: serves each limit when it is due."""
+
+    def __init__(self) -> None:
+        super().__init__(name="latent-limits", daemon=True)
+        self._changed = threading.Condition()
+        self._visitors: list[Visitor] = []
+        self._wakes_at = float("-inf")
+        self._is_over = False
+
+    def add(self, visitor: Visitor) -> None:
+        """Serve one more limit."""
+        with self._changed:
+            self._visitors.append(visitor)
+
+    def hurry(self, due: float) -> None:
+        """Wake up in time for `due`; does nothing while the thread is up, since it looks before it sleeps."""
+        if due < self._wakes_at:
+            with self._changed:
+                self._changed.notify()
+
+    def run(self) -> None:
+        while not self._is_over:
+            for visitor in self._await_due():
+                try:
+                    visitor.serve()
+                except Exception:  # one limit's trouble must not stop the others
+                    _log.exception("A limit could not be served; it is tried again.")
+                    visitor.trouble()
+        for visitor in list(self._visitors):
+            visitor.close()
+
+    def stop(self) -> None:
+        """Give everything back; for the end of the process."""
+        with self._changed:
+            self._is_over = True
+            self._changed.notify()
+        self.join(_GOODBYE_SECONDS)
+
+    def _await_due(self) -> list[Visitor]:
+        with self._changed:
+            while not self._is_over:
+                now = time.monotonic()
+                # Said first: what becomes due from here on either is seen below or wakes the thread.
+                self._wakes_at = float("inf")
+                soonest = min((visitor.due for visitor in self._visitors), default=float("inf"))
+                if soonest <= now:
+                    break
+                self._wakes_at = soonest
+                self._changed.wait(None if soonest == float("inf") else soonest - now)
+            self._wakes_at = float("-inf")
+            now = time.monotonic()
+            return [visitor for visitor in self._visitors if visitor.due <= now]
+
+
+_pump: Pump | None = None
+_pump_lock = threading.Lock()
+
+
+def pump() -> Pump:
+    """The thread of this process, started when it is first needed."""
+    global _pump
+    if _pump is None:
+        with _pump_lock:
+            if _pump is None:
+                started = Pump()
+                started.start()
+                _pump = started
+    return _pump
+
+
+def _say_goodbye() -> None:
+    if _pump is not None:
+        _pump.stop()
+
+
+def _begin_anew() -> None:
+    # A forked child has no such thread.
+    global _pump, _pump_lock
+    _pump, _pump_lock = None, threading.Lock()
+
+
+atexit.register(_say_goodbye)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
