@@ -142,6 +142,7 @@ def test_made_up_scores_depend_on_the_prompt() -> None:
         {"type": "integer", "exclusiveMinimum": 1, "exclusiveMaximum": 3},
         {"type": "integer", "exclusiveMaximum": -5},
         {"type": "integer", "minimum": 10, "multipleOf": 7},
+        {"type": "integer", "maximum": -5, "multipleOf": 7},
         {"type": "string", "format": "date-time"},
         {"enum": [None]},
         {"oneOf": [{"type": "integer", "minimum": 5, "maximum": 4}, {"const": "x"}]},

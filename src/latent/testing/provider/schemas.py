@@ -108,7 +108,7 @@ class _Maker:
         above, below = schema.get("exclusiveMinimum", -inf), schema.get("exclusiveMaximum", inf)
         low, high = max(schema.get("minimum", -inf), above), min(schema.get("maximum", inf), below)
         if low == -inf:
-            low = min(0, high if high < inf else 0) - (1 if high <= 0 else 0)
+            low = 0 if high > 0 else high - 10 * (step or 1)
         if high == inf:
             high = low + 100 * (step or 1)
         if step is None:
