@@ -112,6 +112,30 @@ def real_server(server_process: tuple[str, subprocess.Popen[bytes]], prefect_hom
     pytest.fail(f"The Prefect server does not start:\n{(prefect_home / 'server.log').read_text()}")
 
 
+@pytest.fixture(scope="session")
+def server_settings(fresh_settings: Settings, real_server: str) -> Settings:
+    """
+    Settings for the real server, with what only costs time here switched off.
+
+    States and results are compared, and they do not depend on it: Prefect's events, the CSRF tokens
+    and the CA bundle of a client that speaks plain HTTP.
+    """
+    from prefect.context import SettingsContext, get_settings_context
+    from prefect.settings import temporary_settings
+
+    from latent.prefect.api.session import NOBODY
+
+    with SettingsContext(profile=get_settings_context().profile, settings=fresh_settings):
+        changes = {
+            "api.url": real_server,
+            "api.ssl_cert_file": str(NOBODY),
+            "client.csrf_support_enabled": False,
+            "client.server_version_check_enabled": False,
+        }
+        with temporary_settings(changes) as settings:
+            return settings
+
+
 def _server_command(port: int) -> list[str]:
     app = "prefect.server.api.server:create_app"
     address = ["--host", "127.0.0.1", "--port", str(port)]

@@ -2,48 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
-from prefect.context import SettingsContext, get_settings_context
-from prefect.events.clients import NullEventsClient
-from prefect.events.worker import EventsWorker
-from prefect.settings import Settings, temporary_settings
+from prefect.settings import Settings
 
 from latent.prefect.api import prefect_api
-from latent.prefect.api.session import NOBODY
+from tests.prefect.api.on_server import on_the_server
 from tests.prefect.api.scenarios import SCENARIOS, Scenario
-
-
-@pytest.fixture(scope="module")
-def server_settings(fresh_settings: Settings, real_server: str) -> Settings:
-    """
-    Settings for the real server, with what only costs time here switched off.
-
-    States and results are compared, and they do not depend on it: Prefect's events, the CSRF tokens
-    and the CA bundle of a client that speaks plain HTTP.
-    """
-    with SettingsContext(profile=get_settings_context().profile, settings=fresh_settings):
-        changes = {
-            "api.url": real_server,
-            "api.ssl_cert_file": str(NOBODY),
-            "client.csrf_support_enabled": False,
-            "client.server_version_check_enabled": False,
-        }
-        with temporary_settings(changes) as settings:
-            return settings
-
-
-@contextmanager
-def on_the_server(settings: Settings) -> Iterator[None]:
-    EventsWorker.set_client_override(NullEventsClient)
-    try:
-        with SettingsContext(profile=get_settings_context().profile, settings=settings):
-            yield
-    finally:
-        EventsWorker.set_client_override(None)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)

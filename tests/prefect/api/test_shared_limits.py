@@ -1,0 +1,233 @@
+"""`[limits.NAME]` as Prefect's global concurrency limits: in memory, and on a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import socket
+import threading
+import time
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.concurrency.sync import concurrency, rate_limit
+from prefect.settings import Settings, temporary_settings
+
+from latent.config import find_workspace
+from latent.config.settings import LimitSettings
+from latent.limits import limit, limiter_for
+from latent.prefect import flow, task
+from latent.prefect.api import GlobalLimit, memory_api
+from latent.prefect.global_limits import global_limits, shared_limits
+from latent.prefect.run import surroundings
+from latent.prefect.server_slots import ServerSlots
+from tests.prefect.api.on_server import on_the_server
+
+
+class Crowd:
+    """Counts how many are in at the same time."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self.lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.now -= 1
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ({"concurrency": 20}, GlobalLimit("x", 20)),
+        ({"concurrency": 20, "requests_per_minute": 600}, GlobalLimit("x", 20)),
+        ({"requests_per_minute": 600}, GlobalLimit("x", 10, 10.0)),
+        ({"requests_per_minute": 600, "burst": 3}, GlobalLimit("x", 3, 10.0)),
+        ({"requests_per_minute": 1}, GlobalLimit("x", 1, 1 / 60)),
+        ({"tokens_per_minute": 6_000}, GlobalLimit("x", 6_000, 100.0)),
+        ({}, None),
+    ],
+)
+def test_settings_are_said_in_prefects_terms(given, made):
+    assert global_limits({"x": LimitSettings(**given)}) == (() if made is None else (made,))
+
+
+def test_prefects_concurrency_and_rate_limit_work_beside_our_own_limits(make):
+    make(
+        {
+            "config/latent.toml": """
+            [tracking]
+            enabled = false
+            [limits.api]
+            concurrency = 2
+            [limits.calls]
+            requests_per_minute = 300
+            burst = 1
+            """
+        }
+    )
+    prefects, ours = Crowd(), Crowd()
+
+    @task(cache=False)
+    def ask(row):
+        with concurrency("api", occupy=1), prefects:
+            time.sleep(0.05)
+        with limit("api"), ours:
+            time.sleep(0.05)
+        return row
+
+    @task(cache=False)
+    def call():
+        rate_limit("calls")
+        return time.monotonic()
+
+    @flow
+    def main():
+        asked = [ask.submit(row) for row in range(6)]
+        called = [call() for _ in range(3)]
+        return [each.result() for each in asked], called
+
+    rows, called = main()
+    assert rows == list(range(6))
+    assert (prefects.most, ours.most) == (2, 2)
+    assert called[2] - called[0] >= 0.3  # five in a second, one at once
+    api = memory_api()
+    assert api is not None
+    assert {each["name"]: each["active_slots"] for each in api.limits()}["api"] == 0
+
+
+# -- on a real server ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def name() -> str:
+    return f"api-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def on_a_server(make, name, server_settings: Settings):
+    make(
+        {
+            "config/latent.toml": f"""
+            [tracking]
+            enabled = false
+            [limits.{name}]
+            concurrency = 3
+            """
+        }
+    )
+    with on_the_server(server_settings):
+        yield
+
+
+def on_server(name: str) -> Any:
+    with get_client(sync_client=True) as client:
+        return client.read_global_concurrency_limit_by_name(name)
+
+
+def taken(name: str) -> int:
+    return int(on_server(name).active_slots)
+
+
+def until_taken(name: str, slots: int) -> bool:
+    end = time.monotonic() + 15
+    while taken(name) != slots:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_a_run_makes_its_limits_on_the_server_and_settings_win(on_a_server, name, caplog):
+    run = surroundings(None)
+    with shared_limits(run):
+        assert run.shares_limits
+        assert (on_server(name).limit, on_server(name).slot_decay_per_second) == (3, 0.0)
+    workspace = find_workspace()
+    file = workspace.root / "config/latent.toml"
+    file.write_text(file.read_text().replace("= 3", "= 5"))
+    with shared_limits(surroundings(None)), shared_limits(surroundings(None)):
+        assert on_server(name).limit == 5
+    told = [record.message for record in caplog.records if "Changed the global" in record.message]
+    assert len(told) == 1 and "it was 3 slots" in told[0]
+
+
+def test_our_calls_hold_the_servers_slots_and_give_them_back(on_a_server, name):
+    """Somebody else's `concurrency(...)` and our own calls never hold more than the limit together."""
+    limiter = limiter_for(find_workspace(), name)
+    with shared_limits(surroundings(None)):
+        permits = [limiter.acquire() for _ in range(2)]
+        assert taken(name) == 2
+        with concurrency(name, occupy=1):
+            waiting = threading.Thread(target=lambda: permits.append(limiter.acquire()))
+            waiting.start()
+            time.sleep(0.3)
+            assert (waiting.is_alive(), taken(name)) == (True, 3)
+        waiting.join(timeout=15)
+        assert len(permits) == 3
+        for permit in permits:
+            permit.release()
+        assert until_taken(name, 0)
+    assert taken(name) == 0
+
+
+def test_freed_slots_are_handed_over_without_the_server(on_a_server, name):
+    """60 calls of 20 ms over 3 slots take 0.4 s; with the server asked for each, several times that."""
+    limiter = limiter_for(find_workspace(), name)
+    crowd = Crowd()
+
+    async def call() -> None:
+        async with await limiter.acquire_async():
+            with crowd:
+                await asyncio.sleep(0.02)
+
+    async def main() -> float:
+        async with await limiter.acquire_async():
+            pass  # the first slot is there
+        began = time.monotonic()
+        await asyncio.gather(*(call() for _ in range(60)))
+        return time.monotonic() - began
+
+    with shared_limits(surroundings(None)):
+        seconds = asyncio.run(main())
+    assert crowd.most == 3
+    assert seconds < 2.0
+    assert taken(name) == 0
+
+
+def test_a_mapped_task_shares_its_limit_with_the_server(on_a_server, name):
+    crowd, seen = Crowd(), []
+
+    @task(cache=False, limit=name)
+    def ask(row):
+        with crowd:
+            time.sleep(0.1)
+            seen.append(taken(name))
+        return row
+
+    @flow
+    def main():
+        return ask.map(range(9)).result()
+
+    assert main() == list(range(9))
+    assert crowd.most <= 3 and 1 <= max(seen) <= 3
+    assert until_taken(name, 0)
+
+
+def test_a_server_that_does_not_answer_stops_nobody(fresh_settings):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}/api"
+    with temporary_settings({"api.url": nobody}):
+        slots = ServerSlots(GlobalLimit("api", 3), contextvars.copy_context())
+    assert slots.take(2) == 2
+    assert slots.take(2) == 2
+    slots.give_back(4)
+    slots.renew()
+    slots.close()
