@@ -75,12 +75,8 @@ def holding(call: Call, permit: Permit | None) -> Iterator[None]:
         yield
         return
     call.queue_seconds += permit.waited_seconds
-    try:
+    with permit:
         yield
-    except BaseException as error:
-        permit.release(error=error)
-        raise
-    permit.release()
 
 
 def is_timed_here(call: Call) -> bool:

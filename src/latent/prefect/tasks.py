@@ -322,7 +322,8 @@ class Task(prefect.Task[P, R]):
 
         Args:
             source: An iterable, a frame or Arrow table, the path of a `.parquet` or `.jsonl` file, or the
-                name of such a dataset. The function's only free parameter gets the row; several get its columns.
+                name of such a dataset. The function's only free parameter gets the row; several get
+                its columns.
             window: How many rows may be read and not yet yielded.
             kwargs: What all rows share, and options of the map, as for `map`.
 

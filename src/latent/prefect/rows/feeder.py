@@ -36,6 +36,7 @@ class Feeder:
 
     def __init__(self) -> None:
         self._places = 0
+        self._under_way = 0
         self._ready: deque[Piece] = deque()
         self._blocked: set[Piece] = set()
         self._wake = Condition()
@@ -61,9 +62,22 @@ class Feeder:
             left = [*self._ready, *self._blocked]
             self._ready.clear()
             self._blocked.clear()
-            self._wake.notify()
+            self._wake.notify_all()
         for piece in left:
-            piece.start(lambda: None)
+            with self._wake:
+                self._under_way += 1
+            piece.start(self._freed)
+
+    def wait(self) -> None:
+        """Block until every piece is over, its task run included."""
+        with self._wake:
+            self._wake.wait_for(lambda: not (self._ready or self._blocked or self._under_way))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every piece is over."""
+        with self._wake:
+            return not (self._ready or self._blocked or self._under_way)
 
     def _add(self, piece: Piece) -> None:
         unfinished = [future for future in piece.waits_for if not is_done(future)]
@@ -80,7 +94,7 @@ class Feeder:
                 if left == 0 and piece in self._blocked:
                     self._blocked.remove(piece)
                     self._ready.append(piece)
-                    self._wake.notify()
+                    self._wake.notify_all()
 
         with self._wake:
             self._blocked.add(piece)
@@ -98,12 +112,14 @@ class Feeder:
                     return None
                 self._wake.wait()
             self._places -= 1
+            self._under_way += 1
             return self._ready.popleft()
 
     def _freed(self) -> None:
         with self._wake:
             self._places += 1
-            self._wake.notify()
+            self._under_way -= 1
+            self._wake.notify_all()
 
     def _is_needed(self) -> bool:
         with self._wake:

@@ -173,6 +173,7 @@ class MappedFutures(PrefectFutureList[R]):
             RunStoppedError: Rows were skipped, and the same.
         """
         self.settle()
+        self._home.feeder.wait()  # a batch tells of itself once its last row has ended
         if self._home.options.on_error == "raise":
             unseen = [row.error() for row in self.rows if not row.looked_at]
             self._raise([error for error in unseen if error is not None])
@@ -182,6 +183,7 @@ class MappedFutures(PrefectFutureList[R]):
         self._home.stop.because(reason)
         self._home.feeder.drain()
         self.wait()
+        self._home.feeder.wait()
 
     def _raise(self, errors: list[Exception]) -> None:
         failures = [error for error in errors if not isinstance(error, RunStoppedError)]

@@ -181,8 +181,10 @@ class Home:
     def upstream_failure(self, index: int) -> RowEnd | None:
         """How a row ends that was to use the result of another which has none; None when all are there."""
         for future in futures_in(self.columns.arguments(index)):
-            error = future.error() if isinstance(future, (RowFuture, TaskFuture)) else None
-            if error is not None:
+            if not isinstance(future, (RowFuture, TaskFuture)):
+                continue
+            if (error := future.error()) is not None:
+                future.looked_at = True  # whoever looks at this row's failure sees that one
                 return RowEnd(
                     index, "skipped" if isinstance(error, RunStoppedError) else "failed", error=error
                 )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from latent.cache import Lease
     from latent.errors import TaskExecutionError
+    from latent.limits import Permit
     from latent.prefect.key import CallKey
     from latent.tracking.records import Outcome
 
@@ -59,13 +60,14 @@ class Job:
         "life",
         "outcome",
         "parameters_read",
+        "permit",
         "queue_seconds",
         "refreshes",
         "started_at",
         "ticket",
         "value",
         "waited_seconds",
-    )  # fmt: skip
+    )
 
     def __init__(
         self, index: int, arguments: dict[str, Any], key: CallKey | None, *, refreshes: bool = False
@@ -83,6 +85,8 @@ class Job:
         """Whether the value is still to be remembered."""
         self.parameters_read: Mapping[str, str] = {}
         self.lease: Lease | None = None
+        self.permit: Permit | None = None
+        """The limit's permit for the coming attempt."""
         self.attempts = 0
         self.began = 0.0
         """Monotonic seconds of the first attempt."""

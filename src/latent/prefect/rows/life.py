@@ -43,16 +43,13 @@ def life(work: RowWork, job: Job) -> Generator[Pause | Step, Any, None]:
     while True:
         if not work.may_begin(job):
             return work.skip(job)
-        permit = None
         if work.limiter is not None:
-            permit = yield Step.ADMIT
-            if permit is None:
+            job.permit = yield Step.ADMIT
+            if job.permit is None:
                 return work.skip(job)
-            job.queue_seconds += permit.waited_seconds
+            job.queue_seconds += job.permit.waited_seconds
         job.begin_attempt()
         error = yield Step.CALL
-        if permit is not None:
-            permit.release(error=error)
         if error is None:
             return None
         delay = work.delay_before_retry(job, error)

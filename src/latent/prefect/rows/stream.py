@@ -160,7 +160,7 @@ class _Stream(Generic[R]):
         self.read += len(part)
         submission = Submission(home, self.runner, spec=self._spec)
         self._spec = submission.spec
-        self._parts = [each for each in self._parts if each.home.table.unfinished]
+        self._parts = [each for each in self._parts if not each.home.feeder.is_over]
         self._parts.append(submission)
         submission.start(submission.plan(home.rows))
         return len(part)
@@ -192,12 +192,12 @@ class _Stream(Generic[R]):
 
     def _close(self, waiting: int) -> None:
         """Whoever stops listening stops the work: what is under way ends, and is remembered."""
-        if not waiting:
-            return
-        self.tally.stop.because("Nobody takes the stream's results any more.")
+        if waiting:
+            self.tally.stop.because("Nobody takes the stream's results any more.")
         for part in self._parts:
-            part.home.feeder.drain()
-            part.home.table.wait_all()
+            if waiting:
+                part.home.feeder.drain()
+            part.home.feeder.wait()
 
     def _raise(self) -> None:
         failures = [error for error in self._errors if not isinstance(error, RunStoppedError)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from latent.prefect.logs import warn_once
 from latent.prefect.outputs import check_outputs
 from latent.prefect.retries import next_delay, policy_of, stops_everything, why_everything_stops
 from latent.prefect.scope import open_scope, record_read
+from latent.prefect.sdk_retries import report_sdk_retries
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -62,6 +63,7 @@ class RowWork:
         self._shares, self._span_id = shares, span_id
         settings = run.workspace.settings
         self.policy: RetryPolicy = policy_of(task, settings)
+        report_sdk_retries(task)
         self._expires_in = task.expires_in(settings)
         self.limiter = self._limiter()
         self._calls_by_name = all(p.kind in _BY_NAME for p in task.binder.signature.parameters.values())
@@ -153,7 +155,7 @@ class RowWork:
 
     @contextmanager
     def _around(self, job: Job) -> Iterator[Scope]:
-        with open_scope(self.task.name, self._span_id) as scope:
+        with open_scope(self.task.name, self._span_id) as scope, job.permit or nullcontext():
             try:
                 if self.task.timeout_seconds is None or self.task.isasync:
                     yield scope
@@ -200,6 +202,7 @@ class RowWork:
         if stops_everything(error):
             self.stop.because(why_everything_stops(error))
             return None
+        report_sdk_retries(self.task, error)
         delay = next_delay(
             self.policy, job.attempts, error, waited_seconds=job.waited_seconds, random=random.random
         )
