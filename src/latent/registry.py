@@ -117,6 +117,12 @@ class TaskRegistry:
             return [task for task in cls._tasks.values() if id(task) in found]
 
     @classmethod
+    def task_names(cls) -> list[str]:
+        """The names of all tasks, also of those that no flow's function shows before it runs."""
+        with cls._lock:
+            return list(dict.fromkeys(task.name for task in cls._tasks.values()))
+
+    @classmethod
     def subflows_of(cls, flow_name: str) -> list[str]:
         """The flows that a flow calls."""
         with cls._lock:

@@ -290,3 +290,16 @@ def test_the_lines_of_a_run_are_json(start):
     run.flush()
     events = [json.loads(line) for line in run.folder.events_file.read_text().splitlines()]
     assert {"start", "metric", "span", "dataset", "finish"} <= {event["event"] for event in events}
+
+
+def test_call_that_ends_behind_the_run_is_counted_all_the_same(start):
+    run = start()
+    run.task(record())
+    run.finish("ok")
+    assert run.flush(5)
+    run.task(record(row_outcomes={"ok": 9, "failed": 1}))  # a batch that was still under way
+    assert run.flush(5)
+    story = read_json(run.folder.run_file)
+    assert (story["state"], story["outcomes"]) == ("ok", {"ok": 10, "failed": 1})
+    ends = [line for line in lines(run, "events_file") if line["event"] == "finish"]
+    assert [end["tasks"][0]["calls"] for end in ends] == [1, 11]

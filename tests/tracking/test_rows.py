@@ -89,7 +89,9 @@ def test_full_disk_loses_no_row(start, workspace):
     assert run.flush(5)
     run.folder.rows_dir.write_text("in the way")  # stands for a disk that takes nothing
     run.rows([row(0)])
+    run.task(TaskRecord(name="load", outcome="ok", started_at=1.0, duration_seconds=0.0))
     assert not run.flush(5)
+    assert run.folder.tasks_file.exists(), "the other files are written all the same"
     run.folder.rows_dir.unlink()
     run.rows([row(1)])
     assert run.flush(5)

@@ -12,6 +12,7 @@ import typer
 from latent.cli.exits import DONE, INTERRUPTED, TERMINATED, report
 from latent.cli.options import FlowArgument, new_app, workspace_here
 from latent.cli.terminal import say
+from latent.cli.wishes import Wishes, options_of
 from latent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +41,30 @@ def run(
             help="A parameter for this run, its value read as YAML; `a.b=1` sets a nested one. Repeatable.",
         ),
     ] = None,
+    only_failed: Annotated[
+        bool,
+        typer.Option(
+            "--only-failed", help="Of rows that are not remembered, only those that failed last time."
+        ),
+    ] = False,
+    refresh: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--refresh",
+            metavar="TASK[:CONDITION]",
+            help="Compute a task again, or those of its rows that a condition on `index`, `id` and its "
+            'arguments holds for: "ask:index < 10". Repeatable.',
+        ),
+    ] = None,
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", metavar="USD", help="Stop once calls have cost so much.")
+    ] = None,
+    max_calls: Annotated[
+        int | None, typer.Option("--max-calls", metavar="N", help="Compute at most so many rows.")
+    ] = None,
+    max_minutes: Annotated[
+        float | None, typer.Option("--max-minutes", metavar="N", help="Begin no row after so many minutes.")
+    ] = None,
     wait_tracking: Annotated[
         bool, typer.Option("--wait-tracking", help="End only when MLflow knows everything about the run.")
     ] = False,
@@ -48,24 +73,36 @@ def run(
     """
     Run a flow.
 
-    What earlier runs have finished is reused. Ctrl-C stops new work and keeps what is done.
+    What earlier runs have finished is reused. Ctrl-C stops new work and keeps what is done, and so does a
+    budget that is used up.
     """
     from latent.config import parse_overrides
 
     show_traceback = context.find_root().params["debug"] = context.find_root().params["debug"] or debug
     workspace = workspace_here()
-    given = parameter or []
+    wishes = Wishes(
+        parameters=parameter or (),
+        refresh=refresh or (),
+        only_failed=only_failed,
+        max_cost=max_cost,
+        max_calls=max_calls,
+        max_minutes=max_minutes,
+    )
     if flow is None:
         raise UsageError(_which_flow(workspace))
-    overrides = parse_overrides(given)
+    overrides = parse_overrides(wishes.parameters)
+    options = options_of(workspace, flow, wishes)
 
     # The engine last: a slip on the command line is told at once.
+    from latent.cli.live import live_view
     from latent.cli.summary import show_result
     from latent.prefect.running import run as run_flow
 
     with _stoppable() as signals:
-        result = run_flow(workspace, flow, overrides, tracebacks=show_traceback)
-    show_result(workspace, result, given)
+        result = run_flow(
+            workspace, flow, overrides, tracebacks=show_traceback, options=options, watch=live_view
+        )
+    show_result(workspace, result, wishes)
     if wait_tracking and result.run_id is not None:
         _wait_for_tracking(workspace, result.run_id)
     code = DONE

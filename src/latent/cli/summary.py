@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latent.cli.terminal import align, colour, printable, say, show_table
-from latent.cli.wording import duration, outcomes
+from latent.cli.wording import duration, outcomes, several
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from latent.cli.wishes import Wishes
     from latent.config import Workspace
     from latent.prefect.outcomes import TaskAccount
     from latent.prefect.running import RunResult
@@ -25,12 +27,12 @@ RESULT_CHARS = 300
 _ENDINGS = {"ok": ("done", "green"), "failed": ("failed", "red"), "interrupted": ("interrupted", "yellow")}
 
 
-def show_result(workspace: Workspace, result: RunResult, given: Sequence[str]) -> None:
-    """Print the end of a run; `given` are the `-p` options that it was started with."""
+def show_result(workspace: Workspace, result: RunResult, wishes: Wishes) -> None:
+    """Print the end of a run; `wishes` are the options that it was started with."""
     say(headline(result))
     if result.tasks:
         show_table(["task", "outcome", "time", "reused"], task_rows(result.tasks))
-    show_facts(_facts(workspace, result, given))
+    show_facts(_facts(workspace, result, wishes))
 
 
 def headline(result: RunResult) -> str:
@@ -40,7 +42,15 @@ def headline(result: RunResult) -> str:
     if result.state == "ok" and result.reused and not result.executed:
         return f"{line}: everything was reused, nothing had to be computed."
     line = f"{line}: {outcomes(result.counts)}." if result.counts else f"{line}."
-    return line if result.state == "ok" or not result.counts else f"{line} What is finished is kept."
+    line += reused_rows(result.tasks)
+    return f"{line} What is finished is kept." if result.counts and _is_unfinished(result) else line
+
+
+def reused_rows(tasks: Mapping[str, TaskAccount]) -> str:
+    """How many rows of mapped tasks were remembered, as a further sentence; empty when none were."""
+    mapped = [task.counts for task in tasks.values() if task.planned]
+    hits = sum(counts["cached"] for counts in mapped)
+    return f" {hits:,} of {several(sum(map(Counter.total, mapped)), 'row')} reused." if hits else ""
 
 
 def task_rows(tasks: Mapping[str, TaskAccount]) -> list[tuple[str, str, str, str]]:
@@ -75,16 +85,25 @@ def mlflow_command(workspace: Workspace, run: RunView) -> str | None:
     return f"mlflow ui --backend-store-uri {uri}"
 
 
-def resume_command(flow_name: str, given: Sequence[str]) -> str:
-    """The command line that runs the flow again with the same parameters."""
-    words = ["latent", "run", flow_name, *(word for text in given for word in ("-p", text))]
+def resume_command(flow_name: str, options: Iterable[str]) -> str:
+    """The command line that runs the flow again with these options."""
+    words = ["latent", "run", flow_name, *options]
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-def _facts(workspace: Workspace, result: RunResult, given: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _is_unfinished(result: RunResult) -> bool:
+    """Whether running the flow again would go on with something."""
+    return result.state != "ok" or result.stopped_by is not None or bool(result.counts["skipped"])
+
+
+def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[tuple[str, str]]:
     from latent.config import masker_for
 
     mask = masker_for(workspace).text
+    if result.stopped_by is not None:
+        yield "Stopped", printable(result.stopped_by)
+    if skipped := result.counts["skipped"]:
+        yield "Skipped", f"{several(skipped, 'row')}, not begun"
     if result.value is not None:
         yield "Result", mask(_shown(result.value, mask))
     if (run := _recorded(workspace, result)) is not None:
@@ -94,11 +113,11 @@ def _facts(workspace: Workspace, result: RunResult, given: Sequence[str]) -> Ite
         yield "Run", workspace.label(run.folder.path)
         if (command := mlflow_command(workspace, run)) is not None:
             yield "MLflow", command
-        if result.state != "ok":
-            log = workspace.logs_dir / f"{run.run_id}.log"
-            if log.exists():
-                yield "Log", workspace.label(log)
-            yield "Resume", mask(resume_command(result.flow_name, given))
+        log = workspace.logs_dir / f"{run.run_id}.log"
+        if result.state != "ok" and log.exists():
+            yield "Log", workspace.label(log)
+        if _is_unfinished(result):
+            yield "Resume", mask(resume_command(result.flow_name, wishes.words(result.tasks)))
 
 
 def _recorded(workspace: Workspace, result: RunResult) -> RunView | None:

@@ -63,6 +63,10 @@ class Journal:
         self._run: dict[str, Any] = {}
         self._run_changed = False
         self._ended = False
+        self._end: Mapping[str, Any] | None = None
+        """What was told of the end."""
+        self._end_lines: int | None = None
+        """How many lines of the table of tasks the written end takes into account."""
         self._in_haste = False
         """Whether somebody waits for what was told so far, the rows included."""
         self._warned = False
@@ -89,6 +93,8 @@ class Journal:
             else:
                 kind, content = item
                 self._handle(kind, content)
+        if self._end is not None and self._end_lines != self._summary.lines:
+            self._close_account(self._end)
         self._save()
 
     def tick(self) -> bool:
@@ -195,8 +201,12 @@ class Journal:
         self._add_event("dataset", event)
 
     def _finish(self, content: Mapping[str, Any]) -> None:
-        masked = self.masker.data(dict(content))
         self._ended = True
+        self._end = self.masker.data(dict(content))
+
+    def _close_account(self, masked: Mapping[str, Any]) -> None:
+        """Write the end down; once more when a call that was still under way is told of behind it."""
+        self._end_lines = self._summary.lines
         self._run |= {
             "state": masked["outcome"],
             "finished_at": masked["finished_at"],
@@ -213,14 +223,13 @@ class Journal:
     # The disk
 
     def _save(self) -> None:
+        # Rows and tasks first: whoever reads the end of the run in the events then finds all of them.
+        self._save_rows()
         try:
             if self._run_changed:
                 ensure_private_dir(self.folder.path)
                 if not self.folder.run_file.exists():
                     replace_json(self.folder.run_file, self._run)
-            self._rows.save(now=self._in_haste or self._ended)
-            self._in_haste = False
-            # Tasks first: whoever reads the end of the run in the events then finds all its tasks.
             self._tasks.append(bytes(self._task_lines))
             self._task_lines.clear()
             self._events.append(bytes(self._event_lines))
@@ -230,6 +239,13 @@ class Journal:
                 self._run_changed = False
             if self.tracked:
                 self._summon_writer()
+        except (OSError, WorkspaceError) as error:
+            self._complain(error)
+
+    def _save_rows(self) -> None:
+        try:
+            self._rows.save(now=self._in_haste or self._ended)
+            self._in_haste = False
         except (OSError, WorkspaceError) as error:
             self._complain(error)
 

@@ -1,0 +1,140 @@
+"""What the options of `latent run` ask of a run, checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from latent.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from latent.config import Workspace
+    from latent.prefect.outcomes import TaskAccount
+    from latent.prefect.run_options import RunOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """The options as they were given on the command line."""
+
+    parameters: Sequence[str] = ()
+    """`-p KEY=VALUE`."""
+    refresh: Sequence[str] = ()
+    """`--refresh TASK` or `--refresh TASK:CONDITION`."""
+    only_failed: bool = False
+    max_cost: float | None = None
+    max_calls: float | None = None
+    max_minutes: float | None = None
+
+    def check_numbers(self) -> None:
+        """
+        See that the budget leaves room for something.
+
+        Raises:
+            UsageError: A number is zero, negative or none at all.
+        """
+        for option, what, value in (
+            ("--max-cost", "an amount in US dollars", self.max_cost),
+            ("--max-calls", "a number of rows", self.max_calls),
+            ("--max-minutes", "a time in minutes", self.max_minutes),
+        ):
+            if value is not None and not value > 0:
+                raise UsageError(f"{option} is {what}, more than 0, not {value:g}.")
+
+    def words(self, tasks: Mapping[str, TaskAccount]) -> Iterator[str]:
+        """
+        The options for a run that goes on where this one ended.
+
+        Args:
+            tasks: What became of each task: one that was computed anew to its end need not be once more.
+        """
+        for text in self.parameters:
+            yield from ("-p", text)
+        for text in self.refresh:
+            account = tasks.get(_named(text, tasks))
+            if account is None or set(account.counts) != {"ok"} or account.counts["ok"] < account.planned:
+                yield from ("--refresh", text)
+        if self.only_failed:
+            yield "--only-failed"
+        for option, value in (
+            ("--max-cost", self.max_cost),
+            ("--max-calls", self.max_calls),
+            ("--max-minutes", self.max_minutes),
+        ):
+            if value is not None:
+                yield from (option, f"{value:g}" if value < 1_000_000 else str(value))
+
+
+def options_of(workspace: Workspace, flow: str, wishes: Wishes) -> RunOptions:
+    """
+    What the wishes mean for a flow of the workspace; its file is imported when they name tasks.
+
+    Raises:
+        UsageError: A number makes no sense, the flow has no such task, or has not run yet.
+        ExpressionError: A condition cannot be read.
+    """
+    from latent.prefect.run_options import RunOptions
+
+    wishes.check_numbers()
+    refresh: dict[str, str | None] = {}
+    if wishes.refresh or wishes.only_failed:
+        from latent.prefect.discovery import find_flow
+
+        name = find_flow(workspace, flow).name
+        refresh = _refresh(wishes.refresh, name, _known_tasks(workspace, name)) if wishes.refresh else {}
+        if wishes.only_failed:
+            _check_has_run(workspace, name)
+    return RunOptions(
+        refresh=refresh,
+        only_failed=wishes.only_failed,
+        max_cost_usd=wishes.max_cost,
+        max_calls=None if wishes.max_calls is None else int(wishes.max_calls),
+        max_minutes=wishes.max_minutes,
+    )
+
+
+def _refresh(given: Sequence[str], flow: str, known: Sequence[str]) -> dict[str, str | None]:
+    """Tasks to compute again with the condition on their rows; None for all of them."""
+    from latent.tracking import parse_where
+
+    found: dict[str, str | None] = {}
+    for text in given:
+        task = _named(text, known)
+        if task not in known:
+            otherwise = f"it has {', '.join(known) or 'none'}."
+            raise UsageError(
+                f"--refresh: flow {flow!r} has no task {task!r}: {did_you_mean(task, known, otherwise)}"
+            )
+        condition = text[len(task) + 1 :] if len(text) > len(task) else None
+        if condition is not None:
+            condition = parse_where(condition).text
+        if task in found:  # named twice: rows that either selects
+            before = found[task]
+            condition = None if before is None or condition is None else f"({before}) or ({condition})"
+        found[task] = condition
+    return found
+
+
+def _named(text: str, known: Mapping[str, object] | Sequence[str]) -> str:
+    """The task in `TASK:CONDITION`; its name may hold a colon itself."""
+    fitting = [name for name in known if text == name or text.startswith(f"{name}:")]
+    return max(fitting, key=len) if fitting else text.partition(":")[0]
+
+
+def _known_tasks(workspace: Workspace, flow: str) -> list[str]:
+    """The tasks that came with a flow's file, and those that its last run called."""
+    from latent.registry import TaskRegistry
+    from latent.tracking import list_runs
+
+    called = [task["name"] for run in list_runs(workspace, flow=flow, limit=1) for task in run.tasks]
+    return list(dict.fromkeys([*TaskRegistry.task_names(), *called]))
+
+
+def _check_has_run(workspace: Workspace, flow: str) -> None:
+    from latent.tracking import list_runs
+
+    if not list_runs(workspace, flow=flow, limit=1):
+        raise UsageError(
+            f"--only-failed: flow {flow!r} has not run yet, so nothing has failed. Run it without the option."
+        )

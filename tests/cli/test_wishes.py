@@ -1,0 +1,137 @@
+"""`latent run` with `--refresh`, `--only-failed` and a budget."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from latent.config import Workspace
+from latent.testing.plugin import MakeWorkspace
+from tests.cli.conftest import Cli
+
+ASKING = """
+    from latent.prefect import flow, params, task
+    from flows.asking import parts
+
+    @task("ask", retry=False)
+    def ask(text):
+        if text in params.get("refused", []):
+            raise ValueError(f"{text} is refused")
+        return text
+
+    @flow("asking")
+    def asking():
+        rows = [f"q{number}" for number in range(params.rows)]
+        return len(ask.map(rows, on_error="collect").result()) + parts.score(1)
+"""
+PARTS = """
+    from latent.prefect import task
+
+    @task("score: fast")
+    def score(number):
+        return number
+"""
+
+
+@pytest.fixture
+def asking(make: MakeWorkspace) -> Workspace:
+    return make(
+        {
+            "flows/asking/flow.py": ASKING,
+            "flows/asking/parts.py": PARTS,
+            "flows/asking/parameters.yaml": "rows: 6\nrefused: []",
+        }
+    )
+
+
+def outcomes(latent: Cli, *args: str) -> str:
+    """What a run says of task `ask`."""
+    ended = latent("run", "asking", *args)
+    assert ended.code == 0, ended.err
+    (line,) = [line for line in ended.out.splitlines() if line.startswith("ask ")]
+    return re.split(r"\s{2,}", line)[1]
+
+
+def resume(out: str) -> str:
+    return next((line for line in out.splitlines() if line.startswith("Resume:")), "")
+
+
+def test_rows_that_are_reused_are_counted_in_the_headline(latent: Cli, asking: Workspace) -> None:
+    latent("run", "asking", "-p", "rows=4")
+    headline = latent("run", "asking").out.splitlines()[0]
+    assert headline.endswith(": 5 cached, 2 ok. 4 of 6 rows reused.")
+
+
+def test_budget_that_is_used_up_ends_the_run_and_says_how_to_go_on(latent: Cli, asking: Workspace) -> None:
+    ended = latent("run", "asking", "--max-calls", "4", "--max-minutes", "2.5", "--max-cost", "0.5")
+    assert ended.code == 0
+    assert "What is finished is kept." in ended.out.splitlines()[0]
+    assert "Stopped:  The budget of 4 calls is used up.\n" in ended.out
+    assert "Skipped:  2 rows, not begun\n" in ended.out
+    assert resume(ended.out) == ("Resume:   latent run asking --max-cost 0.5 --max-calls 4 --max-minutes 2.5")
+
+
+def test_all_rows_of_a_task_are_computed_again(latent: Cli, asking: Workspace) -> None:
+    latent("run", "asking")
+    assert outcomes(latent, "--refresh", "ask") == "6 ok"
+
+
+def test_rows_that_a_condition_selects_are_computed_again(latent: Cli, asking: Workspace) -> None:
+    latent("run", "asking")
+    conditions = ["--refresh", "ask:index < 1", "--refresh", "ask: text in ['q4', 'q5']"]
+    assert outcomes(latent, *conditions) == "3 cached, 3 ok"
+
+
+def test_only_rows_that_failed_run_again(latent: Cli, asking: Workspace) -> None:
+    assert "2 failed" in outcomes(latent, "-p", "refused=[q1,q2]")
+    latent("cache", "clear", "--task", "ask", "-y")  # the others are not remembered any more either
+    assert outcomes(latent, "--only-failed") == "4 skipped, 2 ok"
+
+
+def test_resumed_run_keeps_what_was_asked_for(latent: Cli, asking: Workspace) -> None:
+    ended = latent(
+        "run", "asking", "-p", "refused=[q1]", "--refresh", "ask", "--max-calls", "3", "--only-failed"
+    )
+    assert ended.code == 2, "it has not run yet"
+    latent("run", "asking")
+    given = ["-p", "refused=[]", "--refresh", "ask:index < 4", "--max-calls", "3"]
+    shown = resume(latent("run", "asking", *given).out)
+    assert shown == "Resume:   latent run asking -p 'refused=[]' --refresh 'ask:index < 4' --max-calls 3"
+
+
+def test_task_with_a_colon_in_its_name_can_be_named(latent: Cli, asking: Workspace) -> None:
+    latent("run", "asking")
+    assert latent("run", "asking", "--refresh", "score: fast").code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--refresh", "aks"], "--refresh: flow 'asking' has no task 'aks': did you mean 'ask'?"),
+        (["--refresh", "zz:index < 3"], "has no task 'zz': it has score: fast, ask."),
+        (["--refresh", ""], "has no task ''"),
+        (["--refresh", "ask:"], "The condition '' cannot be used: it is empty"),
+        (["--refresh", "ask:index <"], "The condition 'index <' cannot be used: invalid syntax"),
+        (["--refresh", "ask:indx < 3"], "there is no 'indx', did you mean 'index'?"),
+        (["--only-failed"], "--only-failed: flow 'asking' has not run yet, so nothing has failed."),
+        (["--max-cost", "0"], "--max-cost is an amount in US dollars, more than 0, not 0."),
+        (["--max-cost", "-1"], "--max-cost is an amount in US dollars, more than 0, not -1."),
+        (["--max-calls", "0"], "--max-calls is a number of rows, more than 0, not 0."),
+        (["--max-calls", "1.5"], "Invalid value for '--max-calls'"),
+        (["--max-minutes", "nan"], "--max-minutes is a time in minutes, more than 0, not nan."),
+        (["--max-minutes", "soon"], "Invalid value for '--max-minutes'"),
+    ],
+)
+def test_wishes_that_cannot_be_are_wrong_use(
+    latent: Cli, asking: Workspace, args: list[str], message: str
+) -> None:
+    ended = latent("run", "asking", *args)
+    assert ended.code == 2
+    assert message in ended.err
+
+
+def test_unknown_flow_is_told_before_its_tasks(latent: Cli, asking: Workspace) -> None:
+    ended = latent("run", "askin", "--refresh", "ask")
+    assert ended.code == 2
+    assert "There is no flow 'askin'" in ended.err
