@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from latent.cli.terminal import align, is_terminal, printable
-from latent.cli.wording import duration
+from latent.cli.wording import duration, money
 
 if TYPE_CHECKING:
     from latent.prefect.outcomes import Outcomes, TaskAccount
@@ -191,7 +191,7 @@ def drawn(tasks: Sequence[Progress], seconds: float) -> list[str]:
     cells = [[task.name, _bar(task), *facts(task)] for task in chosen]
     used = [column for column in zip(*cells, strict=True) if any(column)]
     more = f", and {len(tasks) - len(chosen):,} more tasks" if len(tasks) > len(chosen) else ""
-    return [*align(list(zip(*used, strict=True))), f"{duration(seconds)}{more}"]
+    return [*align(list(zip(*used, strict=True))), f"{duration(seconds)} so far{more}"]
 
 
 def facts(task: Progress) -> list[str]:
@@ -204,9 +204,14 @@ def facts(task: Progress) -> list[str]:
         f"{task.failed:,} failed" if task.failed else "",
         f"{task.skipped:,} skipped" if task.skipped else "",
         "" if task.per_second is None or task.is_over or not task.rows else _pace(task.per_second),
-        duration(task.seconds) if left is None else f"{duration(left)} left",
-        "" if task.cost_usd is None else f"${task.cost_usd:,.2f}",
+        duration(task.seconds) if left is None else f"{_rounded(left)} left",
+        "" if task.cost_usd is None else money(task.cost_usd),
     ]
+
+
+def _rounded(seconds: float) -> str:
+    """A guess is no measurement: whole seconds are exact enough."""
+    return f"{max(round(seconds), 1)} s" if seconds < 59.5 else duration(seconds)
 
 
 def _pace(per_second: float) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from latent.cli.options import FlowFilter, new_app, workspace_here
 from latent.cli.terminal import is_terminal, printable, say, show_table
-from latent.cli.wording import duration, moment, outcomes, several
+from latent.cli.wording import duration, moment, money, outcomes, several
 from latent.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def _facts(workspace: Workspace, run: RunView) -> Iterator[tuple[str, str]]:
         message = " ".join(str(run.error.get("message")).split())  # a table cell is one line
         yield "Error", printable(f"{run.error.get('type')}: {message}")
     if costs := [task["cost_usd"] for task in run.tasks if task.get("cost_usd") is not None]:
-        yield "Cost", f"${sum(costs):,.4f}"
+        yield "Cost", money(sum(costs))
     yield "Folder", workspace.label(run.folder.path)
     yield "Tracking", run.tracking_text
     if (command := mlflow_command(workspace, run)) is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latent.cli.terminal import align, colour, printable, say, show_table
-from latent.cli.wording import duration, outcomes, several
+from latent.cli.wording import duration, money, outcomes, several
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -106,6 +106,8 @@ def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[
         yield "Skipped", f"{several(skipped, 'row')}, not begun"
     if result.value is not None:
         yield "Result", mask(_shown(result.value, mask))
+    if costs := [task.cost_usd for task in result.tasks.values() if task.cost_usd is not None]:
+        yield "Cost", money(sum(costs))
     if (run := _recorded(workspace, result)) is not None:
         saved = {each["name"]: each["path"] for each in run.datasets if each["direction"] == "output"}
         for name, path in saved.items():

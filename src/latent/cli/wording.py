@@ -26,6 +26,11 @@ def size(count: int) -> str:
     return f"{amount:.1f} {unit}"
 
 
+def money(dollars: float) -> str:
+    """An amount of US dollars; small ones to a hundredth of a cent: `$12.50`, `$0.0031`."""
+    return f"${dollars:,.2f}" if dollars >= 1 or dollars == 0 else f"${dollars:,.4f}"
+
+
 def moment(seconds: float) -> str:
     """A time since the epoch, in this machine's time zone, to the second."""
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
