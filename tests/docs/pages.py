@@ -208,8 +208,8 @@ def _argv(command: str) -> list[str]:
     """The words of a command, `latent` and `python` being those under test."""
     words = [word for word in shlex.split(command, comments=True) if not _ASSIGNMENT.match(word)]
     if words[0] == "latent":
-        return [sys.executable, "-m", *words]
-    return [sys.executable, *words[1:]] if words[0] == "python" else words
+        words = ["python", "-m", *words]
+    return [sys.executable if word == "python" else word for word in words]
 
 
 def _forget_flows() -> None:
