@@ -63,7 +63,7 @@ def _of_file(path: str, owner: str) -> Iterator[Any]:
 
 
 def _of_json_lines(path: str) -> Iterator[Any]:
-    import fsspec
+    import fsspec  # type: ignore[import-untyped]  # it ships no types
     import orjson
 
     with fsspec.open(path, "rb") as file:
@@ -78,7 +78,7 @@ def _of_json_lines(path: str) -> Iterator[Any]:
 
 def _of_parquet(path: str) -> Iterator[Any]:
     import fsspec
-    import pyarrow.parquet
+    import pyarrow.parquet  # type: ignore[import-untyped]  # it ships no types
 
     with fsspec.open(path, "rb") as file:
         yield from _of_batches(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=PARQUET_ROWS))

@@ -1,0 +1,274 @@
+"""Streams: rows from sources larger than memory, results as they finish."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+
+from latent.errors import FailedRowsError, NotInRunError, RunStoppedError, UsageError
+from latent.prefect import flow, task
+from latent.tracking import load_rows, load_run
+
+
+def stream(task_made, source, **options):
+    """All results of a stream inside of a flow, in the order of the rows."""
+
+    @flow("main")
+    def main():
+        return sorted(task_made.map_stream(source, **options), key=lambda result: result.index)
+
+    return main()
+
+
+def test_results_of_an_iterator_come_with_their_rows(batched, calls):
+    workspace = batched()
+
+    @task
+    def double(x):
+        calls.note(x)
+        return 2 * x
+
+    results = stream(double, iter(range(500)), window=200)
+    assert [result.value for result in results] == [2 * x for x in range(500)]
+    assert {result.outcome for result in results} == {"ok"}
+    assert len({result.id for result in results}) == 500
+    (folder,) = workspace.runs_dir.iterdir()
+    assert load_rows(workspace, folder.name).num_rows == 500
+    assert load_run(workspace, folder.name).outcomes == {"ok": 500}
+    again = stream(double, iter(range(500)))
+    assert {result.outcome for result in again} == {"cached"}
+    assert [result.value for result in again] == [2 * x for x in range(500)]
+    assert len(calls.seen) == 500
+
+
+def test_no_more_rows_are_read_than_the_window_holds(batched):
+    batched()
+    read = taken = 0
+    most = 0
+
+    def source():
+        nonlocal read, most
+        for x in range(300):
+            read += 1
+            most = max(most, read - taken)
+            yield x
+
+    @task(cache=False)
+    def same(x):
+        return x
+
+    @flow
+    def main():
+        nonlocal taken
+        for _ in same.map_stream(source(), window=20):
+            taken += 1
+
+    main()
+    assert taken == 300
+    # A row counts as handed on once the next one is asked for.
+    assert most <= 21
+
+
+def test_rows_of_all_parts_share_the_workers(batched, calls):
+    batched(settings="max_workers = 3\n")
+
+    @task(cache=False)
+    def slow(x):
+        with calls:
+            threading.Event().wait(0.002)
+
+    stream(slow, range(120), window=40)
+    assert calls.peak == 3
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.parquet"])
+def test_files_are_read_row_by_row(batched, name):
+    import pandas as pd
+
+    workspace = batched()
+    rows = [{"question": f"q{n}", "answer": n} for n in range(30)]
+    path = workspace.root / name
+    if name.endswith("jsonl"):
+        path.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
+    else:
+        pd.DataFrame(rows).to_parquet(path)
+
+    @task
+    def score(question, answer, weight=1):
+        return f"{question}:{answer * weight}"
+
+    results = stream(score, name, weight=2)
+    assert [result.value for result in results] == [f"q{n}:{2 * n}" for n in range(30)]
+
+
+def test_dataset_of_the_catalog_is_streamed_by_name(batched):
+    workspace = batched(
+        {"flows/main/catalog.yaml": "questions: data/q.jsonl\n", "data/q.jsonl": '{"a": 1}\n'}
+    )
+    assert workspace.flow_folder("main") is None or True
+
+    @task
+    def a_of(row):
+        return row["a"]
+
+    @flow("main")
+    def main():
+        return [result.value for result in a_of.map_stream("questions")]
+
+    assert main() == [1]
+
+
+def test_frames_and_arrow_tables_are_streamed(batched):
+    import pandas as pd
+    import pyarrow as pa
+
+    batched()
+
+    @task
+    def n_of(row):
+        return row["n"]
+
+    for source in (pd.DataFrame({"n": range(5)}), pa.table({"n": range(5)})):
+        assert [result.value for result in stream(n_of, source)] == list(range(5))
+
+
+def test_failed_rows_are_raised_at_the_end(batched, calls):
+    batched()
+
+    @task(retry=False)
+    def odd(x):
+        if x % 2:
+            raise ValueError(f"odd {x}")
+        calls.note(x)
+        return x
+
+    with pytest.raises(FailedRowsError, match="50 of 100 rows failed"):
+        stream(odd, range(100))
+    assert len(calls.seen) == 50
+
+
+def test_collected_failures_are_results_too(batched):
+    batched()
+
+    @task(retry=False, on_error="collect")
+    def odd(x):
+        if x % 2:
+            raise ValueError(f"odd {x}")
+        return x
+
+    results = stream(odd, range(10))
+    assert [result.outcome for result in results] == ["ok", "failed"] * 5
+    assert all(isinstance(result.error, ValueError) for result in results[1::2])
+
+
+def test_source_that_raises_midway_loses_nothing_that_it_gave(batched, calls):
+    batched()
+
+    def source():
+        yield from range(7)
+        raise OSError("disk gone")
+
+    @task
+    def row(x):
+        calls.note(x)
+        return x
+
+    with pytest.raises(OSError, match="disk gone") as caught:
+        stream(row, source())
+    assert sorted(calls.seen) == list(range(7))
+    assert "after 7 rows" in caught.value.__notes__[0]
+
+
+def test_stream_that_nobody_listens_to_any_more_stops(batched, calls):
+    batched(settings="max_workers = 1\n")
+
+    @task
+    def row(x):
+        calls.note(x)
+        return x
+
+    @flow
+    def main():
+        for result in row.map_stream(range(10_000), window=100):
+            if result.index >= 5:
+                break
+
+    main()
+    assert 6 <= len(calls.seen) < 1_000
+
+
+def test_budget_ends_a_stream(batched):
+    batched(settings="[budget]\nmax_calls = 10\n")
+
+    @task
+    def row(x):
+        return x
+
+    with pytest.raises(RunStoppedError, match="budget of 10 calls"):
+        stream(row, range(1_000), window=100)
+
+
+@pytest.mark.parametrize("window", [0, -1, True, "many"])
+def test_window_without_room_is_refused(batched, window):
+    batched()
+
+    @task
+    def row(x):
+        return x
+
+    with pytest.raises(UsageError, match="`window`"):
+        stream(row, [1], window=window)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (7, "not a int"),
+        ("nowhere.jsonl", "no file"),
+        ("rows.txt", "cannot be read row by row"),
+        (["text"], "row 0 is a str"),
+        ([{"x": 1}], "row 0 lacks 'y'"),
+    ],
+)
+def test_sources_that_do_not_fit_are_refused_in_a_sentence(batched, source, message):
+    batched({"rows.txt": "1"})
+
+    @task
+    def add(x, y):
+        return x + y
+
+    with pytest.raises(UsageError, match=message):
+        stream(add, source)
+
+
+def test_line_that_is_no_json_is_named(batched):
+    batched({"rows.jsonl": '{"n": 1}\n{"n": \n'})
+
+    @task
+    def row(x):
+        return x
+
+    with pytest.raises(ValueError, match="line 2: no valid JSON"):
+        stream(row, "rows.jsonl")
+
+
+def test_misspelled_shared_argument_is_refused_with_the_nearest(batched):
+    batched()
+
+    @task
+    def row(x, model="small"):
+        return x
+
+    with pytest.raises(UsageError, match="did you mean 'model'"):
+        stream(row, [1], modle="large")
+
+
+def test_stream_outside_of_a_flow_says_where_it_works():
+    @task
+    def row(x):
+        return x
+
+    with pytest.raises(NotInRunError, match="inside of a flow"):
+        row.map_stream([1])
