@@ -22,7 +22,7 @@ def bare(x: int) -> str:
     return str(x)
 
 
-@task("named", output="out", cache_expiration=timedelta(days=1), retries=2)
+@task("named", output="out", cache_expiration=timedelta(days=1), retries=2, retry_on=(TimeoutError, 429))
 def named(x: int, y: float = 1.0) -> list[float]:
     return [x * y]
 
