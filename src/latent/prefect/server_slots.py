@@ -70,15 +70,12 @@ class ServerSlots:
         self._silent_until = -math.inf
 
     def take(self, slots: int) -> int:
-        """Lease as many slots as there are, up to `slots`."""
-        taken = min(slots, self._spare)
-        self._spare -= taken
-        while taken < slots:
-            granted = self._take_block(min(slots - taken, self._block if self.returns_slots else self._limit))
-            if granted == 0:
-                break
-            taken += granted
-        return taken
+        """Lease a block of at most `slots`: who waits can have them while the next one is asked for."""
+        if self._spare:
+            taken = min(slots, self._spare)
+            self._spare -= taken
+            return taken
+        return self._take_block(min(slots, self._block if self.returns_slots else self._limit))
 
     def _take_block(self, slots: int) -> int:
         """The largest block that is free; the server grants a number of slots as a whole or not at all."""

@@ -13,8 +13,6 @@ from threading import Condition, Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from latent.prefect.rows.job import Job
 
 IDLE_SECONDS = 5.0
@@ -30,15 +28,19 @@ class Committer:
         self._alive = False
         self._waiting = False
 
-    def put(self, jobs: Iterable[Job]) -> None:
-        """Hand over rows that have ended."""
+    def put(self, job: Job) -> None:
+        """Hand over a row that has ended."""
+        self._ended.append(job)
+        # Without the lock while the thread is at work: it looks again before it waits.
+        if self._waiting or not self._alive:
+            self._rouse()
+
+    def _rouse(self) -> None:
         with self._wake:
-            self._ended.extend(jobs)
             if not self._alive:
                 self._alive = True
                 Thread(target=self._run, name="latent-committer", daemon=True).start()
-            elif self._waiting:
-                self._wake.notify()
+            self._wake.notify()
 
     def _run(self) -> None:
         while jobs := self._take():
@@ -47,15 +49,15 @@ class Committer:
 
     def _take(self) -> list[Job]:
         """All rows that have come; none when nothing came for a while, and then the thread ends."""
-        with self._wake:
-            if not self._ended:
+        if not self._ended:
+            with self._wake:
                 self._waiting = True
-                self._wake.wait(IDLE_SECONDS)
+                if not self._ended:
+                    self._wake.wait(IDLE_SECONDS)
                 self._waiting = False
-            jobs = list(self._ended)
-            self._ended.clear()
-            self._alive = bool(jobs)
-            return jobs
+                self._alive = bool(self._ended)
+        # Others may append meanwhile.
+        return [self._ended.popleft() for _ in range(len(self._ended))]
 
 
 def _by_work(jobs: list[Job]) -> list[list[Job]]:

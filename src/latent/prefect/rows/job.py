@@ -58,6 +58,7 @@ class Job:
         "key",
         "lease",
         "life",
+        "looked_up",
         "outcome",
         "parameters_read",
         "permit",
@@ -75,6 +76,8 @@ class Job:
         self.index, self.arguments, self.key = index, arguments, key
         self.refreshes = refreshes
         """Whether it is computed again, whatever is remembered."""
+        self.looked_up = False
+        """Whether the memory was asked since the row was claimed: nobody else can have finished it since."""
         self.ticket: Any = None
         """The batch that the row belongs to; None until a lane has it."""
         self.life: Generator[Any, Any, None] | None = None

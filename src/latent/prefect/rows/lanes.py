@@ -29,6 +29,14 @@ UNCOMMITTED_PER_WORKER = 4
 """Rows that have ended and are not committed yet, for each row that may run: quick rows wait for the disk."""
 
 
+HIRE_SECONDS = 0.001
+SLOW_SECONDS = 0.000_2
+"""Rows that take longer than this gain by more threads."""
+
+QUICK_SECONDS = 0.001
+"""Rows that together take less than this are taken by a thread at once."""
+
+
 class Ticket:
     """
     Rows that were handed to a lane together, and how many of them are still on their way.
@@ -80,7 +88,12 @@ class Lane(ABC):
 
 
 class ThreadLane(Lane):
-    """Rows of plain functions; a row that pauses gives its thread to another."""
+    """
+    Rows of plain functions; a row that pauses gives its thread to another.
+
+    Threads only help rows that wait for something. Those that compute get in each other's way, so there is
+    one thread until rows turn out to take long; quick rows are taken several at a time.
+    """
 
     def __init__(self, work: RowWork, width: int) -> None:
         super().__init__(work, width)
@@ -89,12 +102,20 @@ class ThreadLane(Lane):
         self._order = count()
         self._wake = Condition(Lock())
         self._threads = self._idle = self._uncommitted = 0
+        self._begun = 0
+        self._row_seconds = SLOW_SECONDS
+        """What a row takes, of late; slow until the first ones have ended."""
+        self._hirer: Thread | None = None
 
     def add(self, ticket: Ticket) -> None:
         with self._wake:
             self._fresh.extend(ticket.jobs)
+            if not self._threads:
+                self._hire()
             self._wake.notify(len(ticket.jobs))
-            self._hire()
+            if self._hirer is None and self._threads < self.width:
+                self._hirer = Thread(target=self._hire_as_needed, name="latent-rows-hirer", daemon=True)
+                self._hirer.start()
 
     def committed(self, rows: int) -> None:
         with self._wake:
@@ -104,33 +125,53 @@ class ThreadLane(Lane):
                 self._wake.notify(self.width)
 
     def _hire(self) -> None:
-        """One thread more when rows wait and none is free; each that gets a row looks for the next."""
-        if self._fresh and not self._idle and self._threads < self.width:
-            self._threads += 1
-            Thread(target=self._run, name=f"latent-rows-{self._threads}", daemon=True).start()
+        self._threads += 1
+        Thread(target=self._run, name=f"latent-rows-{self._threads}", daemon=True).start()
+
+    def _hire_as_needed(self) -> None:
+        """Twice the threads whenever rows wait, no thread is free, and those under way take their time."""
+        begun = -1
+        while True:
+            time.sleep(HIRE_SECONDS)
+            with self._wake:
+                if not self._fresh or self._threads >= self.width:
+                    self._hirer = None
+                    return
+                stands_still, begun = self._begun == begun, self._begun
+                if not self._idle and (stands_still or self._row_seconds >= SLOW_SECONDS):
+                    for _ in range(min(max(self._threads, 1), self.width - self._threads)):
+                        self._hire()
 
     def _run(self) -> None:
-        while (job := self._take()) is not None:
-            self._advance(job)
+        while jobs := self._take():
+            if not jobs[0].life:
+                self.work.prepare(jobs)
+            for job in jobs:
+                self._advance(job)
 
-    def _take(self) -> Job | None:
-        """The next row that can go on; None when none came for a while, and then the thread ends."""
+    def _take(self) -> list[Job]:
+        """The next rows that can go on; none when none came for a while, and then the thread ends."""
         with self._wake:
             while True:
                 now = time.monotonic()
                 if self._parked and self._parked[0][0] <= now:
-                    return heappop(self._parked)[2]
-                if self._fresh and self._uncommitted < self._uncommitted_at_most:
-                    job = self._fresh.popleft()
-                    self._hire()
-                    return job
+                    return [heappop(self._parked)[2]]
+                room = self._uncommitted_at_most - self._uncommitted
+                if self._fresh and room > 0:
+                    at_once = min(self._at_once(), room, len(self._fresh))
+                    self._begun += at_once
+                    return [self._fresh.popleft() for _ in range(at_once)]
                 pause = self._parked[0][0] - now if self._parked else IDLE_SECONDS
                 self._idle += 1
                 woken = self._wake.wait(min(pause, IDLE_SECONDS))
                 self._idle -= 1
                 if not (woken or self._fresh or self._parked):
                     self._threads -= 1
-                    return None
+                    return []
+
+    def _at_once(self) -> int:
+        """Rows that a thread takes together: so many as take no time worth mentioning."""
+        return max(1, min(int(QUICK_SECONDS / self._row_seconds), self.width))
 
     def _advance(self, job: Job) -> None:
         """Bring a row as far as it gets without pausing."""
@@ -149,10 +190,13 @@ class ThreadLane(Lane):
             self.work.fail(job, error)
         with self._wake:
             self._uncommitted += 1
-        committer.put([job])
+        committer.put(job)
 
     def _call(self, job: Job) -> BaseException | None:
-        return job.ticket.context.copy().run(self.work.call, job)  # type: ignore[no-any-return]  # a ticket's context
+        began = time.perf_counter()
+        error: BaseException | None = job.ticket.context.copy().run(self.work.call, job)
+        self._row_seconds += (time.perf_counter() - began - self._row_seconds) / 8
+        return error
 
     def _park(self, job: Job, seconds: float) -> None:
         with self._wake:
@@ -168,6 +212,7 @@ class LoopLane(Lane):
         self._fresh: deque[Job] = deque()
         self._resumed: deque[asyncio.Future[None]] = deque()
         self._running = self._uncommitted = 0
+        self._fills_soon = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = row_loop()
 
@@ -183,22 +228,32 @@ class LoopLane(Lane):
 
     def _committed(self, rows: int) -> None:
         self._uncommitted -= rows
-        self._fill()
+        self._fill_soon()
+
+    def _fill_soon(self) -> None:
+        """Once for all rows that end in the same round of the event loop."""
+        if not self._fills_soon:
+            self._fills_soon = True
+            self._loop.call_soon(self._fill)
 
     def _fill(self) -> None:
         """Let as many rows run as may; those that paused come first."""
-        while self._running < self.width:
-            if self._resumed:
-                self._running += 1
-                self._resumed.popleft().set_result(None)
-            elif self._fresh and self._uncommitted < self._uncommitted_at_most:
-                job = self._fresh.popleft()
-                self._running += 1
-                task = self._loop.create_task(self._drive(job), context=job.ticket.context.copy())
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            else:
-                return
+        self._fills_soon = False
+        while self._resumed and self._running < self.width:
+            self._running += 1
+            self._resumed.popleft().set_result(None)
+        room = min(
+            self.width - self._running, self._uncommitted_at_most - self._uncommitted, len(self._fresh)
+        )
+        if room <= 0:
+            return
+        jobs = [self._fresh.popleft() for _ in range(room)]
+        self._running += room
+        self.work.prepare(jobs)
+        for job in jobs:
+            task = self._loop.create_task(self._drive(job), context=job.ticket.context.copy())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _drive(self, job: Job) -> None:
         steps = life(self.work, job)
@@ -219,17 +274,17 @@ class LoopLane(Lane):
             self.work.fail(job, error)
         self._uncommitted += 1
         self._running -= 1
-        committer.put([job])
-        self._fill()
+        committer.put(job)
+        self._fill_soon()
 
     async def _pause(self, seconds: float) -> None:
         """Give the place to another row meanwhile, and wait for one to be free afterwards."""
         self._running -= 1
-        self._fill()
+        self._fill_soon()
         await asyncio.sleep(seconds)
         place: asyncio.Future[None] = self._loop.create_future()
         self._resumed.append(place)
-        self._fill()
+        self._fill_soon()
         await place
 
 

@@ -34,12 +34,16 @@ class Step(Enum):
 
 def life(work: RowWork, job: Job) -> Generator[Pause | Step, Any, None]:
     """Bring a row to its end; afterwards `job.outcome` is set."""
+    if job.outcome is not None:
+        return None
     while not (work.stop.is_set or work.claim(job)):
         yield Pause(PEER_POLL_SECONDS)
     if work.stop.is_set:
         return work.skip(job)
-    if work.recall(job):
-        return None
+    if not job.looked_up:
+        work.look_up([job])
+        if job.outcome is not None:
+            return None
     while True:
         if not work.may_begin(job):
             return work.skip(job)

@@ -86,17 +86,28 @@ class RowWork:
         job.lease = self.run.memory.try_claim(job.key.key, job)
         return job.lease is not None
 
-    def recall(self, job: Job) -> bool:
-        """Look once more, now that the row is ours: whoever had it before may have finished it."""
-        if job.key is None or self.task.refresh_cache or job.refreshes:
-            return False
-        code = None if job.key.users_own else self.code
-        hit = self.run.memory.recall(job.key.key, code=code, parameter=self.run.parameter_fingerprint)
-        if hit is None:
-            return False
-        record_read(hit.entry.parameters_read)
-        job.reuse(hit.value)
-        return True
+    def prepare(self, jobs: Sequence[Job]) -> None:
+        """Claim rows that begin now, and look them up together: quick rows would spend their time on that."""
+        if self.stop.is_set:
+            return
+        try:
+            self.look_up([job for job in jobs if self.claim(job)])
+        except Exception as error:
+            for job in jobs:
+                self.fail(job, error)
+
+    def look_up(self, jobs: Sequence[Job]) -> None:
+        """Look once more, now that the rows are ours: whoever had them before may have finished them."""
+        keys = [job.key.key for job in jobs if job.key is not None and not job.refreshes]
+        if self.task.refresh_cache or not self._shares or not keys:
+            return
+        hits = self.run.memory.recall_many(keys, code=self.code, parameter=self.run.parameter_fingerprint)
+        for job in jobs:
+            job.looked_up = True
+            hit = None if job.key is None else hits.get(job.key.key)
+            if hit is not None and not job.refreshes:
+                record_read(hit.entry.parameters_read)
+                job.reuse(hit.value)
 
     def may_begin(self, job: Job) -> bool:
         """Whether the row may go on: the map was not stopped, and there is budget left."""
