@@ -4,8 +4,8 @@ Rows under a limit of latent's, in the workspace of the current folder.
     python -m benchmarks.subjects.limits_latent ask URL NAME ROWS
     python -m benchmarks.subjects.limits_latent slots
 
-NAME begins each prompt. Where there is a file `wait`, the process makes `ready-NAME`, and begins with its rows
-once `wait` is taken away.
+NAME begins each prompt. Where there is a file `wait`, the process makes `ready-NAME`, and begins with its
+rows once `wait` is taken away.
 """
 
 from __future__ import annotations

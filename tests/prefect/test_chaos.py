@@ -70,7 +70,8 @@ def test_map_that_is_killed_again_and_again_does_every_row_once(mapping: Workspa
     assert not events.begun_again_after_finish()
     redone = events.redone()
     assert set(redone) <= killed
-    assert max(redone.values(), default=0) <= WORKERS, "only rows in flight are done twice"
+    # In flight is what is being computed, and what has returned and waits for the commit under way.
+    assert max(redone.values(), default=0) <= 2 * WORKERS, "only rows in flight are done twice"
     assert_store_is_sound(mapping, ROWS)
     assert "everything was reused" in run_python(*LATENT_RUN)
     assert Events(mapping.root / "rows.log").begun == events.begun
