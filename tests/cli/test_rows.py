@@ -21,7 +21,7 @@ def told(workspace: Workspace, rows: list[RowRecord], calls: list[TaskRecord], r
     for call in calls:
         run.task(call)
     run.finish("ok")
-    assert run.flush(10)
+    assert run.flush(60)
 
 
 def error(message: str, kind: str = "RateLimitError") -> dict[str, str]:

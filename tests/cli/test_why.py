@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 
 from latent.config import Workspace
+from latent.registry import TaskRegistry
 from latent.testing.plugin import MakeWorkspace
 from latent.tracking import RowRecord
 from tests.cli.conftest import Cli
@@ -68,3 +70,60 @@ def test_wrong_use(latent: Cli, workspace: Workspace, args: list[str], message: 
     ended = latent("why", *args)
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
+
+
+ASKING = """
+    from latent.prefect import flow, params, task
+
+    {constant}
+
+    def build(text):
+        return PROMPT + text
+
+    @task("ask")
+    def ask(text):
+        return build(text) + str(params.get("model"))
+
+    @task("load", input="corpus")
+    def load(corpus, size):
+        return corpus[:size]
+
+    @flow("asking")
+    def asking():
+        load(size=params.size)
+        return ask.map([{rows}], row_id="text").result()
+"""
+
+
+def test_what_has_changed_is_found_in_real_runs(latent: Cli, make: MakeWorkspace) -> None:
+    """Parameter, code, argument, dataset and rows, each changed between two runs."""
+
+    def run(constant: str = "Say: ", rows: str = "'a', 'b'", parameters: str = "", corpus: str = "") -> None:
+        code = ASKING.format(constant=f"PROMPT = {constant!r}", rows=rows)
+        files: dict[str, str | bytes] = {"flows/asking/flow.py": code}
+        files |= {"flows/asking/parameters.yaml": parameters} if parameters else {}
+        files |= {"data/corpus.txt": corpus} if corpus else {}
+        make(files)
+        for module in [name for name in sys.modules if name.startswith("flows")]:
+            del sys.modules[module]
+        TaskRegistry.clear()
+        assert latent("run", "asking").code == 0
+
+    def because(task: str, *row: str) -> str:
+        lines = latent("why", "asking", task, *row).out.splitlines()
+        told = dict(line.split(":", 1) for line in lines)
+        return told.get("Because of", told["Reused"]).strip()
+
+    make({"flows/asking/catalog.yaml": "corpus: data/corpus.txt"})
+    run(parameters="model: small\nsize: 3", corpus="to be")
+    assert because("ask", "a") == "it is the first run of the task that is recorded"
+    run()
+    assert because("ask", "a").startswith("yes, computed 20")
+    assert because("load").startswith("yes, computed 20")
+    run(parameters="model: large\nsize: 4")
+    assert because("ask", "a") == "parameter 'model'"
+    assert because("load") == "argument 'size'"
+    run("Answer: ", "'a', 'c'", corpus="or not to be")
+    assert because("ask", "a") == "code of 'PROMPT' in flows/asking/flow.py"
+    assert because("ask", "c") == "the row is new"
+    assert because("load") == "dataset 'corpus'"

@@ -31,7 +31,7 @@ def test_rows_are_on_disk_once_the_run_has_finished(start):
     run.rows([row(0, duration_seconds=0.5, key="k0", cost_usd=0.01), row(1, "cached", attempts=0)])
     run.rows([row(2, "failed", attempts=4, error=error, reason="expired", started_at=7.0)])
     run.finish("ok")
-    assert run.flush(5)
+    assert run.flush(60)
     assert parts_of(run) == ["part-00000.parquet"]
     table = pq.read_table(run.folder.rows_dir)
     assert table.column_names == list(COLUMNS)
@@ -80,13 +80,13 @@ def test_a_run_that_is_begun_again_goes_on_behind_its_parts(start):
         run = start(run_id="again")
         run.rows([row(0)])
         run.finish("ok")
-        assert run.flush(5)
+        assert run.flush(60)
     assert parts_of(run) == ["part-00000.parquet", "part-00001.parquet"]
 
 
 def test_full_disk_loses_no_row(start, workspace):
     run = start()
-    assert run.flush(5)
+    assert run.flush(60)
     run.folder.rows_dir.write_text("in the way")  # stands for a disk that takes nothing
     run.rows([row(0)])
     run.task(TaskRecord(name="load", outcome="ok", started_at=1.0, duration_seconds=0.0))
@@ -94,7 +94,7 @@ def test_full_disk_loses_no_row(start, workspace):
     assert run.folder.tasks_file.exists(), "the other files are written all the same"
     run.folder.rows_dir.unlink()
     run.rows([row(1)])
-    assert run.flush(5)
+    assert run.flush(60)
     assert pq.read_table(run.folder.rows_dir).column("index").to_pylist() == [0, 1]
 
 
@@ -106,7 +106,7 @@ def test_secrets_in_ids_errors_and_reasons_are_masked(make_workspace):
     error = {"type": "ValueError", "message": f"bad {secret}"}
     run.rows([row(0), row(1, "failed", id=secret, error=error, reason=f"parameter '{secret}'")])
     run.finish("ok")
-    assert run.flush(5)
+    assert run.flush(60)
     rows = pq.read_table(run.folder.rows_dir).to_pylist()
     assert rows[1]["id"] == "***"
     assert rows[1]["error"] == "bad ***"
@@ -156,7 +156,7 @@ def batches(start):
                         row_outcomes={"ok": 3, "failed": 1}, row_seconds=(0.5, 2.0, 4.5),
                         cost_usd=0.25))  # fmt: skip
     run.finish("ok")
-    assert run.flush(5)
+    assert run.flush(60)
     return run
 
 
@@ -197,6 +197,6 @@ def test_batch_in_which_a_row_failed_keeps_its_span_beyond_the_bound(start, monk
     run.task(TaskRecord(name="ask", outcome="ok", started_at=1.0, duration_seconds=0.0,
                         row_outcomes={"ok": 10}))  # fmt: skip
     run.finish("ok")
-    assert run.flush(5)
+    assert run.flush(60)
     spans = [line["span"] for line in load_run(run.workspace, run.info.run_id).task_lines()]
     assert spans[-2:] == [True, False]

@@ -18,7 +18,7 @@ def test_rows_are_read_by_the_beginning_of_the_runs_id(start, workspace):
     run = start()
     run.rows([RowRecord("ask", 0, "a", "ok"), RowRecord("ask", 1, "b", "cached")])
     run.finish("ok")
-    assert run.flush(5)
+    assert run.flush(60)
     table = load_rows(workspace, run.info.run_id[:12])
     assert table.column_names == list(COLUMNS)
     assert table.column("id").to_pylist() == ["a", "b"]
@@ -28,7 +28,7 @@ def test_rows_are_read_by_the_beginning_of_the_runs_id(start, workspace):
 
 def test_run_without_rows_has_an_empty_table(start, workspace):
     run = start()
-    assert run.flush(5)
+    assert run.flush(60)
     assert load_rows(workspace, run.info.run_id).column_names == list(COLUMNS)
     assert load_rows(workspace, run.info.run_id).num_rows == 0
 
@@ -37,7 +37,7 @@ def test_damaged_part_is_said_and_left_out(start, workspace, caplog):
     run = start()
     run.rows([RowRecord("ask", 0, "a", "ok")])
     run.finish("ok")
-    assert run.flush(5)
+    assert run.flush(60)
     (run.folder.rows_dir / "part-00001.parquet").write_bytes(b"PAR1 and then nothing")
     assert load_rows(workspace, run.info.run_id).num_rows == 1
     assert "part-00001.parquet cannot be read and is left out" in caplog.text
@@ -93,7 +93,7 @@ def test_failures_are_grouped_with_the_first_row_of_each(start, workspace):
     run.rows([RowRecord("ask", 1, "q-1", "ok"), failed(2, "bad row 2", "ValueError")])
     run.rows([failed(5, "Error code: 429, wait 1 s", task="score"), RowRecord("ask", 3, "q-3", "failed")])
     run.finish("failed")
-    assert run.flush(5)
+    assert run.flush(60)
     groups = failure_groups(load_rows(workspace, run.info.run_id))
     assert [(group.task, group.error_type, group.cause, group.rows) for group in groups] == [
         ("ask", "RateLimitError", "Error code: 429, wait # s", 2),

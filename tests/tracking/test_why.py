@@ -28,7 +28,7 @@ def ran(start, workspace):
             outcomes = {row.outcome: 1 for row in rows}
             recorder.task(call_of("ask", "ok", None, row_outcomes=outcomes))
         recorder.finish("ok")
-        assert recorder.flush(10)
+        assert recorder.flush(60)
 
     return run
 

@@ -45,13 +45,16 @@ class Result:
     """The memory's part in a call, as `TaskRecord.cache`; None for rows."""
 
     @property
+    def has_own_id(self) -> bool:
+        """Whether the user named the row; else its id is made of its index and content."""
+        return self.id is not None and self.id != str(self.index) and not self.id.startswith(f"{self.index}-")
+
+    @property
     def name(self) -> str:
         """How people find it again."""
         if self.id is None:
             return f"call {self.index + 1}"
-        return (
-            f"row {self.index}" if self.id.startswith(f"{self.index}-") else f"row {self.index} ({self.id})"
-        )
+        return f"row {self.index} ({self.id})" if self.has_own_id else f"row {self.index}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def why(workspace: Workspace, flow: str, task: str, row: str | None = None) -> E
     ]
     earlier, before = _before(workspace, runs[1:], task) if unexplained else (None, [])
     compare = _Comparison(workspace, flow, unexplained[:_COMPARED], before)
-    ages = _ages(workspace, chosen) if row is not None else {}
+    ages = _ages(workspace, chosen) if len(chosen) == 1 else {}
     answers = []
     for result in chosen:
         if result.outcome == "cached":
@@ -210,12 +213,11 @@ class _Comparison:
         return self._different_parts(old.key_parts, new.key_parts) or "the parameters that the task takes"
 
     def _same(self, result: Result) -> Result | None:
-        """The same row of the earlier run: by its key, else its id, else its place."""
-        return (
-            self._by_key.get(result.key or "")
-            or self._by_id.get(result.id or "")
-            or self._by_index.get((result.id is None, result.index))
-        )
+        """The same row of the earlier run: by its key, else its id; by its place when nobody gave it one."""
+        found = self._by_key.get(result.key or "") or self._by_id.get(result.id or "")
+        if found is None and not result.has_own_id:
+            return self._by_index.get((result.id is None, result.index))
+        return found
 
     def _entry(self, result: Result) -> Entry | None:
         entries = self._entries.get(result.key or "")
