@@ -99,6 +99,11 @@ class Job:
         """All pauses before further attempts together."""
         self.cost_usd: float | None = None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is known what became of the row."""
+        return self.outcome is not None
+
     def begin_attempt(self) -> None:
         """Count an attempt; the first one starts the row's clocks."""
         self.attempts += 1

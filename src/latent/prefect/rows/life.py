@@ -34,7 +34,7 @@ class Step(Enum):
 
 def life(work: RowWork, job: Job) -> Generator[Pause | Step, Any, None]:
     """Bring a row to its end; afterwards `job.outcome` is set."""
-    if job.outcome is not None:
+    if job.has_ended:
         return None
     while not (work.stop.is_set or work.claim(job)):
         yield Pause(PEER_POLL_SECONDS)
@@ -42,7 +42,7 @@ def life(work: RowWork, job: Job) -> Generator[Pause | Step, Any, None]:
         return work.skip(job)
     if not job.looked_up:
         work.look_up([job])
-        if job.outcome is not None:
+        if job.has_ended:
             return None
     while True:
         if not work.may_begin(job):
