@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from latent.errors import RunNotFoundError
-from latent.tracking import RowRecord, failure_groups, load_rows
+from latent.tracking import RowRecord, failed_rows, failure_groups, load_rows
 from latent.tracking.rows import COLUMNS
 from latent.tracking.rows_view import cause_of
 
@@ -103,3 +105,29 @@ def test_failures_are_grouped_with_the_first_row_of_each(start, workspace):
     ]
     assert groups[0].first["id"] == "q-4"
     assert groups[0].first["error"] == "Error code: 429, wait 1 s"
+
+
+def test_rows_that_failed_are_those_that_failed_when_they_last_ran(start, workspace):
+    """A run that stopped early says nothing about the rows that it did not get to."""
+
+    def ran(outcomes: dict[str, str], state: str = "ok", **about: object) -> str:
+        run = start("asking", started_at=time.time() + len(list(workspace.runs_dir.glob("*"))), **about)
+        run.rows(
+            [RowRecord("ask", n, row_id, outcome) for n, (row_id, outcome) in enumerate(outcomes.items())]
+        )
+        run.finish(state)
+        assert run.flush(60)
+        return run.info.run_id
+
+    assert failed_rows(workspace, "asking", "ask") == set()
+    ran({"old": "failed"})
+    ran({"a": "failed", "b": "failed", "c": "failed", "d": "ok"}, "failed")
+    assert failed_rows(workspace, "asking", "ask") == {"a", "b", "c"}
+    ran({"a": "ok", "b": "skipped"}, "interrupted")
+    assert failed_rows(workspace, "asking", "ask") == {"b", "c"}
+    last = ran({"a": "failed", "d": "cached"}, "interrupted")
+    assert failed_rows(workspace, "asking", "ask") == {"a", "b", "c"}
+    assert failed_rows(workspace, "asking", "ask", without=last) == {"b", "c"}
+    assert failed_rows(workspace, "asking", "rank") == set()
+    ran({"a": "ok", "b": "failed", "c": "ok", "d": "ok"})
+    assert failed_rows(workspace, "asking", "ask") == {"b"}

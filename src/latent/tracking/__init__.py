@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from latent.tracking.records import TaskRecord as TaskRecord
     from latent.tracking.records import describe_error as describe_error
     from latent.tracking.rows_view import FailureGroup as FailureGroup
+    from latent.tracking.rows_view import failed_rows as failed_rows
     from latent.tracking.rows_view import failure_groups as failure_groups
     from latent.tracking.rows_view import load_failures as load_failures
     from latent.tracking.rows_view import load_rows as load_rows
@@ -39,6 +40,7 @@ _HOME = {
     "current_recorder": "recorder",
     "describe_error": "records",
     "ensure_writer": "launch",
+    "failed_rows": "rows_view",
     "failure_groups": "rows_view",
     "list_runs": "views",
     "load_failures": "rows_view",

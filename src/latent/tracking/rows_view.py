@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from latent.tracking.rows import COLUMNS
-from latent.tracking.views import load_run
+from latent.tracking.views import list_runs, load_run
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
@@ -59,6 +59,33 @@ def load_rows(workspace: Workspace, run_id: str) -> pa.Table:
             reason = " ".join(str(error).split())
             logger.warning("%s cannot be read and is left out: %s", workspace.label(part), reason)
     return pa.concat_tables(tables)
+
+
+def failed_rows(workspace: Workspace, flow: str, task: str, *, without: str = "") -> set[str]:
+    """
+    The ids of a task's rows that failed when they last ran in a flow.
+
+    A row that the last run skipped, or did not get to before it was interrupted, is as it was before.
+
+    Args:
+        without: The id of a run that does not count: the one that asks.
+    """
+    fates: dict[str, str] = {}
+    for run in list_runs(workspace, flow=flow, limit=_RUNS_LOOKED_THROUGH):
+        if run.run_id == without:
+            continue
+        rows = load_rows(workspace, run.run_id).select(["task", "id", "outcome"]).to_pylist()
+        latest = {row["id"]: row["outcome"] for row in rows if row["task"] == task}
+        for row_id, outcome in latest.items():
+            if outcome != "skipped":
+                fates.setdefault(row_id, outcome)
+        is_whole = latest and "skipped" not in latest.values() and run.state in ("ok", "failed")
+        if is_whole:
+            break
+    return {row_id for row_id, outcome in fates.items() if outcome == "failed"}
+
+
+_RUNS_LOOKED_THROUGH = 20
 
 
 def load_failures(workspace: Workspace, run_id: str) -> list[FailureGroup]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from latent.tracking.rows_view import failed_rows
 from latent.tracking.where import parse_where
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ class Selection:
         self._refreshes_all = task_name in options.refresh and options.refresh[task_name] is None
         expression = options.refresh.get(task_name)
         self._where: Where | None = None if expression is None else parse_where(expression)
-        self._failed_before = failed_in_last_run(run, task_name) if options.only_failed else None
+        self._failed_before: set[str] | None = None
+        if options.only_failed:
+            self._failed_before = failed_rows(run.workspace, run.flow_name, task_name, without=run.run_id)
 
     def refreshes(self, index: int) -> bool:
         """Whether a row is computed again, whatever is remembered."""
@@ -44,14 +47,3 @@ class Selection:
         if self._failed_before is None or self._row_id(index) in self._failed_before:
             return None
         return NOT_FAILED
-
-
-def failed_in_last_run(run: Run, task_name: str) -> set[str]:
-    """The ids of a task's rows that failed in the flow's last run before this one."""
-    from latent.tracking import list_runs, load_rows
-
-    before = [each for each in list_runs(run.workspace, flow=run.flow_name) if each.run_id != run.run_id]
-    if not before:
-        return set()
-    rows = load_rows(run.workspace, before[0].run_id).select(["task", "id", "outcome"]).to_pylist()
-    return {row["id"] for row in rows if row["task"] == task_name and row["outcome"] == "failed"}
