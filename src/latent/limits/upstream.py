@@ -44,7 +44,7 @@ class Upstream(Protocol):
     """False when what is taken is used up, as the requests of a rate are."""
 
     def take(self, slots: int) -> int:
-        """Take up to that many slots, and say how many; 0 when none is free. Does not wait for any."""
+        """Take up to that many slots, and say how many: 0 when none is free now. Asked again for the rest."""
 
     def give_back(self, slots: int) -> None:
         """Let others have that many of the slots that were taken."""

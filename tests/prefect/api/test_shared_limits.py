@@ -225,7 +225,7 @@ def test_a_server_that_does_not_answer_stops_nobody(fresh_settings):
     with socket.create_server(("127.0.0.1", 0)) as free:
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}/api"
     with temporary_settings({"api.url": nobody}):
-        slots = ServerSlots(GlobalLimit("api", 3), contextvars.copy_context())
+        slots = ServerSlots(GlobalLimit("api", 16), contextvars.copy_context())
     assert slots.take(2) == 2
     assert slots.take(2) == 2
     slots.give_back(4)
