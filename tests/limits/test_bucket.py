@@ -36,7 +36,7 @@ def test_call_that_begins_late_does_not_put_off_the_ones_after_it_within_the_cap
 
 
 def test_call_larger_than_the_bucket_is_admitted_when_it_is_full_and_leaves_a_debt():
-    """100 a second, 50 at most: the 200 begin at once, what follows waits until 1 of the debt's 50 is there."""
+    """100 a second, 50 at most: 200 begin at once, and leave a debt of 150 that is paid after 1.5 s."""
     assert starts(Bucket(100, 50), [200, 1, 50]) == [0, 1.51, 2.01]
 
 

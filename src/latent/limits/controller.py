@@ -32,7 +32,11 @@ QUIET_SECONDS = 10.0
 STARTING_FACTOR = 0.65
 FACTOR = 0.88
 KNOWN_FACTOR = 0.92
-"""Decrease where the limit is known, from settings or headers: a refusal is most likely jitter."""
+NEAR = 0.85
+"""
+Near a limit that is known, from settings or headers, a refusal is most likely jitter: the decrease is small,
+and the way back leads to that limit.
+"""
 AGAIN_FACTOR = 0.78
 AGAIN_SECONDS = 1.5
 """A decrease this soon after the last: the rate is far off."""
@@ -229,10 +233,12 @@ def _after_refusal(learned: Learned, refusal: Refusal, now: float, configured: f
         learned = replace(learned, window=None)  # as many were in flight before: it is the rate
     now_allowed = allowed_rate(learned, configured) or _measured(learned, now)
     rate = min(now_allowed, refusal.rate or now_allowed)
+    bound = allowed_rate(replace(learned, rate=None), configured)
+    is_near = bound is not None and rate > NEAR * bound
     return replace(
         learned,
-        rate=max(SLOWEST_PER_SECOND, rate * _factor(learned, rate, now, configured)),
-        ceiling=rate,
+        rate=max(SLOWEST_PER_SECOND, rate * _factor(learned, now, is_near=is_near)),
+        ceiling=bound if is_near else rate,
         is_starting=False,
         lowered_at=now,
         raised_at=now,
@@ -240,13 +246,13 @@ def _after_refusal(learned: Learned, refusal: Refusal, now: float, configured: f
     )
 
 
-def _factor(learned: Learned, rate: float, now: float, configured: float | None) -> float:
+def _factor(learned: Learned, now: float, *, is_near: bool) -> float:
     if learned.is_starting:
         return STARTING_FACTOR
-    if now - learned.lowered_at < max(AGAIN_SECONDS, 2 * learned.answer_seconds):
-        return AGAIN_FACTOR
-    bound = allowed_rate(replace(learned, rate=None), configured)
-    return KNOWN_FACTOR if bound is not None and rate > 0.9 * bound else FACTOR
+    if is_near:
+        return KNOWN_FACTOR
+    soon = now - learned.lowered_at < max(AGAIN_SECONDS, 2 * learned.answer_seconds)
+    return AGAIN_FACTOR if soon else FACTOR
 
 
 def _after_overload(learned: Learned, overload: Overload, now: float, configured: float | None) -> Learned:

@@ -112,7 +112,7 @@ class Desk:
         elif waiter.place is Place.BOOKED:
             self._has_gone = True
         elif waiter.place is Place.IN:
-            self._refund(waiter)
+            self._refund(waiter, now)
             self._free(waiter, now)
         waiter.place = Place.GONE
         self.hasten(now)
@@ -141,6 +141,7 @@ class Desk:
 
     def plan(self, now: float) -> Plan:
         """What the thread has to do now; begins booked calls whose time has come."""
+        self.due = NEVER  # what comes up from here on hastens it again
         self._clear_gone(now)
         self._begin_booked(now)
         if self.grant is None:
@@ -249,7 +250,7 @@ class Desk:
         waiter.in_flight = self.in_use - len(self._booked) + (grant.others_in_use if grant else 0)
         if not waiter.wake():
             waiter.place = Place.GONE
-            self._refund(waiter)
+            self._refund(waiter, now)
             self._unhold(waiter)
             return False
         if waiter.start_at is None:
@@ -328,11 +329,14 @@ class Desk:
         self._booked = [each for each in self._booked if each[2].place is not Place.GONE]
         heapq.heapify(self._booked)
         for _, _, waiter in gone:
-            self._refund(waiter)
+            self._refund(waiter, now)
             self._free(waiter, now)
 
-    def _refund(self, waiter: Waiter) -> None:
+    def _refund(self, waiter: Waiter, now: float) -> None:
+        """What was booked for a call that was not made is there for others."""
         if waiter.start_at is not None:
+            self._tell_at = now
+            self.hasten(now)
             self._returned_requests += 1
             self._returned_tokens += waiter.tokens
 

@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
-from latent.limits.desk import BEAT_SECONDS, NEVER, Desk, Errand, Plan
+from latent.limits.desk import BEAT_SECONDS, Desk, Errand, Plan
 from latent.limits.permit import Permit
 from latent.limits.pump import pump
 from latent.limits.waiting import AdmissionStopped, TaskWaiter, ThreadWaiter, Waiter
@@ -39,7 +39,6 @@ class Limiter:
         _limiters.add(self)
 
     def _begin_life(self, settings: LimitSettings) -> None:
-        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._desk = Desk(self.name, settings)
         self._version: int | None = None
@@ -108,31 +107,33 @@ class Limiter:
 
     def tell(self, news: News) -> None:
         """Let the controller hear of an answer, at once."""
-        if self._is_ours() and self.settings.adaptive:
+        if self.settings.adaptive:
             with self._lock:
                 self._desk.tell(news, time.monotonic())
             self._wake_thread()
 
     def book(self, tokens: int) -> None:
         """Take `tokens` more for a call that is under way; negative gives some back."""
-        if tokens and self._is_ours():
+        if tokens:
             with self._lock:
                 self._desk.book(tokens, time.monotonic())
             self._wake_thread()
 
     def give_back(self, waiter: Waiter, *, succeeded: bool) -> None:
         """A call has ended: its slot goes to the next one."""
-        if self._is_ours():
+        if self.owns(waiter):
             with self._lock:
                 self._desk.leave(waiter, time.monotonic(), succeeded=succeeded)
             self._wake_thread()
             if waiter.pool is not None:
                 waiter.pool.release()
 
+    def owns(self, waiter: Waiter) -> bool:
+        """Whether a call is this process's: a forked child inherits its parent's permits."""
+        return waiter.desk is self._desk
+
     def serve(self) -> None:
         """Do what is due; the entrance of the governor's thread."""
-        with self._lock:
-            self._desk.due = NEVER
         while (plan := self._plan()).errand is Errand.VISIT or self._is_worth_a_visit(plan):
             self._visit(plan)
         if plan.errand is Errand.LEAVE:
@@ -159,6 +160,7 @@ class Limiter:
         self._begin_life(self.settings)
 
     def _enter(self, waiter: Waiter) -> bool:
+        waiter.desk = self._desk
         with self._lock:
             is_in = self._desk.enter(waiter, waiter.asked_at)
         if not self._is_served:
@@ -185,7 +187,7 @@ class Limiter:
         waiter.pool, waiter.began_at = pool, time.monotonic()
 
     def _give_up(self, waiter: Waiter) -> None:
-        if self._is_ours():
+        if self.owns(waiter):
             with self._lock:
                 self._desk.give_up(waiter, time.monotonic())
             self._wake_thread()
@@ -193,10 +195,6 @@ class Limiter:
     def _wake_thread(self) -> None:
         if self._is_served:
             pump().hurry(self._desk.due)
-
-    def _is_ours(self) -> bool:
-        """Whether a permit that comes back was given here: a forked child inherits those of its parent."""
-        return self._pid == os.getpid()
 
     def _plan(self) -> Plan:
         with self._lock:

@@ -48,7 +48,9 @@ class Permit:
 
         What is none of these is ignored. A refusal counts once, also when it is raised afterwards.
         """
-        if self._is_released or (known := answer_of(answer)) is None:
+        if self._is_released or not self._limiter.owns(self._waiter):
+            return
+        if (known := answer_of(answer)) is None:
             return
         if (statement := stated(known)) is not None:
             self._limiter.tell(statement)
@@ -75,7 +77,7 @@ class Permit:
         if error is not None:
             self.observe(error)
         self._is_released = True
-        if tokens_used is not None:
+        if tokens_used is not None and self._limiter.owns(self._waiter):
             self._limiter.book(tokens_used - self._waiter.tokens)
         self._limiter.give_back(self._waiter, succeeded=error is None and not self._was_refused)
 

@@ -45,13 +45,26 @@ HELD_BACK_SECONDS = 0.001
 class Waiter:
     """A call on its way in; everything here changes under the limiter's lock only."""
 
-    __slots__ = ("asked_at", "began_at", "in_flight", "place", "pool", "rate", "run_id", "start_at", "tokens")
+    __slots__ = (
+        "asked_at",
+        "began_at",
+        "desk",
+        "in_flight",
+        "place",
+        "pool",
+        "rate",
+        "run_id",
+        "start_at",
+        "tokens",
+    )
 
     def __init__(self, tokens: int, run_id: str, now: float) -> None:
         self.tokens, self.run_id, self.asked_at = tokens, run_id, now
         self.place = Place.QUEUED
         self.start_at: float | None = None
         """When the call may begin, once it is booked; None where no rate holds."""
+        self.desk: object = None
+        """Where it asked; a forked child has another."""
         self.began_at = 0.0
         self.in_flight = 0
         """Calls in flight when this one began, itself among them."""

@@ -1,0 +1,154 @@
+"""One limit within a process, step by step on a clock of its own: who is let in when, and when to ask."""
+
+from __future__ import annotations
+
+from latent.config import LimitSettings
+from latent.limits.desk import KEEP_SECONDS, Desk, Errand, Plan
+from latent.limits.ledger import Grant
+from latent.limits.waiting import FairQueue, Place, Waiter
+
+
+class Caller(Waiter):
+    """A waiter that nobody waits behind."""
+
+    is_there = True
+
+    def wake(self) -> bool:
+        return self.is_there
+
+
+def caller(now: float = 0.0, run_id: str = "", tokens: int = 0) -> Caller:
+    return Caller(tokens, run_id, now)
+
+
+def granted(owned: int, **other: object) -> Grant:
+    known: dict[str, object] = {
+        "owned": owned, "share": owned, "asked": 0, "free": 0, "others_wait": False, "starts": (),
+        "capacity": 20, "rate": None, "is_paced": False, "members": 1, "others_in_use": 0, "version": 1,
+    }  # fmt: skip
+    return Grant(**(known | other))  # type: ignore[arg-type]
+
+
+def desk_with(slots: int, **other: object) -> Desk:
+    """A desk that holds slots, all of them idle."""
+    desk = Desk("slots", LimitSettings(concurrency=20))
+    desk.apply(Plan(Errand.VISIT), granted(slots, **other), 0.0)
+    return desk
+
+
+def test_first_call_waits_for_the_governor_and_the_next_ones_do_not():
+    desk = Desk("slots", LimitSettings(concurrency=20))
+    first = caller()
+    assert not desk.enter(first, 0.0)
+    plan = desk.plan(0.0)
+    assert (plan.errand, plan.ask and plan.ask.waiting) == (Errand.VISIT, 1)
+    desk.apply(plan, granted(3), 0.0)
+    assert first.place is Place.IN
+    assert desk.enter(caller(), 0.0)
+
+
+def test_freed_slot_goes_to_the_next_waiter_at_once():
+    desk = desk_with(1)
+    first, second = caller(), caller()
+    assert desk.enter(first, 0.0)
+    assert not desk.enter(second, 0.0)
+    desk.leave(first, 1.0, succeeded=True)
+    assert (second.place, desk.in_use) == (Place.IN, 1)
+
+
+def test_runs_take_turns_and_calls_of_one_run_are_first_come_first_served():
+    queue = FairQueue()
+    waiters = [caller(run_id=run) for run in ("a", "a", "a", "b")]
+    for waiter in waiters:
+        queue.append(waiter)
+    order = [queue.pop() for _ in range(len(queue))]
+    assert order == [waiters[0], waiters[3], waiters[1], waiters[2]]
+
+
+def test_waiter_that_was_put_back_is_next_again():
+    queue = FairQueue()
+    waiters = [caller(run_id=run) for run in ("a", "b", "a")]
+    for waiter in waiters:
+        queue.append(waiter)
+    queue.push_back(queue.pop())
+    queue.remove(waiters[1])
+    assert [queue.pop() for _ in range(2)] == [waiters[0], waiters[2]]
+
+
+def test_slots_over_the_fair_share_are_not_handed_over_while_others_lack_theirs():
+    desk = desk_with(2, share=1, others_wait=True)
+    desk.in_use = 0
+    first, second = caller(), caller()
+    assert desk.enter(first, 0.0)
+    assert not desk.enter(second, 0.0), "the second slot is somebody else's"
+    plan = desk.plan(0.0)
+    assert (plan.errand, plan.ask and plan.ask.owned) == (Errand.VISIT, 1), "it is given back"
+
+
+def test_idle_slots_go_back_at_once_when_others_wait_and_stay_a_while_when_nobody_is_there():
+    alone = desk_with(4)
+    assert alone.plan(KEEP_SECONDS / 2).errand is Errand.LOOK
+    assert alone.owned == 4
+    assert alone.plan(KEEP_SECONDS).errand is Errand.VISIT
+    assert alone.owned == 0
+    assert desk_with(4, others_wait=True, share=0).plan(0.0).errand is Errand.VISIT
+
+
+def test_process_without_calls_leaves_the_books_and_then_the_file():
+    desk = desk_with(0)
+    assert desk.plan(KEEP_SECONDS).errand is Errand.LEAVE
+    desk.retire(1.0)
+    assert desk.plan(2.0).errand is Errand.NONE
+    assert desk.plan(1_000.0).errand is Errand.CLOSE
+
+
+def test_calls_under_a_rate_begin_at_their_booked_times():
+    desk = desk_with(0, capacity=None, is_paced=True, rate=10.0)
+    waiters = [caller() for _ in range(3)]
+    for waiter in waiters:
+        assert not desk.enter(waiter, 0.0)
+    plan = desk.plan(0.0)
+    assert plan.booking == (waiters[0],), "at a low rate one is booked at a time"
+    paced = {"capacity": None, "is_paced": True, "rate": 10.0}
+    desk.apply(plan, granted(0, starts=(0.5,), **paced), 0.0)
+    desk.schedule(0.0)
+    assert (waiters[0].place, desk.due) == (Place.BOOKED, 0.5)
+    desk.plan(0.5)
+    assert waiters[0].place is Place.IN
+    assert waiters[1].place is Place.BOOKED
+
+
+def test_cancelled_calls_give_back_what_they_held_or_had_booked():
+    desk = desk_with(0, capacity=None, is_paced=True, rate=10.0)
+    waiter = caller(tokens=7)
+    desk.enter(waiter, 0.0)
+    plan = desk.plan(0.0)
+    paced = {"capacity": None, "is_paced": True, "rate": 10.0}
+    desk.apply(plan, granted(0, starts=(0.5,), **paced), 0.0)
+    desk.give_up(waiter, 0.1)
+    plan = desk.plan(0.2)
+    assert plan.errand in (Errand.NONE, Errand.VISIT)
+    told = desk.with_news(desk.plan(1.0).ask or plan.ask)  # type: ignore[arg-type]
+    assert (desk.in_use, told.returned) == (0, (1, 7.0))
+
+
+def test_slot_of_a_caller_whose_event_loop_is_gone_goes_to_the_next():
+    desk = desk_with(1)
+    first, gone, third = caller(), caller(), caller()
+    gone.is_there = False
+    for waiter in (first, gone, third):
+        desk.enter(waiter, 0.0)
+    desk.leave(first, 1.0, succeeded=True)
+    assert (gone.place, third.place, desk.in_use) == (Place.GONE, Place.IN, 1)
+
+
+def test_visit_that_fails_leaves_the_order_of_waiters_as_it_was():
+    desk = desk_with(0, capacity=None, is_paced=True, rate=1_000.0)
+    waiters = [caller() for _ in range(3)]
+    for waiter in waiters:
+        desk.enter(waiter, 0.0)
+    plan = desk.plan(0.0)
+    assert plan.booking == tuple(waiters)
+    desk.abandon(plan, 0.0)
+    assert desk.in_use == 0
+    assert desk.plan(0.0).booking == tuple(waiters)
