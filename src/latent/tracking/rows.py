@@ -8,6 +8,7 @@ none ever has to be merged.
 
 from __future__ import annotations
 
+import io
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -78,6 +79,7 @@ class RowParts:
     def add(self, records: Sequence[RowRecord]) -> int:
         """Take rows; returns how many had to be given up, since the disk takes nothing for too long."""
         # While rows run there is time for it; at the end somebody waits.
+        import pyarrow.json  # type: ignore[import-untyped]
         import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: F401
 
         if not self.has_unsaved:
@@ -132,8 +134,6 @@ class RowParts:
 
 def table_of(records: Sequence[RowRecord], masker: Masker) -> pa.Table:
     """Rows as an Arrow table with the columns of `COLUMNS`, secrets in their texts masked."""
-    import pyarrow as pa
-
     columns: dict[str, list[Any]] = {
         name: list(values) for name, values in zip(RowRecord._fields, zip(*records, strict=True), strict=True)
     }
@@ -142,7 +142,7 @@ def table_of(records: Sequence[RowRecord], masker: Masker) -> pa.Table:
     columns["error"] = [error and error.get("message") for error in errors]
     for name in ("id", "error", "reason"):
         columns[name] = _masked(columns[name], masker)
-    return pa.table({name: _array(columns[name], kind) for name, kind in COLUMNS.items()})
+    return _arrow({name: columns[name] for name in COLUMNS})
 
 
 def _masked(texts: list[str | None], masker: Masker) -> list[str | None]:
@@ -153,20 +153,39 @@ def _masked(texts: list[str | None], masker: Masker) -> list[str | None]:
     return [text if text is None else masker.text(text) for text in texts]
 
 
-def _array(values: list[Any], kind: str) -> pa.Array:
+def _arrow(columns: dict[str, list[Any]]) -> pa.Table:
+    """
+    The columns as Arrow's own JSON reader makes them.
+
+    `pyarrow.array` would import pandas to ask whether a list is one of its own, which takes half a second.
+    """
     import pyarrow as pa
+    import pyarrow.json
+
+    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
+    options = pyarrow.json.ParseOptions(explicit_schema=schema)
+    lines = b"".join(
+        _line(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)
+    )
+    blocks = pyarrow.json.ReadOptions(block_size=max(len(lines), 1))
+    return pyarrow.json.read_json(io.BytesIO(lines), read_options=blocks, parse_options=options)
+
+
+def _line(row: dict[str, Any]) -> bytes:
+    import orjson
 
     try:
-        return pa.array(values, pa.type_for_alias(kind))
-    except (UnicodeEncodeError, pa.ArrowInvalid, pa.ArrowTypeError):
+        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:
         # A lone surrogate, or an id that is no text after all: what cannot be kept exactly is kept readable.
-        if kind != "string":
-            raise
-        texts = [
-            None if value is None else str(value).encode("utf-8", "backslashreplace").decode()
-            for value in values
-        ]
-        return pa.array(texts, pa.string())
+        readable = {
+            name: _readable(value) if COLUMNS[name] == "string" else value for name, value in row.items()
+        }
+        return orjson.dumps(readable, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _readable(value: Any) -> str | None:
+    return None if value is None else str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def _first_free(folder: RunFolder) -> int:

@@ -40,10 +40,8 @@ def life(work: RowWork, job: Job) -> Generator[Pause | Step, Any, None]:
         yield Pause(PEER_POLL_SECONDS)
     if work.stop.is_set:
         return work.skip(job)
-    if not job.looked_up:
-        work.look_up([job])
-        if job.has_ended:
-            return None
+    if not job.looked_up and work.look_up([job]):
+        return None
     while True:
         if not work.may_begin(job):
             return work.skip(job)

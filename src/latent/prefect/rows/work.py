@@ -96,11 +96,16 @@ class RowWork:
             for job in jobs:
                 self.fail(job, error)
 
-    def look_up(self, jobs: Sequence[Job]) -> None:
-        """Look once more, now that the rows are ours: whoever had them before may have finished them."""
+    def look_up(self, jobs: Sequence[Job]) -> int:
+        """
+        Look once more, now that the rows are ours: whoever had them before may have finished them.
+
+        Returns:
+            How many had.
+        """
         keys = [job.key.key for job in jobs if job.key is not None and not job.refreshes]
         if self.task.refresh_cache or not self._shares or not keys:
-            return
+            return 0
         hits = self.run.memory.recall_many(keys, code=self.code, parameter=self.run.parameter_fingerprint)
         for job in jobs:
             job.looked_up = True
@@ -108,6 +113,7 @@ class RowWork:
             if hit is not None and not job.refreshes:
                 record_read(hit.entry.parameters_read)
                 job.reuse(hit.value)
+        return len(hits)
 
     def may_begin(self, job: Job) -> bool:
         """Whether the row may go on: the map was not stopped, and there is budget left."""
