@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from latent.config import Workspace
     from latent.limits import Holder, LimitStatus
 
+    Table = tuple[Sequence[str], Sequence[Sequence[object]]]
+
 app = new_app()
 
 REDRAW_SECONDS = 0.5
 PIPED_SECONDS = 2.0
-
-Table = tuple["Sequence[str]", "list[Sequence[object]]"]
 
 
 @app.command()
