@@ -105,3 +105,12 @@ def test_an_untracked_run_says_so(start, workspace):
     assert not view.tracked
     assert view.tracking_text == "off"
     assert wait_for_tracking(workspace, "r1", 5) is False
+
+
+def test_last_is_the_newest_run(start, workspace):
+    with pytest.raises(RunNotFoundError, match="There is no run 'last'"):
+        load_run(workspace, "last")
+    for started_at in (1.0, 3.0, 2.0):
+        run = start(run_id=f"run{started_at}", started_at=started_at)
+        assert run.flush(60)
+    assert load_run(workspace, "last").run_id == "run3.0"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from latent.config import Workspace
     from latent.tracking import RunView
 
-RunId = Annotated[str, typer.Argument(metavar="ID", help="A run's id, or its beginning.")]
+RunId = Annotated[str, typer.Argument(metavar="ID", help="A run's id or its beginning; `last`.")]
 TaskFilter = Annotated[str | None, typer.Option("--task", metavar="NAME", help="Only those of this task.")]
 
 ERROR_CHARS = 200

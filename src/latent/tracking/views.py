@@ -167,12 +167,15 @@ def list_runs(workspace: Workspace, *, flow: str | None = None, limit: int | Non
 
 def load_run(workspace: Workspace, run_id: str) -> RunView:
     """
-    The run with this id, or the only one whose id begins so.
+    The run with this id, or the only one whose id begins so; `last` is the newest one.
 
     Raises:
         RunNotFoundError: There is none, or there are several.
     """
     place = workspace.label(workspace.runs_dir)
+    if run_id == "last":
+        for newest in list_runs(workspace, limit=1):
+            return newest
     try:
         exact = _view(workspace, run_folder(workspace, run_id))
     except ValueError as error:
