@@ -221,6 +221,13 @@ def test_same_seed_same_latencies_in_any_order(make_provider_simulator: MakeProv
         assert second[prompt] == pytest.approx(expected, abs=0.05)
 
 
+def test_answers_are_not_asked_for_embeddings(make_provider_simulator: MakeProviderSimulator) -> None:
+    provider = make_provider_simulator(answer={"only": "this"}, tokens_per_minute=60, burst_tokens=10)
+    got = ask(provider, "/v1/embeddings", {"model": "m", "input": "x" * 40})
+    assert (got.status, got.headers["x-ratelimit-remaining-tokens"]) == (200, "0")
+    assert (provider.record().input_tokens, provider.record().output_tokens) == (10, 0)
+
+
 def test_embedding_of_texts_without_words(provider_simulator: ProviderSimulator) -> None:
     body = {"model": "m", "input": ["!?", " ", "a b", "b a"], "dimensions": 2}
     vectors = [each["embedding"] for each in ask(provider_simulator, "/v1/embeddings", body).json["data"]]

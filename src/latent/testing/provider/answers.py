@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import orjson
 
@@ -75,10 +75,12 @@ def answer_to(call: ModelCall, answers: Answers) -> Answer:
     Raises:
         ApiError: There is none: the mapping lacks the prompt, or the user's function raised.
     """
+    if call.endpoint == "embeddings":  # their answers are vectors, and follow from the texts
+        return Answer("", "stop", call.input_tokens, 0, 0, 0)
     given = _given(call, answers)
     if given is None:
         given = _own_answer(call)
-    return _finished(call, given if isinstance(given, Reply) else Reply(given))
+    return _finished(call, given) if isinstance(given, Reply) else _counted(call, given)
 
 
 def _given(call: ModelCall, answers: Answers) -> str | Reply | None:
@@ -86,19 +88,17 @@ def _given(call: ModelCall, answers: Answers) -> str | Reply | None:
         return answers
     if isinstance(answers, Mapping):
         if call.prompt not in answers:
-            raise ApiError(
-                400, f"The simulator's mapping has no answer to this prompt: {call.prompt[:200]!r}"
-            )
+            text = f"The simulator's mapping has no answer to this prompt: {call.prompt[:200]!r}"
+            raise ApiError(400, text)
         return answers[call.prompt]
     try:
-        given = answers(call.prompt) if callable(answers) else answers.respond(call)
+        given: Any = answers(call.prompt) if callable(answers) else answers.respond(call)
     except Exception as error:
         text = f"The simulator's answer function raised {type(error).__name__}: {error}"
         raise ApiError(500, text) from error
-    if given is not None and not isinstance(given, str | Reply):
-        raise ApiError(
-            500, f"The simulator's answer function gave {given!r}: a text, a Reply or None is wanted."
-        )
+    if not isinstance(given, str | Reply | None):
+        text = f"The simulator's answer function gave {given!r}: a text, a Reply or None is wanted."
+        raise ApiError(500, text)
     return given
 
 
@@ -109,20 +109,30 @@ def _own_answer(call: ModelCall) -> str:
     try:
         return orjson.dumps(instance_of(call.schema, call.prompt)).decode()
     except SchemaError as error:
-        raise ApiError(
-            400, f"The simulator cannot make up an answer: {error}. Give it one by `answer`."
-        ) from error
+        text = f"The simulator cannot make up an answer: {error}. Give it one by `answer`."
+        raise ApiError(400, text) from error
 
 
 def _finished(call: ModelCall, reply: Reply) -> Answer:
-    text, finish_reason = reply.text, reply.finish_reason
-    if call.max_tokens is not None and count_tokens(text) > call.max_tokens:
-        text, finish_reason = cut_to_tokens(text, call.max_tokens), "length"
-    output = (
-        count_tokens(text) + reply.reasoning_tokens if reply.output_tokens is None else reply.output_tokens
+    """The answer that a reply makes: the counts it names take the place of those made here."""
+    answer = _counted(call, reply.text)
+    output_tokens = answer.output_tokens + reply.reasoning_tokens
+    return Answer(
+        answer.text,
+        "length" if answer.finish_reason == "length" else reply.finish_reason,
+        answer.input_tokens if reply.input_tokens is None else reply.input_tokens,
+        output_tokens if reply.output_tokens is None else reply.output_tokens,
+        reply.cached_tokens,
+        reply.reasoning_tokens,
     )
-    counted = call.input_tokens if reply.input_tokens is None else reply.input_tokens
-    return Answer(text, finish_reason, counted, output, reply.cached_tokens, reply.reasoning_tokens)
+
+
+def _counted(call: ModelCall, text: str) -> Answer:
+    """An answer of this text, cut to the tokens that it may have."""
+    tokens = count_tokens(text)
+    if call.max_tokens is None or tokens <= call.max_tokens:
+        return Answer(text, "stop", call.input_tokens, tokens, 0, 0)
+    return Answer(cut_to_tokens(text, call.max_tokens), "length", call.input_tokens, call.max_tokens, 0, 0)
 
 
 def with_text(answer: Answer, text: str) -> Answer:

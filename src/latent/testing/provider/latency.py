@@ -9,6 +9,7 @@ from statistics import NormalDist
 
 from latent.errors import SimulatorError
 from latent.testing.provider.calls import ApiError, ModelCall
+from latent.testing.provider.draws import draw
 
 _NORMAL = NormalDist()
 
@@ -32,24 +33,27 @@ class LogNormal:
         if not 0.0 <= self.sigma < inf:
             raise SimulatorError("LogNormal(sigma)", self.sigma, "it must not be negative")
 
-    def seconds(self, draw: float) -> float:
-        """The latency that a share of `draw` (between 0 and 1) of all requests stays below."""
-        return self.median_seconds * exp(self.sigma * _NORMAL.inv_cdf(min(max(draw, 1e-12), 1.0 - 1e-12)))
+    def seconds(self, share: float) -> float:
+        """The latency that a `share` (between 0 and 1) of all requests stays below."""
+        return self.median_seconds * exp(self.sigma * _NORMAL.inv_cdf(min(max(share, 1e-12), 1.0 - 1e-12)))
 
 
 Latency = float | LogNormal | Callable[[ModelCall], float]
 """Seconds for every request, a distribution, or a function of the call that gives seconds."""
 
 
-def seconds_of(latency: Latency, call: ModelCall, draw: float) -> float:
+def seconds_of(latency: Latency, call: ModelCall, attempt: int, seed: int) -> float:
     """
-    How long this call takes; `draw` is its random number, between 0 and 1.
+    How long this call takes.
+
+    Args:
+        attempt: 1 for the first request of this prompt.
 
     Raises:
         ApiError: The user's function raised, or gave no number.
     """
     if isinstance(latency, LogNormal):
-        return latency.seconds(draw)
+        return latency.seconds(draw(seed, call.prompt, attempt, "latency"))
     if not callable(latency):
         return latency
     try:

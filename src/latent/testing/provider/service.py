@@ -16,7 +16,6 @@ from latent.testing.provider.anthropic_requests import read_count
 from latent.testing.provider.behaviour import Behaviour
 from latent.testing.provider.calls import ApiError, ModelCall, json_object
 from latent.testing.provider.dialect import Dialect
-from latent.testing.provider.draws import draw
 from latent.testing.provider.endpoints import (
     COUNT_TOKENS,
     DEFAULT_MODELS,
@@ -123,8 +122,8 @@ class Service:
         answer = None
         if fault is None or fault.kind in ("malformed", "truncated"):
             answer = answer_to(call, behaviour.answer)
-            self._limits.charge(answer.output_tokens if call.endpoint != "embeddings" else 0)
-        seconds = seconds_of(behaviour.latency, call, draw(behaviour.seed, call.prompt, attempt, "latency"))
+            self._limits.charge(answer.output_tokens)
+        seconds = seconds_of(behaviour.latency, call, attempt, behaviour.seed)
         work.limits = self._limit_headers(work)
         work.begin()
         if fault is not None:
