@@ -28,6 +28,7 @@ from latent.prefect.global_limits import attached
 from latent.prefect.key import CallKey, call_key
 from latent.prefect.logs import warn_once
 from latent.prefect.outputs import check_outputs, count_rows, restore_outputs, save_outputs
+from latent.prefect.retry_policy import why_everything_stops
 from latent.prefect.run import Run, current_run, entered
 from latent.prefect.scope import Scope, current_scope, open_scope, record_read
 from latent.prefect.shared import Shared
@@ -169,6 +170,8 @@ class Call:
                 yield attempt
             except Exception as error:
                 error.__dict__[_ATTEMPTS] = self.attempts
+                if self.stop is not None and (reason := why_everything_stops(error)) is not None:
+                    self.stop.because(reason)
                 raise
             finally:
                 attempt.close()
