@@ -73,27 +73,36 @@ def _md5(parts: list[str]) -> str:
 
 class RowKeys:
     """
-    The keys of many calls of one task that share most of their arguments: `key_of_parts`, in bulk.
+    The keys of many calls of one task that differ in some of their arguments: `key_of_parts`, in bulk.
 
     Args:
-        shared: Hashes of the arguments that all calls have in common, by name.
+        names: The arguments that differ from call to call.
+        shared: Hashes of those that all calls have in common, by name.
     """
 
-    def __init__(self, task_name: str, shared: Mapping[str, str]) -> None:
-        self._task_name, self._shared = task_name, shared
+    def __init__(self, task_name: str, names: Sequence[str], shared: Mapping[str, str]) -> None:
+        self._names, self._shared = tuple(names), dict(shared)
+        holes = {name: f"{{{place}}}" for place, name in enumerate(names)}
+        known = {name: _literal(text) for name, text in shared.items()}
+        self._text = "\0".join(
+            [_literal(task_name), *_named({_literal(n): h for n, h in (known | holes).items()})]
+        )
 
-    def key(
-        self, arguments: Mapping[str, Any], fallback: Fallback | None = None
-    ) -> tuple[str, dict[str, str]]:
+    def key(self, values: Sequence[Any], fallback: Fallback | None = None) -> tuple[str, dict[str, str]]:
         """
         The key of one call, and the hash of each of its arguments by name.
+
+        Args:
+            values: The arguments that differ, in the order of their names.
 
         Raises:
             UnhashableError: An argument has no stable hash.
         """
-        shared = self._shared
-        parts = {
-            name: shared[name] if name in shared else stable_hash(value, fallback)
-            for name, value in arguments.items()
-        }
-        return key_of_parts(self._task_name, parts), parts
+        hashes = [stable_hash(value, fallback) for value in values]
+        text = self._text.format(*hashes)
+        key = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+        return key, {**self._shared, **dict(zip(self._names, hashes, strict=True))}
+
+
+def _literal(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")

@@ -38,6 +38,7 @@ class Columns:
         first: int = 0,
     ) -> None:
         self.columns, self.shared, self._variadic = columns, shared, variadic
+        self._in_order = list(columns.values())
         self.rows = range(first, first + len(next(iter(columns.values()))))
         self.have_futures = any(map(has_futures, (*columns.values(), *shared.values())))
         """Whether results of other tasks are among the arguments."""
@@ -76,6 +77,16 @@ class Columns:
             return row
         name, inside = self._variadic
         return {key: row[key] for key in row if key not in inside} | {name: {key: row[key] for key in inside}}
+
+    @property
+    def are_flat(self) -> bool:
+        """Whether a row's arguments are its columns and what all share, none of them in `**kwargs`."""
+        return self._variadic is None
+
+    def values(self, index: int) -> list[Any]:
+        """The mapped arguments of a row, in the order of the columns."""
+        place = index - self.rows.start
+        return [column[place] for column in self._in_order]
 
     def own(self, index: int) -> dict[str, Any]:
         """The mapped arguments of a row."""

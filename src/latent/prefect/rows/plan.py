@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+from contextlib import contextmanager, suppress
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import xxhash
 
 from latent.cache.code import code_fingerprint, code_identity
 from latent.cache.keys import RowKeys
-from latent.errors import UnhashableError
+from latent.errors import RunStoppedError, UnhashableError
 from latent.prefect.futures import resolved
 from latent.prefect.key import CallKey, call_key
 from latent.prefect.rows.ends import RowEnd
@@ -16,7 +19,7 @@ from latent.prefect.rows.job import Job
 from latent.prefect.scope import record_read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from latent.cache import Hit
     from latent.cache.code import CodeFingerprint
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from latent.prefect.run import Run
     from latent.prefect.shared import Shared
     from latent.prefect.tasks import Task
+
+
+MANY_ROWS = 1_000
 
 
 class Planner:
@@ -51,7 +57,9 @@ class Planner:
         self.code: CodeFingerprint | None = None
         if task.remembers and not task.users_key:
             self.code = code_fingerprint(task.fn, run.workspace.root)
+        self._lock = Lock()
         self._keys = self._row_keys()
+        self._fallback = code_identity(run.workspace.root)
         self.missed: dict[str, str] = {}
         """Why a row was not reused, by key, where something was remembered under it."""
         self.twins: dict[int, list[int]] = {}
@@ -61,29 +69,33 @@ class Planner:
 
     def _row_keys(self) -> RowKeys | None:
         """The quick way to keys: for tasks whose arguments alone make them."""
-        if not self.task.remembers or self.task.users_key or self.task.inputs:
+        plain = self.task.remembers and not self.task.users_key and not self.task.inputs
+        if not plain or not self.columns.are_flat:
             return None
         try:
             hashes = {name: self.shared.hash_of(name, value) for name, value in self.columns.shared.items()}
         except UnhashableError:
             return None  # `call_key` explains it
-        return RowKeys(self.task.name, hashes)
+        return RowKeys(self.task.name, list(self.columns.columns), hashes)
 
-    def plan(self, indices: Iterable[int]) -> tuple[list[RowEnd], list[Job]]:
+    def plan(self, indices: Sequence[int]) -> tuple[list[RowEnd], list[Job]]:
         """The rows that have ended already, and a job for each of the others but twins."""
-        jobs = [self._job(index) for index in indices]
-        hits = self._recall(jobs)
-        ends, left = [], []
-        for job in jobs:
-            hit = None if job.key is None else hits.get(job.key.key)
-            if hit is not None and not job.refreshes:
-                ends.append(self._reused(job, hit))
-            elif (reason := self.selection.leaves_out(job.index)) is not None:
-                job.skip(self.task.name, reason)
-                ends.append(job.end())
-            elif not self._is_twin(job):
-                left.append(job)
-        return ends, left
+        with self._lock, _collector_paused(len(indices)):
+            keys = [self._key(index) for index in indices]
+            hits = self._recall(keys)
+            ends, jobs = [], []
+            for index, key in zip(indices, keys, strict=True):
+                hit = None if key is None else hits.get(key.key)
+                refreshes = self.selection.is_active and self.selection.refreshes(index)
+                if hit is not None and not refreshes:
+                    ends.append(RowEnd(index, "cached", hit.value, key=hit.entry.key))
+                elif (reason := self.selection.leaves_out(index)) is not None:
+                    ends.append(
+                        RowEnd(index, "skipped", error=RunStoppedError(reason, self.task.name, index))
+                    )
+                elif not self._is_twin(index, key):
+                    jobs.append(Job(index, self._arguments(index), key, refreshes=refreshes))
+            return ends, jobs
 
     def recalled(self, jobs: Iterable[Job]) -> dict[str, Hit]:
         """What is remembered of these rows by now, by key."""
@@ -101,14 +113,24 @@ class Planner:
         """A hash of what the row alone was given; None when it has none."""
         return self._contents.get(index)
 
-    def _job(self, index: int) -> Job:
+    def _arguments(self, index: int) -> dict[str, Any]:
         arguments = self.columns.arguments(index)
         if self.columns.have_futures:
             arguments = resolved(arguments, only_done=True)
-        key = self._key(arguments)
+        return arguments
+
+    def _key(self, index: int) -> CallKey | None:
+        if not self.task.remembers:
+            return None
+        key: CallKey | None = None
+        if self._keys is not None and not self.columns.have_futures:
+            with suppress(UnhashableError):  # told below, with the argument's name
+                key = CallKey(*self._keys.key(self.columns.values(index), self._fallback))
+        if key is None:
+            key = call_key(self.task, self.run, self._arguments(index), self.shared)
         if key is not None:
             self._contents[index] = self._content(key)
-        return Job(index, arguments, key, refreshes=self.selection.refreshes(index))
+        return key
 
     def _content(self, key: CallKey) -> str:
         """A hash of the row's own arguments: what all rows share does not name one of them."""
@@ -117,21 +139,9 @@ class Planner:
             own[0] if len(own) == 1 else xxhash.xxh3_128_hexdigest("".join(own).encode() or key.key.encode())
         )
 
-    def _key(self, arguments: dict[str, Any]) -> CallKey | None:
-        if self._keys is not None:
-            try:
-                return CallKey(*self._keys.key(arguments, self._fallback))
-            except UnhashableError:
-                pass  # told below, with the argument's name
-        return call_key(self.task, self.run, arguments, self.shared) if self.task.remembers else None
-
-    @property
-    def _fallback(self) -> Any:
-        return code_identity(self.run.workspace.root)
-
-    def _recall(self, jobs: Sequence[Job]) -> dict[str, Hit]:
+    def _recall(self, known: Sequence[CallKey | None]) -> dict[str, Hit]:
         """What is remembered, by key, read in one go."""
-        keys = [job.key.key for job in jobs if job.key is not None]
+        keys = [key.key for key in known if key is not None]
         if not keys or not self._recalls:
             return {}
         hits = self.run.memory.recall_many(
@@ -143,14 +153,29 @@ class Planner:
             record_read(self.run.read_datasets(self.shared.fingerprints))
         return hits
 
-    def _reused(self, job: Job, hit: Hit) -> RowEnd:
-        return RowEnd(job.index, "cached", hit.value, key=hit.entry.key)
-
-    def _is_twin(self, job: Job) -> bool:
-        if job.key is None:
+    def _is_twin(self, index: int, key: CallKey | None) -> bool:
+        if key is None:
             return False
-        first = self._first.setdefault(job.key.key, job.index)
-        if first == job.index:
+        first = self._first.setdefault(key.key, index)
+        if first == index:
             return False
-        self.twins.setdefault(first, []).append(job.index)
+        self.twins.setdefault(first, []).append(index)
         return True
+
+
+@contextmanager
+def _collector_paused(rows: int) -> Iterator[None]:
+    """
+    Keep Python from looking for garbage cycles while many rows are looked up.
+
+    Nothing here makes any, but each ten thousand rows would have it walk through everything that Prefect and
+    pydantic keep in memory, which takes as long as the rows themselves.
+    """
+    if rows < MANY_ROWS or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()

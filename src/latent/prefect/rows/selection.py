@@ -31,6 +31,8 @@ class Selection:
         self._refreshes_all = task_name in options.refresh and options.refresh[task_name] is None
         expression = options.refresh.get(task_name)
         self._where: Where | None = None if expression is None else parse_where(expression)
+        self.is_active = self._refreshes_all or self._where is not None
+        """Whether any row is computed again."""
         self._failed_before: set[str] | None = None
         if options.only_failed:
             self._failed_before = failed_rows(run.workspace, run.flow_name, task_name, without=run.run_id)
