@@ -103,12 +103,12 @@ def simulate_provider(
 
 def _wait(provider: ProviderSimulator) -> int:
     """Say where the provider is, until Ctrl-C or SIGTERM comes."""
-    say(f"Simulating a provider on {provider.address}. Ctrl-C ends it.\n")
-    for name, value in provider.environment.items():
-        say(f'  $env:{name} = "{value}"' if os.name == "nt" else f"  export {name}={value}")
-    say()
     stop = threading.Event()
     with _stopping(stop):
+        say(f"Simulating a provider on {provider.address}. Ctrl-C ends it.\n")
+        for name, value in provider.environment.items():
+            say(f'  $env:{name} = "{value}"' if os.name == "nt" else f"  export {name}={value}")
+        say()
         while not stop.wait(0.5):  # a wait without end could not be interrupted on Windows
             pass
     return 0
@@ -116,12 +116,13 @@ def _wait(provider: ProviderSimulator) -> int:
 
 def _run(provider: ProviderSimulator, command: Sequence[str]) -> int:
     """Run a command whose clients find the provider, and give its exit code."""
-    try:
-        process = subprocess.Popen(command, env=os.environ | provider.environment)  # noqa: S603  # the user's own
-    except OSError as error:
-        raise UsageError(f"{command[0]!r} cannot be run: {error.strerror or error}.") from error
+    variables = os.environ | provider.environment
     # Ctrl-C reaches the command as well: what becomes of it is the command's to say.
     with _stopping(threading.Event()):
+        try:
+            process = subprocess.Popen(command, env=variables)  # noqa: S603  # the user's own
+        except OSError as error:
+            raise UsageError(f"{command[0]!r} cannot be run: {error.strerror or error}.") from error
         code = process.wait()
     return code if code >= 0 else 128 - code
 
