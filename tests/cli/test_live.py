@@ -117,13 +117,15 @@ def said(states: list[tuple[float, Progress]]) -> list[float]:
 
 def test_lines_come_every_ten_seconds_and_at_every_tenth() -> None:
     slow = [(float(s), progress(seconds=s, done=40)) for s in range(31)]
-    assert said(slow) == [2, 12, 22]
-    quick = [(s / 2, progress(seconds=s / 2, done=5 * s)) for s in range(20)]
-    assert said(quick) == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert said(slow) == [10, 20, 30]
+    quick = [(float(s), progress(seconds=s, done=4 * s)) for s in range(26)]
+    assert said(quick) == [10, 13, 15, 18, 20, 23, 25]
+    sudden = [(s / 10, progress(seconds=s / 10, done=s - 100)) for s in range(100, 140)]
+    assert said(sudden) == [10, 11, 12, 13], "not more than one a second"
 
 
 def test_short_maps_and_calls_say_nothing() -> None:
-    assert said([(s / 10, progress(seconds=s / 10, done=5 * s)) for s in range(20)]) == []
+    assert said([(s / 10, progress(seconds=s / 10, done=s)) for s in range(100)]) == []
     call = {"rows": 0, "done": 0, "reused": 0}
     assert said([(float(s), progress(seconds=s, **call)) for s in range(10)]) == []
 
@@ -135,13 +137,13 @@ def test_calls_that_take_long_say_so_less_and_less_often() -> None:
 
 def test_end_of_a_map_that_was_told_of_is_told_once() -> None:
     over = {"done": 100, "running": 0}
-    states = [(2.0, progress(seconds=2)), (2.5, progress(seconds=2, **over)), (9.0, progress(**over))]
-    assert said(states) == [2.0, 2.5]
+    states = [(12.0, progress(seconds=12)), (12.5, progress(seconds=12, **over)), (19.0, progress(**over))]
+    assert said(states) == [12.0, 12.5]
     assert said(states[1:]) == []
 
 
 def test_piped_run_gets_no_codes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latent.cli.live._QUIET_SECONDS", 0.1)
+    monkeypatch.setattr("latent.cli.live._LINE_SECONDS", 0.1)
     outcomes = Outcomes()
     outcomes.progressed("ask", planned=100)
     outcomes.finished("ask", {"cached": 75}, 1.0, 1.0)

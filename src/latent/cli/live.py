@@ -35,7 +35,7 @@ _QUIET_SECONDS = 1.0
 _QUIET_ROWS_SECONDS = 0.3
 """The same for maps, which have something to tell sooner."""
 _LINE_SECONDS = 10.0
-"""A plain line at least so often while rows are mapped, and after every tenth of them."""
+"""A plain line comes so often, the first one too, and after that with every tenth of the rows."""
 _SHORTEST_LINE_SECONDS = 1.0
 _LONGEST_LINE_SECONDS = 60.0
 _PACE_SECONDS = 20.0
@@ -263,10 +263,7 @@ class _Told:
 
 def _is_due(task: Progress, told: _Told | None, seconds: float) -> bool:
     if told is None:
-        is_long = task.seconds >= _LINE_SECONDS or (
-            task.rows > _FEW_ROWS and task.seconds >= 2 * _QUIET_SECONDS
-        )
-        return is_long and not task.is_over
+        return task.seconds >= _LINE_SECONDS and not task.is_over
     if task.is_over:
         return bool(task.rows) and not told.is_over  # a call's end is told by what follows
     since = seconds - told.at_seconds
