@@ -273,4 +273,5 @@ class Home:
 def _described(error: Exception) -> dict[str, Any]:
     if isinstance(error, TaskExecutionError):
         return {"type": type(error.original_error).__qualname__, "message": error.original_text}
-    return {"type": type(error).__qualname__, "message": str(error)}
+    message = error.reason if isinstance(error, RunStoppedError) else str(error)
+    return {"type": type(error).__qualname__, "message": message}
