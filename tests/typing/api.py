@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from latent.prefect import checkpoint, clear_checkpoints, flow, log_metric, logger, params, task
 from latent.prefect.futures import TaskFuture
-from latent.prefect.map import MappedFutures
+from latent.prefect.rows.futures import MappedFutures
 
 
 class Config(BaseModel):
