@@ -74,11 +74,17 @@ def simulate(
     latency: float = 0.3,
     jitter_seconds: float = 0.01,
     refusal_seconds: float = 0.01,
+    stall_seconds: float = 0.0,
     changes: tuple[tuple[float, float], ...] = (),
     learned: Learned | None = None,
     seed: int = 1,
 ) -> Outcome:
-    """Send `rows` calls through bucket and controller; refused ones come back after a jittered delay."""
+    """
+    Send `rows` calls through bucket and controller; refused ones come back after a jittered delay.
+
+    Args:
+        stall_seconds: How long the client stands still every three seconds, as on an overloaded machine.
+    """
     dice = random.Random(seed)
     learned = learned if learned is not None else begin(is_open=configured is None)
     order = itertools.count()
@@ -89,7 +95,10 @@ def simulate(
     to_change = list(changes)
 
     def later(seconds: float, what: str, about: object) -> None:
-        heapq.heappush(events, (now + seconds, next(order), what, about))
+        at = now + seconds
+        if what != "arrive" and at % 3.0 < stall_seconds:
+            at += stall_seconds - at % 3.0
+        heapq.heappush(events, (at, next(order), what, about))
 
     def send() -> None:
         nonlocal busy, full_at, booked, learned

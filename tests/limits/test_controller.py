@@ -139,6 +139,21 @@ def test_limit_learned_from_refusals_alone_is_used_to_88_percent(seed):
     assert outcome.refused_share <= 0.04
 
 
+@pytest.mark.parametrize("states_limit", [True, False])
+def test_client_that_stands_still_now_and_then_loses_little_more_than_that_time(states_limit):
+    outcome = simulate(Provider(), states_limit=states_limit, stall_seconds=0.2)
+    assert of_ideal(outcome) >= 0.88
+    assert outcome.refused_share <= 0.04
+
+
+def test_many_in_flight_are_not_blamed_for_long_when_it_was_the_rate():
+    """A bound on their number that was found by mistake is widened within a few answers."""
+    learned = Learned(window=4, proven=4, crowded=1, answer_seconds=0.3)
+    for tenth in range(1, 100):
+        learned = learn(learned, [Answers(3, 0.3, learned.window, False)], tenth / 10, 50.0)
+    assert learned.window >= 15
+
+
 def test_limit_configured_too_high_costs_few_refusals():
     outcome = simulate(Provider(), configured=100.0)
     assert of_ideal(outcome) >= 0.9

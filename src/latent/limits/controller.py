@@ -42,8 +42,9 @@ AGAIN_SECONDS = 1.5
 """A decrease this soon after the last: the rate is far off."""
 OVERLOAD_FACTOR = 0.95
 
-WINDOW_PROBE_SECONDS = 5.0
-"""How often one more call in flight is tried."""
+WINDOW_PROBE_SECONDS = 0.25
+LONGEST_PROBE_SECONDS = 10.0
+"""How often more calls in flight are tried: twice as long after each time that they were refused."""
 
 MEASURED_SECONDS = 2.0
 _LONG_AGO = -1e12
@@ -64,6 +65,8 @@ class Learned:
     """Tokens per second that the provider's headers state."""
     window: int | None = None
     """Calls in flight; None: no bound was met."""
+    crowded: int = 0
+    """Refusals in a row of more calls in flight than ever were taken."""
     proven: int = 0
     """The most calls in flight of which none was refused."""
     lowered_at: float = _LONG_AGO
@@ -215,22 +218,27 @@ def _grown(learned: Learned, rate: float, count: int, elapsed: float, now: float
 def _widened(learned: Learned, answers: Answers, now: float) -> Learned:
     if learned.window is None or answers.in_flight < learned.window:
         return learned
-    if now - max(learned.widened_at, learned.lowered_at) < WINDOW_PROBE_SECONDS:
+    patience = min(WINDOW_PROBE_SECONDS * 2.0**learned.crowded, LONGEST_PROBE_SECONDS)
+    if now - max(learned.widened_at, learned.lowered_at) < max(patience, learned.answer_seconds):
         return learned
-    return replace(learned, window=learned.window + 1, widened_at=now)
+    return replace(learned, window=learned.window + max(1, learned.window // 10), widened_at=now)
 
 
 def _after_refusal(learned: Learned, refusal: Refusal, now: float, configured: float | None) -> Learned:
     if refusal.sent_at <= learned.lowered_at:
         return learned  # sent before the last decrease could have had an effect
     if refusal.in_flight > learned.proven > 0:
-        window = max(learned.proven, int(refusal.in_flight * FACTOR))
-        learned = replace(learned, window=min(window, learned.window or window))
-        if allowed_rate(learned, configured) is None:
+        learned = replace(learned, crowded=learned.crowded + 1)
+        is_bounded = allowed_rate(learned, configured) is not None
+        if learned.crowded > 1 or not is_bounded:
+            window = max(learned.proven, int(refusal.in_flight * FACTOR))
+            learned = replace(learned, window=min(window, learned.window or window))
+        if not is_bounded:
             # Most likely too many at once; if not, the next refusal comes with no more in flight.
             return replace(learned, lowered_at=now, widened_at=now)
     else:
-        learned = replace(learned, window=None)  # as many were in flight before: it is the rate
+        # As many were in flight before: it is the rate.
+        learned = replace(learned, window=None, crowded=0)
     now_allowed = allowed_rate(learned, configured) or _measured(learned, now)
     rate = min(now_allowed, refusal.rate or now_allowed)
     bound = allowed_rate(replace(learned, rate=None), configured)
