@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,28 @@ def test_alone_until_it_is_stopped(number: signal.Signals) -> None:
     assert process.returncode == 0
     assert "1 request in " in rest
     assert re.search(r"200 +1\n", rest)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX signals")
+def test_sigterm_ends_the_command_too() -> None:
+    script = "import time; print('runs', flush=True); time.sleep(60)"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "latent", "simulate-provider", "--", sys.executable, "-c", script],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "runs\n"
+        time.sleep(0.2)  # the command may be quicker than the one that waits for it
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert rest.startswith("0 requests in ")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from latent.cli.wording import duration, several
 from latent.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from latent.testing import ProviderSimulator, Record
 
@@ -104,7 +104,7 @@ def simulate_provider(
 def _wait(provider: ProviderSimulator) -> int:
     """Say where the provider is, until Ctrl-C or SIGTERM comes."""
     stop = threading.Event()
-    with _stopping(stop):
+    with _on_stop(lambda _: stop.set()):
         say(f"Simulating a provider on {provider.address}. Ctrl-C ends it.\n")
         for name, value in provider.environment.items():
             say(f'  $env:{name} = "{value}"' if os.name == "nt" else f"  export {name}={value}")
@@ -117,22 +117,21 @@ def _wait(provider: ProviderSimulator) -> int:
 def _run(provider: ProviderSimulator, command: Sequence[str]) -> int:
     """Run a command whose clients find the provider, and give its exit code."""
     variables = os.environ | provider.environment
-    # Ctrl-C reaches the command as well: what becomes of it is the command's to say.
-    with _stopping(threading.Event()):
-        try:
-            process = subprocess.Popen(command, env=variables)  # noqa: S603  # the user's own
-        except OSError as error:
-            raise UsageError(f"{command[0]!r} cannot be run: {error.strerror or error}.") from error
+    try:
+        process = subprocess.Popen(command, env=variables)  # noqa: S603  # the user's own
+    except OSError as error:
+        raise UsageError(f"{command[0]!r} cannot be run: {error.strerror or error}.") from error
+    # Ctrl-C reaches the command by itself, SIGTERM does not; what becomes of them is the command's to say.
+    with _on_stop(lambda number: process.terminate() if number == signal.SIGTERM else None):
         code = process.wait()
     return code if code >= 0 else 128 - code
 
 
 @contextmanager
-def _stopping(stop: threading.Event) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM set `stop` instead of ending the process before it has said what it saw."""
-    before = {
-        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+def _on_stop(act: Callable[[int], None]) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM do `act`, instead of ending the process before it has said what it saw."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda came, _: act(came)) for number in numbers}
     try:
         yield
     finally:
