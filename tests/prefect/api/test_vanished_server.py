@@ -101,6 +101,7 @@ def test_rows_outlive_the_server(make_workspace: MakeWorkspace, real_server: str
         ) as process:
             wait_for(100, root, process)
             way.cut()
+            (root / "hurry").touch()
             shown, _ = process.communicate(timeout=END_SECONDS)
     assert "Traceback" not in shown, shown
     events = Events(root / "rows.log")
