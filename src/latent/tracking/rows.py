@@ -8,13 +8,13 @@ none ever has to be merged.
 
 from __future__ import annotations
 
-import io
 import re
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from latent.config import ensure_private_dir
+from latent.tracking.arrow import table_from
 from latent.tracking.folders import RunFolder, replace_file
 from latent.tracking.records import RowRecord
 
@@ -79,7 +79,6 @@ class RowParts:
     def add(self, records: Sequence[RowRecord]) -> int:
         """Take rows; returns how many had to be given up, since the disk takes nothing for too long."""
         # While rows run there is time for it; at the end somebody waits.
-        import pyarrow.json  # type: ignore[import-untyped]
         import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: F401
 
         if not self.has_unsaved:
@@ -142,7 +141,7 @@ def table_of(records: Sequence[RowRecord], masker: Masker) -> pa.Table:
     columns["error"] = [error and error.get("message") for error in errors]
     for name in ("id", "error", "reason"):
         columns[name] = _masked(columns[name], masker)
-    return _arrow({name: columns[name] for name in COLUMNS})
+    return table_from(columns, COLUMNS)
 
 
 def _masked(texts: list[str | None], masker: Masker) -> list[str | None]:
@@ -151,41 +150,6 @@ def _masked(texts: list[str | None], masker: Masker) -> list[str | None]:
     if masker.text(joined) == joined:
         return texts
     return [text if text is None else masker.text(text) for text in texts]
-
-
-def _arrow(columns: dict[str, list[Any]]) -> pa.Table:
-    """
-    The columns as Arrow's own JSON reader makes them.
-
-    `pyarrow.array` would import pandas to ask whether a list is one of its own, which takes half a second.
-    """
-    import pyarrow as pa
-    import pyarrow.json
-
-    schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
-    options = pyarrow.json.ParseOptions(explicit_schema=schema)
-    lines = b"".join(
-        _line(dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)
-    )
-    blocks = pyarrow.json.ReadOptions(block_size=max(len(lines), 1))
-    return pyarrow.json.read_json(io.BytesIO(lines), read_options=blocks, parse_options=options)
-
-
-def _line(row: dict[str, Any]) -> bytes:
-    import orjson
-
-    try:
-        return orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:
-        # A lone surrogate, or an id that is no text after all: what cannot be kept exactly is kept readable.
-        readable = {
-            name: _readable(value) if COLUMNS[name] == "string" else value for name, value in row.items()
-        }
-        return orjson.dumps(readable, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _readable(value: Any) -> str | None:
-    return None if value is None else str(value).encode("utf-8", "backslashreplace").decode()
 
 
 def _first_free(folder: RunFolder) -> int:

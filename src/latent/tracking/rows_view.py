@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from latent.tracking.arrow import table_from
 from latent.tracking.rows import COLUMNS
 from latent.tracking.views import list_runs, load_run
+from latent.tracking.where import parse_where
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
@@ -51,7 +53,7 @@ def load_rows(workspace: Workspace, run_id: str) -> pa.Table:
 
     folder = load_run(workspace, run_id).folder.rows_dir
     schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in COLUMNS.items()])
-    tables = [schema.empty_table()]
+    tables = [pa.Table.from_batches([], schema)]
     for part in sorted(folder.glob("part-*.parquet")):
         try:
             tables.append(pq.ParquetFile(part).read(columns=list(COLUMNS)).cast(schema))
@@ -104,7 +106,8 @@ def load_failures(workspace: Workspace, run_id: str) -> list[FailureGroup]:
         if line["outcome"] == "failed" and line.get("row_index") is None and not line.get("row_outcomes")
     ]
     failed_calls = [_as_row(line) for line in calls]
-    return failure_groups(pa.concat_tables([rows, pa.Table.from_pylist(failed_calls, rows.schema)]))
+    columns = {name: [call[name] for call in failed_calls] for name in COLUMNS}
+    return failure_groups(pa.concat_tables([rows, table_from(columns, COLUMNS)]))
 
 
 def _as_row(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,9 +124,7 @@ def _as_row(line: Mapping[str, Any]) -> dict[str, Any]:
 
 def failure_groups(rows: pa.Table) -> list[FailureGroup]:
     """The failed rows among `rows`, grouped by task and cause, the largest group first."""
-    import pyarrow.compute as pc  # type: ignore[import-untyped]
-
-    failed = rows.filter(pc.equal(rows.column("outcome"), "failed")).sort_by("index")
+    failed = parse_where("outcome == 'failed'").filter(rows).sort_by("index")
     groups: dict[tuple[str, str, str], list[int]] = {}
     columns = (failed.column(name).to_pylist() for name in ("task", "error_type", "error"))
     for position, (task, kind, message) in enumerate(zip(*columns, strict=True)):

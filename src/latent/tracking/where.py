@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import ExpressionError, did_you_mean
+from latent.tracking.arrow import column_of
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
@@ -50,14 +51,12 @@ class Where:
             ExpressionError: As `matches`.
         """
         self.check(table.column_names)
-        import pyarrow as pa
-
         # Only what is asked for becomes Python values: a table may have a million rows.
         names = sorted(self.names)
         columns = [table.column(name).to_pylist() for name in names]
         rows = zip(*columns, strict=True) if names else iter([()] * len(table))
         mask = [self.matches(dict(zip(names, values, strict=True))) for values in rows]
-        return table.filter(pa.array(mask, pa.bool_()))
+        return table.filter(column_of(mask, "bool"))
 
     def check(self, known: Iterable[str]) -> None:
         """
