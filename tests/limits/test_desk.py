@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from latent.config import LimitSettings
 from latent.limits.desk import KEEP_SECONDS, Desk, Errand, Plan
 from latent.limits.ledger import Grant
@@ -152,3 +154,19 @@ def test_visit_that_fails_leaves_the_order_of_waiters_as_it_was():
     desk.abandon(plan, 0.0)
     assert desk.in_use == 0
     assert desk.plan(0.0).booking == tuple(waiters)
+
+
+def test_calls_that_are_woken_late_do_not_begin_all_at_once():
+    """A stalled event loop gets a second's worth of calls in one moment; the provider must not."""
+    desk = Desk("sim", LimitSettings(requests_per_minute=600, burst=4))
+    late = [Waiter(0, "", 0.0) for _ in range(10)]
+    for place, waiter in enumerate(late):
+        waiter.start_at, waiter.rate = place / 10, 10.0
+    pauses = [desk.depart(waiter, 5.0) for waiter in late]
+    # By hand: half of the burst, 2 calls, at once, then one every tenth of a second.
+    assert pauses == pytest.approx([0.0, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
+    assert desk.depart(late[3], 5.2) == 0.0
+    # Whoever is late again takes a new place behind the others.
+    assert desk.depart(late[4], 9.0) == 0.0
+    assert desk.depart(late[5], 9.0) == 0.0
+    assert desk.depart(late[6], 9.0) == pytest.approx(0.1)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from latent.limits.bucket import book, request_bucket
 from latent.limits.controller import Answers, News
 from latent.limits.ledger import Ask, Grant
 from latent.limits.waiting import FairQueue, Place, Waiter
@@ -35,6 +36,9 @@ NEWS_SECONDS = 0.1
 """Successes are told to the controller together."""
 BLOCK_SECONDS = 0.02
 """Calls that begin within this time are booked together."""
+
+LATE_SECONDS = 0.05
+"""A call that begins later than it was let to waits for another place between the others."""
 
 NEVER = float("inf")
 
@@ -82,6 +86,7 @@ class Desk:
         self._has_gone = False
         self._tell_at = self._idle_since = self._rest_at = NEVER
         self._visit_at = 0.0
+        self._departures_full_at = 0.0
 
     def enter(self, waiter: Waiter, now: float) -> bool:
         """Let a call in, or put it in the queue; whether it is in."""
@@ -96,6 +101,15 @@ class Desk:
         elif self._may_get_more(self.grant):
             self.ask_soon(now)
         return False
+
+    def depart(self, waiter: Waiter, now: float) -> float:
+        """How long a call that was let in still waits, since others of this process begin only now as well."""
+        if not waiter.rate or (waiter.departs_at is not None and now <= waiter.departs_at + LATE_SECONDS):
+            return 0.0
+        demand = (self._departures_full_at, 1.0, request_bucket(waiter.rate, self.settings.burst))
+        waiter.departs_at, (self._departures_full_at,) = book(now, [demand])
+        waiter.began_at = waiter.departs_at
+        return waiter.departs_at - now
 
     def leave(self, waiter: Waiter, now: float, *, succeeded: bool) -> None:
         """A call has ended: its slot goes to the next one here, or becomes idle."""

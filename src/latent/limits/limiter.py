@@ -78,6 +78,8 @@ class Limiter:
                 raise
         if (pool := self._pool) is not None:
             self._share(waiter, pool, stop)
+        while (pause := self._pause_before(waiter)) > 0:
+            time.sleep(pause)
         return Permit(self, waiter)
 
     async def acquire_async(self, *, tokens: int = 0, run_id: str = "") -> Permit:
@@ -91,6 +93,12 @@ class Limiter:
                 raise
         if (pool := self._pool) is not None:
             await self._share_async(waiter, pool)
+        while (pause := self._pause_before(waiter)) > 0:
+            try:
+                await asyncio.sleep(pause)
+            except asyncio.CancelledError:
+                self._give_up(waiter)
+                raise
         return Permit(self, waiter)
 
     def bind(self, pool: SlotPool | None) -> None:
@@ -168,6 +176,18 @@ class Limiter:
             pump().add(self)
         self._wake_thread()
         return is_in
+
+    def _pause_before(self, waiter: Waiter) -> float:
+        """
+        Seconds until a call that was let in may really begin; 0 for now.
+
+        A busy event loop or a machine out of breath wakes calls late, and then many at once: as a burst that
+        the provider would refuse.
+        """
+        if waiter.start_at is None:
+            return 0.0
+        with self._lock:
+            return self._desk.depart(waiter, time.monotonic())
 
     def _share(self, waiter: Waiter, pool: SlotPool, stop: threading.Event | None) -> None:
         try:

@@ -48,6 +48,7 @@ class Waiter:
     __slots__ = (
         "asked_at",
         "began_at",
+        "departs_at",
         "desk",
         "in_flight",
         "place",
@@ -63,6 +64,8 @@ class Waiter:
         self.place = Place.QUEUED
         self.start_at: float | None = None
         """When the call may begin, once it is booked; None where no rate holds."""
+        self.departs_at: float | None = None
+        """When it really begins: later than `start_at` where it was woken late together with others."""
         self.desk: object = None
         """Where it asked; a forked child has another."""
         self.began_at = 0.0
