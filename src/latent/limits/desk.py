@@ -103,7 +103,7 @@ class Desk:
         return False
 
     def depart(self, waiter: Waiter, now: float) -> float:
-        """How long a call that was let in still waits, since others of this process begin only now as well."""
+        """How long a call that was let in still waits, since others of this process begin only now too."""
         if not waiter.rate or (waiter.departs_at is not None and now <= waiter.departs_at + LATE_SECONDS):
             return 0.0
         demand = (self._departures_full_at, 1.0, request_bucket(waiter.rate, self.settings.burst))
