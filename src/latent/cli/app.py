@@ -30,7 +30,7 @@ COMMANDS = {
     "cache": "Look at what is remembered, and clear it.",
     "runs": "Look at past runs.",
     "why": "Say why the last run of a flow reused results or not.",
-    "limits": "Show the limits: who holds, who waits, what was learned.",
+    "limits": "Show the limits: who holds and waits, what was learned.",
     "simulate-provider": "Answer like OpenAI and Anthropic, for tests.",
 }
 """Every command that has a module here of its name, with its line in `latent --help`, in the order shown."""

@@ -33,7 +33,7 @@ def limits(
     as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each limit.")] = False,
 ) -> None:
     """
-    Show the limits: who holds, who waits, what was learned.
+    Show the limits: who holds and waits, what was learned.
 
     Limits are shared by everything of the user on this machine; those that only other workspaces define are
     shown while they are in use.
