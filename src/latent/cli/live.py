@@ -10,21 +10,20 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from math import inf
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import typer
 
-from latent.cli.terminal import align, is_terminal, printable
+from latent.cli.progress import Progress, Watch
+from latent.cli.terminal import align, is_terminal
 from latent.cli.wording import duration, money
 
 if TYPE_CHECKING:
-    from latent.prefect.outcomes import Outcomes, TaskAccount
+    from latent.prefect.outcomes import Outcomes
 
 logger = logging.getLogger("latent.cli")
 
@@ -38,98 +37,8 @@ _LINE_SECONDS = 10.0
 """A plain line comes so often, the first one too, and after that with every tenth of the rows."""
 _SHORTEST_LINE_SECONDS = 1.0
 _LONGEST_LINE_SECONDS = 60.0
-_PACE_SECONDS = 20.0
-"""The pace is that of the last so many seconds."""
 _BAR_WIDTH = 20
 _TASKS_SHOWN = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far one task is."""
-
-    name: str
-    rows: int
-    """Rows that were mapped; 0 for a task that is only called."""
-    done: int
-    """Rows or calls that have ended, in whatever way."""
-    reused: int
-    failed: int
-    skipped: int
-    running: int
-    seconds: float
-    """Since its first call began."""
-    per_second: float | None
-    """Rows that end in a second, the reused ones left out; None while that cannot be told."""
-    cost_usd: float | None
-
-    @property
-    def is_over(self) -> bool:
-        return self.done >= self.rows and not self.running
-
-    @property
-    def left_seconds(self) -> float | None:
-        """How long the rest of the rows will take at this pace."""
-        left = self.rows - self.done
-        return left / self.per_second if left > 0 and self.per_second else None
-
-
-class Pace:
-    """How fast rows of one task end: over the last seconds, or since they began while few have."""
-
-    def __init__(self) -> None:
-        self._seen: deque[tuple[float, int]] = deque()
-
-    def per_second(self, now: float, executed: int) -> float | None:
-        """
-        Rows a second.
-
-        Args:
-            now: Monotonic seconds.
-            executed: Rows that have ended so far and were not reused.
-        """
-        if not self._seen or self._seen[-1][1] != executed:
-            self._seen.append((now, executed))
-        while len(self._seen) > 2 and self._seen[1][0] < now - _PACE_SECONDS:
-            self._seen.popleft()
-        began, before = self._seen[0]
-        if executed == before or now - began < 0.5:
-            return None
-        return (executed - before) / (now - began)
-
-
-class Watch:
-    """Looks at a run's account and says how far each task is."""
-
-    def __init__(self, outcomes: Outcomes) -> None:
-        self._outcomes = outcomes
-        self._paces: dict[str, Pace] = {}
-        self._since: dict[str, float] = {}
-
-    def look(self, now: float) -> list[Progress]:
-        """The tasks in the order in which they were first called; `now` in monotonic seconds."""
-        return [self._progress(name, account, now) for name, account in list(self._outcomes.tasks.items())]
-
-    def _progress(self, name: str, account: TaskAccount, now: float) -> Progress:
-        counts = dict(account.counts)
-        done, reused, skipped = sum(counts.values()), counts.get("cached", 0), counts.get("skipped", 0)
-        running = max(account.running, 0)
-        is_over = done >= account.planned and not running
-        since = self._since.setdefault(name, now)
-        measured = account.seconds if is_over and account.began_at != inf else now - since
-        pace = self._paces.setdefault(name, Pace()).per_second(now, done - reused - skipped)
-        return Progress(
-            name=printable(name),
-            rows=account.planned,
-            done=done,
-            reused=reused,
-            failed=counts.get("failed", 0),
-            skipped=skipped,
-            running=running,
-            seconds=measured,
-            per_second=pace,
-            cost_usd=account.cost_usd,
-        )
 
 
 @contextmanager
