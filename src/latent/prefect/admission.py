@@ -17,22 +17,24 @@ if TYPE_CHECKING:
 
     from latent.limits import Limiter, Permit
     from latent.prefect.call import Call
+    from latent.prefect.run import Run
+    from latent.prefect.tasks import Task
 
 R = TypeVar("R")
 
 
-def limiter_of(call: Call) -> Limiter | None:
+def limiter_of(task: Task[..., Any], run: Run) -> Limiter | None:
     """
-    The limiter of the call's task; None when it takes part in none.
+    The limiter of a task; None when it takes part in none.
 
     Raises:
         UnknownLimitError: The settings define no limit of that name.
     """
-    if call.task.limit is None:
+    if task.limit is None:
         return None
     from latent.limits import limiter_for
 
-    return limiter_for(call.run.workspace, call.task.limit)
+    return limiter_for(run.workspace, task.limit)
 
 
 def admit(call: Call) -> Permit | None:
@@ -43,7 +45,7 @@ def admit(call: Call) -> Permit | None:
         RunStoppedError: The map was stopped meanwhile.
     """
     _raise_if_stopped(call)
-    limiter = limiter_of(call)
+    limiter = limiter_of(call.task, call.run)
     if limiter is None:
         return None
     from latent.limits import AdmissionStopped
@@ -58,7 +60,7 @@ def admit(call: Call) -> Permit | None:
 async def admit_async(call: Call) -> Permit | None:
     """As `admit`, without blocking the event loop."""
     _raise_if_stopped(call)
-    limiter = limiter_of(call)
+    limiter = limiter_of(call.task, call.run)
     if limiter is None:
         return None
     permit = await limiter.acquire_async(run_id=call.run.run_id)

@@ -59,7 +59,7 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
         """The final state; None before. Asking is not looking at it."""
         if not self.is_done():
             return None
-        self.wait(0)
+        self.wait()
         return self._state()
 
     def value_now(self) -> Any:
@@ -126,7 +126,7 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
         if self._inner is None or self.call.outcome is not None:
             return
         try:
-            self._inner.wait(0)
+            self._inner.wait()
         except CancelledError:
             return  # it never began
         state = self._state()

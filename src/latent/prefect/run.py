@@ -30,6 +30,7 @@ from latent.config import (
 )
 from latent.config.stamps import stamp
 from latent.errors import CatalogError, UnhashableError
+from latent.prefect.api import is_in_memory
 from latent.prefect.run_options import RunOptions
 from latent.tracking.preview import shorten
 
@@ -72,6 +73,16 @@ class RunReference:
     parameters: Parameters
     catalog: Catalog
     shares_limits: bool = False
+    has_server: bool = True
+    """Whether Prefect has a server; the in-memory API takes no events."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if not self.has_server:
+            # At arrival: Prefect speaks of the task run before our code is called.
+            from latent.prefect.api import drop_events
+
+            drop_events()
 
     def attach(self) -> Run:
         """The run itself where it lives in this process, else its stand-in, made once for all its tasks."""
@@ -188,6 +199,7 @@ class Run:
             self.parameters,
             self.catalog,
             self.shares_limits,
+            not is_in_memory(),
         )
 
     def settle_outputs(self, dataset: str) -> None:

@@ -10,8 +10,10 @@ import time
 import pytest
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from latent.errors import FailedRowsError, RunStoppedError, TaskExecutionError, UsageError
+from latent.errors import FailedRowsError, RunStoppedError, TaskExecutionError, UnknownLimitError, UsageError
+from latent.limits import limit
 from latent.prefect import flow, params, spend, task, unmapped
+from latent.prefect.api import memory_api
 from latent.prefect.budget import Budget
 from latent.prefect.futures import as_completed, wait
 from latent.prefect.run_options import RunOptions
@@ -831,3 +833,68 @@ def test_mapped_output_is_saved_once_with_all_results(batched):
 
     main()
     assert json.loads((workspace.root / "data/doubled.json").read_text()) == [0, 2, 4, 6, 8]
+
+
+@pytest.mark.parametrize("rows", [2, 10])
+def test_limit_that_is_not_defined_is_told_before_anything_begins(batched, calls, rows):
+    batched(settings="[limits.openai]\nconcurrency = 2\n")
+
+    @task(limit="openia")
+    def row(x):
+        calls.note(x)
+
+    @flow
+    def main():
+        row.map(range(rows))
+
+    with pytest.raises(UnknownLimitError, match="openai"):
+        main()
+    assert calls.seen == []
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_rows_keep_to_the_tasks_limit_and_a_block_inside_takes_no_second_slot(batched, calls, is_async):
+    batched(settings="[limits.openai]\nconcurrency = 1\n")
+
+    if is_async:
+
+        @task(limit="openai", cache=False)
+        async def row(x):
+            with calls:
+                async with limit("openai"):
+                    await asyncio.sleep(0.005)
+            return x
+    else:
+
+        @task(limit="openai", cache=False)
+        def row(x):
+            with calls, limit("openai"):
+                time.sleep(0.005)
+            return x
+
+    @flow
+    def main():
+        return row.map(range(10)).result(), row.map(range(2)).result()
+
+    assert main() == (list(range(10)), [0, 1])
+    assert calls.peak == 1
+
+
+def test_artifacts_show_a_batchs_progress_and_its_failures(batched):
+    batched()
+
+    @task("odd {one}", retry=False, on_error="collect")
+    def odd(x):
+        if x % 2:
+            raise ValueError(f"odd {x}")
+        return x
+
+    @flow
+    def main():
+        odd.map(range(5))
+
+    main()
+    artifacts = memory_api().artifacts()
+    kinds = {each["type"]: each for each in artifacts}
+    assert "odd {one}, rows 0 to 4: 3 ok, 2 failed" in kinds["progress"]["description"]
+    assert [row["row"] for row in json.loads(kinds["table"]["data"])] == [1, 3]

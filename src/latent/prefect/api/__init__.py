@@ -14,14 +14,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from latent.prefect.api.limits import GlobalLimit
     from latent.prefect.api.memory import MemoryApi
-    from latent.prefect.api.session import is_in_memory, memory_api, prefect_api
+    from latent.prefect.api.session import drop_events, is_in_memory, memory_api, prefect_api
     from latent.prefect.api.telemetry import keep_telemetry_off
 
-__all__ = ["GlobalLimit", "MemoryApi", "is_in_memory", "keep_telemetry_off", "memory_api", "prefect_api"]
+__all__ = [
+    "GlobalLimit",
+    "MemoryApi",
+    "drop_events",
+    "is_in_memory",
+    "keep_telemetry_off",
+    "memory_api",
+    "prefect_api",
+]
 
 _HOME = {
     "GlobalLimit": "limits",
     "MemoryApi": "memory",
+    "drop_events": "session",
     "is_in_memory": "session",
     "keep_telemetry_off": "telemetry",
     "memory_api": "session",

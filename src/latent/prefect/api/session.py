@@ -100,6 +100,15 @@ def memory_api() -> MemoryApi | None:
     return running.memory if running is not None else None
 
 
+def drop_events() -> None:
+    """Have Prefect drop its events in a worker process of a run that has no server to take them."""
+    from prefect.events.clients import NullEventsClient
+    from prefect.events.worker import EventsWorker
+
+    if EventsWorker._client_override is None:
+        EventsWorker.set_client_override(NullEventsClient)
+
+
 def is_in_memory() -> bool:
     """Whether Prefect talks to the in-memory API here, and not to a server."""
     from prefect.settings import get_current_settings

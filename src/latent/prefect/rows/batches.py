@@ -98,7 +98,8 @@ class Batch:
         engine = copy(self.spec.task)
         engine.fn = self
         engine.isasync = False
-        engine.task_run_name = f"{engine.name} {self.label}"
+        # Prefect fills in parameters where a name has braces.
+        engine.task_run_name = f"{engine.name} {self.label}".replace("{", "{{").replace("}", "}}")
         engine.cache_policy, engine.cache_key_fn, engine.persist_result = NO_CACHE, None, False
         engine.retries, engine.retry_delay_seconds, engine.retry_condition_fn = 0, [], None
         engine.timeout_seconds = None

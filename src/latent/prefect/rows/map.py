@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from latent.prefect.admission import limiter_of
 from latent.prefect.call import Call
 from latent.prefect.futures import failure_in, is_done, result_in
 from latent.prefect.rows.batches import HOOKS, Batch, MapSpec
@@ -58,8 +59,10 @@ def map_rows(
         MappingMissingIterable: No argument has rows.
         MappingLengthMismatch: Arguments have different numbers of rows.
         UsageError: Two rows have the same id.
+        UnknownLimitError: The settings do not define the task's limit.
     """
     run = current_run() or surroundings(None)
+    limiter_of(task, run)  # a limit that is not defined is told before anything begins
     columns = Columns.of(task, args, kwargs)
     home = home_of(task, run, columns, options, recalls=wait_for is None)
     mapped: MappedFutures[R] = MappedFutures(home)  # type: ignore[abstract]  # as Prefect's own
@@ -196,7 +199,7 @@ class Submission:
         home.started[job.index] = future
 
         def over(_: Any) -> None:
-            future.wait(0)
+            future.wait()
             home.run_ended(job.index, future)
             done()
 
@@ -253,7 +256,7 @@ class Submission:
     def _batch_ended(self, batch: Batch, inner: Any, began: float) -> BaseException:
         """Take what a batch brings home; the error of rows that it does not tell of."""
         try:
-            inner.wait(0)
+            inner.wait()
             state = inner.state
             if self.at_home:
                 return failure_in(state) or RuntimeError("The batch ended before the row did.")

@@ -14,6 +14,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from latent.errors import FailedRowsError, RunStoppedError, UsageError, did_you_mean
+from latent.prefect.admission import limiter_of
 from latent.prefect.rows.columns import Columns
 from latent.prefect.rows.ends import RowEnd, RowTable
 from latent.prefect.rows.map import Submission, home_of
@@ -109,6 +110,7 @@ class _Stream(Generic[R]):
     ) -> None:
         self.task, self.options, self.window, self.runner = task, options, window, task_runner
         self.run = current_run() or surroundings(None)
+        limiter_of(task, self.run)
         self.arguments = _shared_arguments(task, shared)
         self.names = _row_parameters(task, shared)
         self.rows = rows_of(self.run, source, task.label)

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 
 from latent.cache.results import Result
 from latent.errors import CacheError, UnstorableError
-from latent.prefect.admission import sync_timeout, within
+from latent.prefect.admission import limiter_of, sync_timeout, within
 from latent.prefect.failures import explained
 from latent.prefect.futures import failure_in, result_in
 from latent.prefect.logs import warn_once
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
 
     from latent.cache.code import CodeFingerprint
-    from latent.limits import Limiter, Permit
+    from latent.limits import Permit
     from latent.prefect.retries import RetryPolicy
     from latent.prefect.rows.job import Job, Stop
     from latent.prefect.rows.lanes import Lane
@@ -65,17 +65,10 @@ class RowWork:
         self.policy: RetryPolicy = policy_of(task, settings)
         report_sdk_retries(task)
         self._expires_in = task.expires_in(settings)
-        self.limiter = self._limiter()
+        self.limiter = limiter_of(task, run)
         self._calls_by_name = all(p.kind in _BY_NAME for p in task.binder.signature.parameters.values())
         self._outputs_checked = not task.outputs
         self._loads = bool(task.binder.fills)
-
-    def _limiter(self) -> Limiter | None:
-        if self.task.limit is None:
-            return None
-        from latent.limits import limiter_for
-
-        return limiter_for(self.run.workspace, self.task.limit)
 
     # -- before the function -----------------------------------------------------------------------------
 
