@@ -64,7 +64,7 @@ async def admit_async(call: Call) -> Permit | None:
     if limiter is None:
         return None
     permit = await limiter.acquire_async(run_id=call.run.run_id)
-    if call.stop is not None and call.stop.is_set:
+    if call.stop is not None and call.stop.event.is_set():
         permit.release()
         _raise_if_stopped(call)
     return permit
@@ -131,5 +131,5 @@ async def within(coroutine: Coroutine[Any, Any, R], seconds: float) -> R:
 
 
 def _raise_if_stopped(call: Call) -> None:
-    if call.stop is not None and call.stop.is_set:
+    if call.stop is not None and call.stop.event.is_set():
         raise RunStoppedError(call.stop.reason or "", call.task.name, call.row_index)

@@ -20,7 +20,7 @@ from prefect.context import TaskRunContext
 
 from latent.cache import Lease
 from latent.cache.code import CodeFingerprint, code_fingerprint
-from latent.errors import TaskExecutionError, UnstorableError
+from latent.errors import RunStoppedError, TaskExecutionError, UnstorableError
 from latent.prefect.admission import admit, admit_async, holding, timely, timely_async
 from latent.prefect.carried import carry, unpack
 from latent.prefect.failures import explained
@@ -54,6 +54,9 @@ NO_VALUE: Final = NoValue.NO_VALUE
 
 _ATTEMPTS = "__latent_attempts__"
 """Where an exception carries its attempt's number: it may come back from a process without the call."""
+
+REFRESHED = "refreshed on request"
+"""Why what `--refresh` names was not reused."""
 
 _failing = Lock()
 """One thread at a time accounts for a failure: whoever sees it may end the run at once."""
@@ -164,7 +167,7 @@ class Call:
             self.task_run_id = str(context.task_run.id)
         self.started_at = self.started_at or time.time()
         self.arguments = unpack(given)
-        with in_run(self.run), open_scope(self.task.name, self.span_id) as scope:
+        with in_run(self.run), self._shown_running(), open_scope(self.task.name, self.span_id) as scope:
             attempt = Attempt(self, scope)
             try:
                 yield attempt
@@ -175,6 +178,17 @@ class Call:
                 raise
             finally:
                 attempt.close()
+
+    @contextmanager
+    def _shown_running(self) -> Iterator[None]:
+        outcomes = self.run.outcomes
+        if outcomes is not None:
+            outcomes.progressed(self.task.name, running=1)
+        try:
+            yield
+        finally:
+            if outcomes is not None:
+                outcomes.progressed(self.task.name, running=-1)
 
     # -- afterwards --------------------------------------------------------------------------------------
 
@@ -192,7 +206,8 @@ class Call:
             span_id=self.span_id,
         )  # fmt: skip
         self.attempts = attempts
-        self.account("failed", None, cache=self.cache_state, error=failure)
+        outcome: Outcome = "skipped" if isinstance(error, RunStoppedError) else "failed"
+        self.account(outcome, None, cache=self.cache_state, error=failure)
         return failure
 
     def account(
@@ -230,13 +245,20 @@ class Call:
             error=describe_error(error.original_error) if error else None,
             row_index=self.row_index,
             key=None if self.key is None else self.key.key,
-            reason=None if self.key is None else self.missed.get(self.key.key),
+            reason=self.reason,
             cost_usd=self.cost_usd,
         )
         if self.run.outcomes is not None and self.run.outcomes.note(record):
             TaskRegistry.observe_task(self.run.flow_name, self.task.name, self.task.fn)
         if self.run.recorder is not None:
             self.run.recorder.task(record)
+
+    @property
+    def reason(self) -> str | None:
+        """Why the result was not reused, as far as that is known."""
+        if self.refreshes and self.outcome != "cached":
+            return REFRESHED
+        return None if self.key is None else self.missed.get(self.key.key)
 
     @property
     def cache_state(self) -> CacheState:

@@ -341,7 +341,9 @@ class Task(prefect.Task[P, R]):
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, row_index: int | None = None) -> Call:
         """One call with these arguments, in the run around it or in the task's own surroundings."""
         run = current_run() or surroundings(file_of(self.fn))
-        return Call(self, run, self.bind(args, kwargs), row_index=row_index)
+        call = Call(self, run, self.bind(args, kwargs), row_index=row_index)
+        call.refreshes = run.options.refresh.get(self.name, "") is None
+        return call
 
     def bind(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, defaults: bool = True

@@ -681,6 +681,31 @@ def test_budget_of_calls_skips_the_rest_and_keeps_what_is_done(batched):
     assert len(called(workspace)) == 3
 
 
+@pytest.mark.parametrize("calls_allowed", [2, 6])
+def test_budget_counts_rows_that_are_task_runs_once(batched, calls_allowed):
+    workspace = batched({"flows/main/flow.py": FLOW, "bad.txt": ""})
+    options = RunOptions(max_calls=calls_allowed)
+    result = run_flow(workspace, "main", {"rows": 3}, options=options)
+    left = max(3 - calls_allowed, 0)
+    assert result.counts == {"ok": 3 - left, **({"skipped": left} if left else {})}
+
+
+def test_refresh_of_a_task_that_is_called_once_counts_too(batched, calls):
+    workspace = batched(
+        {
+            "flows/main/flow.py": FLOW.replace(
+                'score.map(rows, on_error="collect").result()', "score(rows[0])"
+            ),
+            "bad.txt": "",
+        }
+    )
+    run_flow(workspace, "main")
+    run_flow(workspace, "main")
+    assert called(workspace) == ["r0"]
+    run_flow(workspace, "main", options=RunOptions(refresh={"score": None}))
+    assert called(workspace) == ["r0"]
+
+
 def test_skipped_rows_raise_unless_they_are_collected(batched):
     workspace = batched(
         {"flows/main/flow.py": FLOW.replace(', on_error="collect"', ""), "bad.txt": ""},

@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter, OrderedDict
 from copy import copy
+from random import getrandbits
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
@@ -50,9 +51,12 @@ MAPS_KEPT = 8
 class Batch:
     """Rows that become one task run; Prefect runs it as a task's function, in any process."""
 
-    def __init__(self, spec: MapSpec, jobs: Sequence[Job], home: Home | None) -> None:
+    def __init__(
+        self, spec: MapSpec, jobs: Sequence[Job], home: Home | None, span_id: str | None = None
+    ) -> None:
         self.spec, self.jobs = spec, list(jobs)
         self.home = home
+        self.span_id = span_id or f"{getrandbits(64):016x}"
         self.__name__ = spec.task.fn.__name__
 
     def __call__(self) -> Any:
@@ -60,7 +64,7 @@ class Batch:
             return self._run_at_home(self.home)
         with in_run(attached(self.spec.run)):
             ends: list[RowEnd] = []
-            ticket = Ticket(_work_away(self.spec), self.jobs, ends.extend)
+            ticket = Ticket(_work_away(self.spec), self.jobs, ends.extend, span_id=self.span_id)
             _wait(ticket, _Artifacts(self.spec.task.name, self.label))
         return ends
 
@@ -68,18 +72,18 @@ class Batch:
         began, task_run_id = time.time(), _task_run_id()
         if task_run_id is not None:
             home.batch_began(self.rows, task_run_id)
-        ticket = Ticket(self.spec.work_at(home), self.jobs, home.report)
+        ticket = Ticket(self.spec.work_at(home), self.jobs, home.report, span_id=self.span_id)
         artifacts = _Artifacts(self.spec.task.name, self.label)
         _wait(ticket, artifacts)
         home.note_bulk(
-            ticket.counts, began_at=began, task_run_id=str(task_run_id or "") or None, span_id=home.span_id
+            ticket.totals, began_at=began, task_run_id=str(task_run_id or "") or None, span_id=self.span_id
         )
         failures = [end for job in self.jobs if (end := home.table.end(job.index)) is not None]
         artifacts.tell_failures(
             [end for end in failures if getattr(end, "outcome", "") == "failed"], home.row_id
         )
-        message = _message(ticket.counts)
-        if ticket.counts["failed"] and home.options.on_error == "raise":
+        message = _message(ticket.totals.counts)
+        if ticket.totals.counts["failed"] and home.options.on_error == "raise":
             return Failed(message=message)
         return Completed(message=message)
 
@@ -110,7 +114,7 @@ class Batch:
     # Another process works for itself and sends home how its rows ended.
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Batch, (self.spec, self.jobs, None)
+        return Batch, (self.spec, self.jobs, None, self.span_id)
 
 
 class MapSpec:
@@ -125,11 +129,10 @@ class MapSpec:
         map_id: str,
         code: CodeFingerprint | None,
         shares: bool,
-        span_id: str,
         width: int,
     ) -> None:
         self.task, self.run, self.shared, self.map_id, self.code = task, run, shared, map_id, code
-        self.shares, self.span_id, self.width = shares, span_id, width
+        self.shares, self.width = shares, width
         self._lock = Lock()
         self._at_home: RowWork | None = None
 
@@ -139,7 +142,7 @@ class MapSpec:
             if self._at_home is None:
                 self._at_home = RowWork(
                     self.task, home.run, home.planner.shared, code=self.code, shares=self.shares,
-                    span_id=self.span_id, stop=home.stop,
+                    stop=home.stop,
                 )  # fmt: skip
                 self._at_home.lane = lane_for(self._at_home, self.width)
             return self._at_home
@@ -148,7 +151,7 @@ class MapSpec:
         """The work of the batches in this worker process: how rows ended travels home with each."""
         work = RowWork(
             self.task, self.run.attach(), self.shared, code=self.code, shares=self.shares,
-            span_id=self.span_id, stop=Stop(),
+            stop=Stop(),
         )  # fmt: skip
         work.lane = lane_for(work, self.width)
         return work
@@ -177,8 +180,8 @@ def _work_away(spec: MapSpec) -> RowWork:
 def _wait(ticket: Ticket, artifacts: _Artifacts) -> None:
     ticket.work.lane.add(ticket)
     while not ticket.done.wait(PROGRESS_SECONDS):
-        artifacts.move(ticket.counts, ticket.total)
-    artifacts.move(ticket.counts, ticket.total)
+        artifacts.move(ticket.totals.counts, ticket.total)
+    artifacts.move(ticket.totals.counts, ticket.total)
 
 
 def _message(counts: Counter[str]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from math import inf
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +33,38 @@ class RowEnd(NamedTuple):
     key: str | None = None
     cost_usd: float | None = None
     """None: not known, which is not free."""
+
+
+class Totals:
+    """What many rows come to together."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        """Rows by outcome."""
+        self.attempts = 0
+        self.cost_usd: float | None = None
+        """None: of none of them known."""
+        self._ran = 0
+        self._least, self._most, self._sum = inf, 0.0, 0.0
+
+    def with_rows(self, ends: Iterable[RowEnd]) -> Totals:
+        """These totals with more rows in them."""
+        for end in ends:
+            self.counts[end.outcome] += 1
+            self.attempts += end.attempts
+            if end.cost_usd is not None:
+                self.cost_usd = (self.cost_usd or 0.0) + end.cost_usd
+            if end.attempts:
+                self._ran += 1
+                self._sum += end.duration_seconds
+                self._least = min(self._least, end.duration_seconds)
+                self._most = max(self._most, end.duration_seconds)
+        return self
+
+    @property
+    def row_seconds(self) -> tuple[float, float, float] | None:
+        """The shortest, the longest and all rows that ran together, in seconds; None when none ran."""
+        return (self._least, self._most, self._sum) if self._ran else None
 
 
 class RowTable:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from random import getrandbits
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from prefect.futures import PrefectFuture
 
 from latent.errors import RunStoppedError, TaskExecutionError
+from latent.prefect.call import REFRESHED
 from latent.prefect.failures import explained
 from latent.prefect.futures import TaskFuture, futures_in, is_done
 from latent.prefect.outputs import save_outputs
-from latent.prefect.rows.ends import RowEnd, RowTable
+from latent.prefect.rows.ends import RowEnd, RowTable, Totals
 from latent.prefect.rows.feeder import Feeder
 from latent.prefect.rows.futures import RowFuture
 from latent.prefect.scope import current_scope
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from latent.prefect.rows.tally import Tally
     from latent.prefect.run import Run
     from latent.prefect.tasks import Task
+    from latent.tracking.records import Outcome
 
 
 class Home:
@@ -57,7 +58,6 @@ class Home:
         self.planner: Planner
         self.feeder = Feeder()
         scope = current_scope()
-        self.span_id = f"{getrandbits(64):016x}"
         self.parent_span_id = scope.span_id if scope else None
         self._ids = ids
         self._batch_runs: list[tuple[range, UUID]] = []
@@ -97,14 +97,10 @@ class Home:
             self.run.recorder.rows([self._record(end) for end in ends])
 
     def note_bulk(
-        self,
-        counts: Counter[str],
-        *,
-        began_at: float,
-        task_run_id: str | None = None,
-        span_id: str | None = None,
+        self, totals: Totals, *, began_at: float, task_run_id: str | None = None, span_id: str | None = None
     ) -> None:
         """One record in the trace for many rows: a batch, or all that were remembered."""
+        counts = totals.counts
         if self.run.recorder is None or not counts:
             return
         outcome = "failed" if counts["failed"] else "ok" if counts["ok"] else next(iter(counts))
@@ -115,7 +111,7 @@ class Home:
                 started_at=began_at,
                 duration_seconds=max(time.time() - began_at, 0.0),
                 task_run_id=task_run_id,
-                attempts=0 if outcome == "cached" else 1,
+                attempts=totals.attempts,
                 cache="hit" if outcome == "cached" else "miss" if self.task.remembers else "off",
                 span_type=self.task.span_type,
                 span_id=span_id,
@@ -123,6 +119,8 @@ class Home:
                 rows_in=counts.total(),
                 rows_out=counts["ok"] + counts["cached"],
                 row_outcomes=dict(counts),
+                row_seconds=totals.row_seconds,
+                cost_usd=totals.cost_usd,
             )
         )
 
@@ -144,7 +142,7 @@ class Home:
     ) -> RowEnd:
         failure = explained(
             self.task, self.run, error, arguments=arguments, attempts=attempts, row_index=index,
-            span_id=self.span_id,
+            span_id=None,
         )  # fmt: skip
         return RowEnd(index, "failed", error=failure, attempts=attempts)
 
@@ -152,11 +150,14 @@ class Home:
         """Rows that could not even be looked up."""
         self.report([self._failed(index, {}, error) for index in indices])
 
-    def brought(self, ends: Sequence[RowEnd], *, began_at: float, task_run_id: UUID, rows: range) -> None:
+    def brought(
+        self, ends: Sequence[RowEnd], *, began_at: float, task_run_id: UUID, rows: range, span_id: str
+    ) -> None:
         """A batch came home from another process."""
         self.batch_began(rows, task_run_id)
-        counts: Counter[str] = Counter(end.outcome for end in ends)
-        self.note_bulk(counts, began_at=began_at, task_run_id=str(task_run_id))
+        self.note_bulk(
+            Totals().with_rows(ends), began_at=began_at, task_run_id=str(task_run_id), span_id=span_id
+        )
         for end in ends:
             if end.cost_usd is not None:
                 self._spent(end.cost_usd)
@@ -192,9 +193,11 @@ class Home:
 
     def run_ended(self, index: int, future: TaskFuture[Any]) -> None:
         """A row that was a task run of its own has ended, and told the records so itself."""
-        error = future.error()
+        error: Exception | None = future.error()
         call = future.call
-        outcome = "failed" if error is not None else call.outcome or "ok"
+        outcome: Outcome = call.outcome or ("ok" if error is None else "failed")
+        if outcome == "skipped":
+            error = RunStoppedError(self.stop.reason or "", self.task.name, index)
         value = None if error is not None else future.value_now()
         end = RowEnd(
             index, outcome, value, error, call.attempts, call.started_at or None, call.duration_seconds,
@@ -252,6 +255,14 @@ class Home:
             return self.started[index].task_run_id
         return next((run_id for rows, run_id in self._batch_runs if index in rows), None)
 
+    def _reason(self, end: RowEnd) -> str | None:
+        """Why a row was not reused, as far as that is known."""
+        if end.outcome in ("cached", "skipped"):
+            return None
+        if self.planner.selection.is_active and self.planner.selection.refreshes(end.index):
+            return REFRESHED
+        return None if end.key is None else self.planner.missed.get(end.key)
+
     def _record(self, end: RowEnd) -> RowRecord:
         error = end.error
         return RowRecord(
@@ -265,7 +276,7 @@ class Home:
             end.queue_seconds,
             end.key,
             None if error is None else _described(error),
-            None if end.key is None or end.outcome == "cached" else self.planner.missed.get(end.key),
+            self._reason(end),
             end.cost_usd,
         )
 

@@ -25,6 +25,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.event = Event()
+        """Set when not even rows that have begun are tried again."""
         self.reason: str | None = None
         self._lock = Lock()
 
@@ -33,12 +34,13 @@ class Stop:
         """Whether no further row begins."""
         return self.reason is not None
 
-    def because(self, reason: str | None) -> None:
-        """Begin no further row."""
+    def because(self, reason: str | None, *, begun_go_on: bool = False) -> None:
+        """Begin no further row; with `begun_go_on`, those that have begun may still be tried again."""
         with self._lock:
             if self.reason is None:
                 self.reason = reason or "The run was stopped."
-        self.event.set()
+        if not begun_go_on:
+            self.event.set()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Stop, ()  # a worker process stops for reasons of its own, or gets no more work

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections import Counter, deque
+from collections import deque
 from contextvars import copy_context
 from heapq import heappop, heappush
 from itertools import count
@@ -13,6 +13,7 @@ from threading import Condition, Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from latent.prefect.rows.committer import committer
+from latent.prefect.rows.ends import Totals
 from latent.prefect.rows.life import Pause, Step, life
 
 if TYPE_CHECKING:
@@ -46,14 +47,21 @@ class Ticket:
     """
 
     def __init__(
-        self, work: RowWork, jobs: Iterable[Job], report: Callable[[Sequence[RowEnd]], object]
+        self,
+        work: RowWork,
+        jobs: Iterable[Job],
+        report: Callable[[Sequence[RowEnd]], object],
+        *,
+        span_id: str,
     ) -> None:
         self.work = work
+        self.span_id = span_id
+        """The span under which calls inside of the rows are traced."""
         self._report = report
         self.context = copy_context()
         """What the rows see of the task run that they belong to."""
-        self.counts: Counter[str] = Counter()
-        """Rows by outcome, so far."""
+        self.totals = Totals()
+        """What has become of the rows so far."""
         self.jobs = list(jobs)
         self.total = len(self.jobs)
         self.done = Event()
@@ -65,8 +73,7 @@ class Ticket:
     def ended(self, ends: Sequence[RowEnd]) -> None:
         """Some of the rows have ended, and are committed."""
         self._report(ends)
-        self.counts.update(end.outcome for end in ends)
-        if self.counts.total() == self.total:
+        if self.totals.with_rows(ends).counts.total() == self.total:
             self.jobs = []
             self.done.set()
 

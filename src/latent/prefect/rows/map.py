@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
@@ -15,7 +14,7 @@ from latent.prefect.call import Call
 from latent.prefect.futures import failure_in, is_done, result_in
 from latent.prefect.rows.batches import HOOKS, Batch, MapSpec
 from latent.prefect.rows.columns import Columns
-from latent.prefect.rows.ends import RowEnd
+from latent.prefect.rows.ends import RowEnd, Totals
 from latent.prefect.rows.feeder import Done, Piece
 from latent.prefect.rows.futures import MappedFutures
 from latent.prefect.rows.home import Home
@@ -121,7 +120,7 @@ class Submission:
         home = self.home
         return MapSpec(
             self.task, self.run.reference(), home.planner.shared, map_id=uuid4().hex, code=home.planner.code,
-            shares=home.options.share_in_flight, span_id=home.span_id,
+            shares=home.options.share_in_flight,
             width=self.width if self.at_home else max(1, self.width // processes_of(self.runner)),
         )  # fmt: skip
 
@@ -141,7 +140,7 @@ class Submission:
         began = time.time()
         ends, jobs = home.planner.plan([index for index in indices if index not in waiting])
         home.report(ends)
-        home.note_bulk(Counter(end.outcome for end in ends), began_at=began)
+        home.note_bulk(Totals().with_rows(ends), began_at=began)
         self.one_each = self._is_one_each(len(jobs) + len(waiting))
         return [*(self._runs(jobs) if self.one_each else self._batches(jobs)), *self._late(waiting)]
 
@@ -209,7 +208,7 @@ class Submission:
         """Whether the row may start now; else it is skipped, and says why."""
         home, budget = self.home, self.run.budget
         if not home.stop.is_set and budget is not None and not budget.admit(self.task):
-            home.stop.because(budget.reached or "")
+            home.stop.because(budget.reached, begun_go_on=True)
         if home.stop.is_set:
             job.skip(self.task.name, home.stop.reason or "")
         return not home.stop.is_set
@@ -263,7 +262,9 @@ class Submission:
             if (error := failure_in(state)) is not None:
                 return error
             ends: list[RowEnd] = result_in(state)
-            self.home.brought(ends, began_at=began, task_run_id=inner.task_run_id, rows=batch.rows)
+            self.home.brought(
+                ends, began_at=began, task_run_id=inner.task_run_id, rows=batch.rows, span_id=batch.span_id
+            )
         except BaseException as error:
             return error
         return RuntimeError("The batch came home without the row.")
@@ -275,7 +276,7 @@ class Submission:
             0 if home.stop.is_set else len(jobs) if budget is None else budget.admit(self.task, len(jobs))
         )
         if granted < len(jobs):
-            home.stop.because((budget and budget.reached) or "")
+            home.stop.because(budget.reached if budget else None, begun_go_on=True)
             for job in jobs[granted:]:
                 job.skip(self.task.name, home.stop.reason or "")
             home.report([job.end() for job in jobs[granted:]])

@@ -43,7 +43,6 @@ class RowWork:
     Args:
         code: The task's code when it was mapped; None when a user's own key decides alone.
         shares: Whether a row that is under way elsewhere is waited for.
-        span_id: The span under which calls inside of rows are traced.
     """
 
     lane: Lane
@@ -56,11 +55,10 @@ class RowWork:
         *,
         code: CodeFingerprint | None,
         shares: bool,
-        span_id: str,
         stop: Stop,
     ) -> None:
         self.task, self.run, self.shared, self.code, self.stop = task, run, shared, code, stop
-        self._shares, self._span_id = shares, span_id
+        self._shares = shares
         settings = run.workspace.settings
         self.policy: RetryPolicy = policy_of(task, settings)
         report_sdk_retries(task)
@@ -110,12 +108,14 @@ class RowWork:
 
     def may_begin(self, job: Job) -> bool:
         """Whether the row may go on: the map was not stopped, and there is budget left."""
+        if job.attempts:
+            return not self.stop.event.is_set()
         if self.stop.is_set:
             return False
         budget = self.run.budget
-        if job.attempts or budget is None or budget.admit(self.task):
+        if budget is None or budget.admit(self.task):
             return True
-        self.stop.because(budget.reached or "The budget is used up.")
+        self.stop.because(budget.reached, begun_go_on=True)
         return False
 
     def admit(self) -> Permit | None:
@@ -132,7 +132,7 @@ class RowWork:
         """As `admit`, without blocking the event loop."""
         assert self.limiter is not None
         permit = await self.limiter.acquire_async(run_id=self.run.run_id)
-        if self.stop.is_set:
+        if self.stop.event.is_set():
             permit.release()
             return None
         return permit
@@ -165,7 +165,7 @@ class RowWork:
 
     @contextmanager
     def _around(self, job: Job) -> Iterator[Scope]:
-        with open_scope(self.task.name, self._span_id) as scope, job.permit or nullcontext():
+        with open_scope(self.task.name, job.ticket.span_id) as scope, job.permit or nullcontext():
             try:
                 if self.task.timeout_seconds is None or self.task.isasync:
                     yield scope
@@ -228,7 +228,7 @@ class RowWork:
         job.fail(
             explained(
                 self.task, self.run, error, arguments=job.arguments, attempts=job.attempts,
-                row_index=job.index, span_id=self._span_id,
+                row_index=job.index, span_id=job.ticket.span_id,
             )
         )  # fmt: skip
 
