@@ -386,12 +386,12 @@ class FailedRowsError(LatentError, ExceptionGroup):
         for error in errors:
             causes.setdefault(_cause(error), []).append(error)
         shown = [
-            f"  {len(group)}x {cause}{_first_row(group[0])}" for cause, group in list(causes.items())[:5]
+            f"  {len(group):,}x {cause}{_first_row(group[0])}" for cause, group in list(causes.items())[:5]
         ]
         if len(causes) > len(shown):
             shown.append(f"  ... and {len(causes) - len(shown)} other causes")
         shown.extend([] if stopped is None else [stopped])
-        return cls("\n".join([f"Task {task_name!r}: {len(errors)} of {rows} rows failed.", *shown]), errors)
+        return cls("\n".join([f"Task {task_name!r}: {len(errors):,} of {rows:,} rows failed.", *shown]), errors)
 
     def derive(self, excs: Sequence[Exception]) -> FailedRowsError:  # type: ignore[override]  # rows raise no others
         """A part of this group with the same text: what `except*` and `split` make."""

@@ -26,13 +26,22 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 2.0
 """A thread without rows ends after this long."""
 
-UNCOMMITTED_PER_WORKER = 4
-"""Rows that have ended and are not committed yet, for each row that may run: quick rows wait for the disk."""
+QUICK_OPEN = 4
+"""
+How many times as many quick rows may be open, begun but not committed.
+
+Otherwise a row keeps its place until it is safe: whatever ends the process then, no more rows than may run at
+once are done again. Quick rows would wait for the disk instead of running.
+"""
 
 
-HIRE_SECONDS = 0.001
-SLOW_SECONDS = 0.000_2
-"""Rows that take longer than this gain by more threads."""
+HIRE_SECONDS = 0.005
+BUSY_SHARE = 0.5
+"""Rows whose thread computes for less of their time gain by more threads."""
+
+SLOW_SECONDS = 0.002
+LOOK_AGAIN_SECONDS = 0.5
+"""How often many threads on rows that are quicker than slow make room for one that looks how busy it is."""
 
 QUICK_SECONDS = 0.001
 """Rows that together take less than this are taken by a thread at once."""
@@ -79,11 +88,23 @@ class Ticket:
 
 
 class Lane(ABC):
-    """Runs the rows of one map in this process."""
+    """
+    Runs the rows of one map in this process.
+
+    A row is open from its beginning to its commit; while it pauses before another attempt, it is not.
+    """
 
     def __init__(self, work: RowWork, width: int) -> None:
         self.work, self.width = work, width
-        self._uncommitted_at_most = width * UNCOMMITTED_PER_WORKER
+        self._row_seconds = SLOW_SECONDS
+        """What a row takes, of late; slow until the first ones have ended."""
+
+    @property
+    def _open_at_most(self) -> int:
+        return self.width if self._row_seconds > QUICK_SECONDS else self.width * QUICK_OPEN
+
+    def _took(self, seconds: float) -> None:
+        self._row_seconds += (seconds - self._row_seconds) / 8
 
     @abstractmethod
     def add(self, ticket: Ticket) -> None:
@@ -99,7 +120,7 @@ class ThreadLane(Lane):
     Rows of plain functions; a row that pauses gives its thread to another.
 
     Threads only help rows that wait for something. Those that compute get in each other's way, so there is
-    one thread until rows turn out to take long; quick rows are taken several at a time.
+    one thread until it is seen to wait; quick rows are taken several at a time.
     """
 
     def __init__(self, work: RowWork, width: int) -> None:
@@ -108,10 +129,10 @@ class ThreadLane(Lane):
         self._parked: list[tuple[float, int, Job]] = []
         self._order = count()
         self._wake = Condition(Lock())
-        self._threads = self._idle = self._uncommitted = 0
-        self._begun = 0
-        self._row_seconds = SLOW_SECONDS
-        """What a row takes, of late; slow until the first ones have ended."""
+        self._threads = self._idle = self._open = self._begun = 0
+        self._threads_at_most = width
+        self._busy_share = 1.0
+        """How much of a row's time its thread computes, as seen while there is one thread only."""
         self._hirer: Thread | None = None
 
     def add(self, ticket: Ticket) -> None:
@@ -120,34 +141,41 @@ class ThreadLane(Lane):
             if not self._threads:
                 self._hire()
             self._wake.notify(len(ticket.jobs))
-            if self._hirer is None and self._threads < self.width:
+            if self._hirer is None:
                 self._hirer = Thread(target=self._hire_as_needed, name="latent-rows-hirer", daemon=True)
                 self._hirer.start()
 
     def committed(self, rows: int) -> None:
         with self._wake:
-            was_full = self._uncommitted >= self._uncommitted_at_most
-            self._uncommitted -= rows
-            if was_full:
-                self._wake.notify(self.width)
+            self._open -= rows
+            if self._fresh and self._idle:
+                self._wake.notify(rows)
 
     def _hire(self) -> None:
         self._threads += 1
         Thread(target=self._run, name=f"latent-rows-{self._threads}", daemon=True).start()
 
     def _hire_as_needed(self) -> None:
-        """Twice the threads whenever rows wait, no thread is free, and those under way take their time."""
-        begun = -1
+        """Twice the threads, again and again, while rows wait for something; one where they compute."""
+        begun, look_again_at = -1, 0.0
         while True:
             time.sleep(HIRE_SECONDS)
             with self._wake:
-                if not self._fresh or self._threads >= self.width:
+                if not self._fresh:
                     self._hirer = None
                     return
-                stands_still, begun = self._begun == begun, self._begun
-                if not self._idle and (stands_still or self._row_seconds >= SLOW_SECONDS):
+                now, stands_still = time.monotonic(), self._begun == begun
+                begun = self._begun
+                if self._idle:
+                    continue
+                if stands_still or self._busy_share < BUSY_SHARE:
+                    self._threads_at_most = self.width
                     for _ in range(min(max(self._threads, 1), self.width - self._threads)):
                         self._hire()
+                elif self._threads > 1 and self._row_seconds < SLOW_SECONDS and now >= look_again_at:
+                    # Many threads cannot tell rows that wait from rows that get in each other's way; one can.
+                    look_again_at = now + LOOK_AGAIN_SECONDS
+                    self._threads_at_most = 1
 
     def _run(self) -> None:
         while jobs := self._take():
@@ -159,22 +187,25 @@ class ThreadLane(Lane):
     def _take(self) -> list[Job]:
         """The next rows that can go on; none when none came for a while, and then the thread ends."""
         with self._wake:
-            while True:
+            while self._threads <= self._threads_at_most:
                 now = time.monotonic()
                 if self._parked and self._parked[0][0] <= now:
+                    self._open += 1
                     return [heappop(self._parked)[2]]
-                room = self._uncommitted_at_most - self._uncommitted
+                room = self._open_at_most - self._open
                 if self._fresh and room > 0:
                     at_once = min(self._at_once(), room, len(self._fresh))
                     self._begun += at_once
+                    self._open += at_once
                     return [self._fresh.popleft() for _ in range(at_once)]
                 pause = self._parked[0][0] - now if self._parked else IDLE_SECONDS
                 self._idle += 1
                 woken = self._wake.wait(min(pause, IDLE_SECONDS))
                 self._idle -= 1
                 if not (woken or self._fresh or self._parked):
-                    self._threads -= 1
-                    return []
+                    break
+            self._threads -= 1
+            return []
 
     def _at_once(self) -> int:
         """Rows that a thread takes together: so many as take no time worth mentioning."""
@@ -195,18 +226,20 @@ class ThreadLane(Lane):
             pass
         except Exception as error:  # not the row's: its memory or limit; the row must end all the same
             self.work.fail(job, error)
-        with self._wake:
-            self._uncommitted += 1
         committer.put(job)
 
     def _call(self, job: Job) -> BaseException | None:
-        began = time.perf_counter()
+        began, computed = time.perf_counter(), time.thread_time()
         error: BaseException | None = job.ticket.context.copy().run(self.work.call, job)
-        self._row_seconds += (time.perf_counter() - began - self._row_seconds) / 8
+        seconds, computed = time.perf_counter() - began, time.thread_time() - computed
+        self._took(seconds)
+        if self._threads == 1:
+            self._busy_share += (min(computed / max(seconds, 1e-9), 1.0) - self._busy_share) / 8
         return error
 
     def _park(self, job: Job, seconds: float) -> None:
         with self._wake:
+            self._open -= 1
             heappush(self._parked, (time.monotonic() + seconds, next(self._order), job))
             self._wake.notify()
 
@@ -249,9 +282,8 @@ class LoopLane(Lane):
         while self._resumed and self._running < self.width:
             self._running += 1
             self._resumed.popleft().set_result(None)
-        room = min(
-            self.width - self._running, self._uncommitted_at_most - self._uncommitted, len(self._fresh)
-        )
+        free = min(self.width - self._running, self._open_at_most - self._running - self._uncommitted)
+        room = min(free, len(self._fresh))
         if room <= 0:
             return
         jobs = [self._fresh.popleft() for _ in range(room)]
@@ -274,7 +306,9 @@ class LoopLane(Lane):
                 elif step is Step.ADMIT:
                     answer = await self.work.admit_async()
                 else:
+                    began = time.perf_counter()
                     answer = await self.work.call_async(job)
+                    self._took(time.perf_counter() - began)
         except StopIteration:
             pass
         except Exception as error:  # not the row's: its memory or limit; the row must end all the same
