@@ -77,7 +77,7 @@ class NotInRunError(UsageError, RuntimeError):
 
 
 class SimulatorError(UsageError, ValueError):
-    """A simulator of `latent.testing` was given a setting that it cannot use, or was asked at the wrong time."""
+    """A simulator of `latent.testing` got a setting that it cannot use, or was asked at the wrong time."""
 
     def __init__(self, setting: str, value: object, reason: str) -> None:
         super().__init__(setting, value, reason)  # all in args: errors cross process borders by pickle
@@ -391,7 +391,9 @@ class FailedRowsError(LatentError, ExceptionGroup):
         if len(causes) > len(shown):
             shown.append(f"  ... and {len(causes) - len(shown)} other causes")
         shown.extend([] if stopped is None else [stopped])
-        return cls("\n".join([f"Task {task_name!r}: {len(errors):,} of {rows:,} rows failed.", *shown]), errors)
+        return cls(
+            "\n".join([f"Task {task_name!r}: {len(errors):,} of {rows:,} rows failed.", *shown]), errors
+        )
 
     def derive(self, excs: Sequence[Exception]) -> FailedRowsError:  # type: ignore[override]  # rows raise no others
         """A part of this group with the same text: what `except*` and `split` make."""
@@ -414,7 +416,9 @@ class RunStoppedError(LatentError):
         self.reason, self.task_name, self.row_index = reason, task_name, row_index
 
     def __str__(self) -> str:
-        where = "" if self.row_index is None else f"Row {self.row_index} of task {self.task_name!r} was skipped. "
+        where = (
+            "" if self.row_index is None else f"Row {self.row_index} of task {self.task_name!r} was skipped. "
+        )
         return f"{where}{self.reason}"
 
 

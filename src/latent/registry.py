@@ -31,6 +31,8 @@ class RegisteredTask:
     outputs: tuple[str, ...]
     scope: tuple[str, str]
     """Where its name must be its own: the flow folder, or the file and the function that it is defined in."""
+    limit: str | None = None
+    """The limit that its calls take part in."""
 
 
 @dataclass(eq=False)
@@ -54,7 +56,13 @@ class TaskRegistry:
 
     @classmethod
     def add_task(
-        cls, name: str, fn: Callable[..., Any], *, inputs: tuple[str, ...], outputs: tuple[str, ...]
+        cls,
+        name: str,
+        fn: Callable[..., Any],
+        *,
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        limit: str | None = None,
     ) -> RegisteredTask:
         """
         Enter a task; entering the same function again (a reload, a notebook cell) replaces it.
@@ -62,7 +70,7 @@ class TaskRegistry:
         Raises:
             RegistryError: Another function of the same flow has a task of this name.
         """
-        entry = RegisteredTask(name, fn, inputs, outputs, _scope_of(fn))
+        entry = RegisteredTask(name, fn, inputs, outputs, _scope_of(fn), limit)
         key = (entry.scope, name)
         with cls._lock:
             known = cls._tasks.get(key)
@@ -121,6 +129,12 @@ class TaskRegistry:
         """The names of all tasks, also of those that no flow's function shows before it runs."""
         with cls._lock:
             return list(dict.fromkeys(task.name for task in cls._tasks.values()))
+
+    @classmethod
+    def is_any_limited(cls) -> bool:
+        """Whether any task takes part in a limit."""
+        with cls._lock:
+            return any(task.limit is not None for task in cls._tasks.values())
 
     @classmethod
     def subflows_of(cls, flow_name: str) -> list[str]:

@@ -83,7 +83,7 @@ class RowSettings(Section):
     rows_as_runs: int = Field(
         default=200,
         ge=0,
-        description="Up to so many rows become a Prefect task run each; more of them share task runs, in batches.",
+        description="Up to so many rows become a Prefect task run each; more of them go in batches.",
     )
     max_workers: int = Field(
         default=32, ge=1, description="Rows of one map that are worked on at the same time."
@@ -102,7 +102,7 @@ class BudgetSettings(Section):
     max_calls: int | None = Field(
         default=None,
         ge=1,
-        description="Rows that may be computed: of tasks under a limit, or of all mapped tasks when none has one.",
+        description="Rows that may be computed: of tasks under a limit, or of all tasks when none has one.",
     )
     max_minutes: float | None = Field(
         default=None, gt=0, description="Minutes after which no further row is begun."

@@ -10,18 +10,11 @@ from latent.errors import NotInRunError
 from latent.prefect.run import current_run
 from latent.prefect.run_options import RunOptions
 from latent.prefect.scope import current_scope
+from latent.registry import TaskRegistry
 
 if TYPE_CHECKING:
     from latent.config import Settings
     from latent.prefect.tasks import Task
-
-_under_limits: set[str] = set()
-"""Names of tasks that take part in a limit: while there are any, only their rows count as calls."""
-
-
-def declare_limited(task_name: str) -> None:
-    """A task takes part in a limit, so that its rows are calls that somebody pays for."""
-    _under_limits.add(task_name)
 
 
 class Budget:
@@ -66,7 +59,7 @@ class Budget:
         with self._lock:
             if self._is_used_up():
                 return 0
-            if self.max_calls is None or (_under_limits and task.limit is None):
+            if self.max_calls is None or (task.limit is None and TaskRegistry.is_any_limited()):
                 return rows
             granted = min(rows, self.max_calls - self.calls)
             self.calls += granted

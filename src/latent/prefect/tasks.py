@@ -18,7 +18,6 @@ from prefect.utilities.visualization import get_task_viz_tracker
 from latent.errors import NotInRunError, RegistryError
 from latent.prefect.admission import is_timed_here
 from latent.prefect.api import prefect_api
-from latent.prefect.budget import declare_limited
 from latent.prefect.call import NO_VALUE, Call, work, work_async
 from latent.prefect.futures import TaskFuture, done_future, failure_in, has_futures, resolved, result_in
 from latent.prefect.generators import generated, generated_async
@@ -108,8 +107,6 @@ class Task(prefect.Task[P, R]):
         self.row_options = RowOptions().with_changes(self.label, row_options)
         self.instance: Any = None
         self._check_options(cache_expiration)
-        if limit is not None:
-            declare_limited(self.name)
 
     def _check_options(self, expiration: timedelta | Unset | None) -> None:
         if self.limit is not None and not isinstance(self.limit, str):
@@ -462,7 +459,7 @@ def task(name: Any = None, **options: Any) -> Any:
 
 
 def _registered(made: Task[Any, Any]) -> Task[Any, Any]:
-    TaskRegistry.add_task(made.name, made.fn, inputs=made.inputs, outputs=made.outputs)
+    TaskRegistry.add_task(made.name, made.fn, inputs=made.inputs, outputs=made.outputs, limit=made.limit)
     return made
 
 

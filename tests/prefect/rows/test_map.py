@@ -923,3 +923,22 @@ def test_artifacts_show_a_batchs_progress_and_its_failures(batched):
     kinds = {each["type"]: each for each in artifacts}
     assert "odd {one}, rows 0 to 4: 3 ok, 2 failed" in kinds["progress"]["description"]
     assert [row["row"] for row in json.loads(kinds["table"]["data"])] == [1, 3]
+
+
+def test_budget_of_calls_counts_only_tasks_under_a_limit_when_there_are_any(batched):
+    batched(settings="[limits.api]\nconcurrency = 4\n[budget]\nmax_calls = 3\n")
+
+    @task(cache=False)
+    def clean(x):
+        return x
+
+    @task(cache=False, limit="api", on_error="collect")
+    def ask(x):
+        return x
+
+    @flow
+    def main():
+        return ask.map(clean.map(range(6)).result()).result()
+
+    results = main()
+    assert sum(isinstance(result, RunStoppedError) for result in results) == 3
