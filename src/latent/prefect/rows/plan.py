@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,7 @@ class Planner:
         """Rows that ask for the same as an earlier one, by that one's index: they share its end."""
         self._first: dict[str, int] = {}
         self._contents: dict[int, str] = {}
+        self._own = tuple(columns.columns)
 
     def _row_keys(self) -> RowKeys | None:
         """The quick way to keys: for tasks whose arguments alone make them."""
@@ -81,7 +82,7 @@ class Planner:
     def plan(self, indices: Sequence[int]) -> tuple[list[RowEnd], list[Job]]:
         """The rows that have ended already, and a job for each of the others but twins."""
         with self._lock, _collector_paused(len(indices)):
-            keys = [self._key(index) for index in indices]
+            keys = [self._key(index) for index in indices] if self.task.remembers else [None] * len(indices)
             hits = self._recall(keys)
             ends, jobs = [], []
             for index, key in zip(indices, keys, strict=True):
@@ -120,12 +121,12 @@ class Planner:
         return arguments
 
     def _key(self, index: int) -> CallKey | None:
-        if not self.task.remembers:
-            return None
         key: CallKey | None = None
         if self._keys is not None and not self.columns.have_futures:
-            with suppress(UnhashableError):  # told below, with the argument's name
+            try:  # noqa: SIM105  # `suppress` would take as long as the rest
                 key = CallKey(*self._keys.key(self.columns.values(index), self._fallback))
+            except UnhashableError:
+                pass  # told below, with the argument's name
         if key is None:
             key = call_key(self.task, self.run, self._arguments(index), self.shared)
         if key is not None:
@@ -134,10 +135,8 @@ class Planner:
 
     def _content(self, key: CallKey) -> str:
         """A hash of the row's own arguments: what all rows share does not name one of them."""
-        own = [key.parts[name] for name in self.columns.columns if name in key.parts]
-        return (
-            own[0] if len(own) == 1 else xxhash.xxh3_128_hexdigest("".join(own).encode() or key.key.encode())
-        )
+        own = [key.parts[name] for name in self._own if name in key.parts]
+        return own[0] if len(own) == 1 else xxhash.xxh3_128_hexdigest("".join(own or key.key).encode())
 
     def _recall(self, known: Sequence[CallKey | None]) -> dict[str, Hit]:
         """What is remembered, by key, read in one go."""
