@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Protocol, Self
+from typing import Any, Self
 from urllib.request import getproxies_environment
 
 from latent.errors import SimulatorError
-from latent.testing.loopback import HOST, LoopbackServer
+from latent.testing.loopback import HOST
 from latent.testing.provider.answers import Answers
-from latent.testing.provider.behaviour import Behaviour, HeaderStyle, behaviour_from
+from latent.testing.provider.behaviour import HeaderStyle, behaviour_from
 from latent.testing.provider.faults import Fault
+from latent.testing.provider.hosts import Host, ThreadHost
 from latent.testing.provider.latency import Latency
 from latent.testing.provider.record import Record
-from latent.testing.provider.service import Service
 
 ANY_KEY = "simulated-key"
 """What clients are told to send while every key will do: SDKs refuse to start without one."""
@@ -33,22 +33,21 @@ class ProviderSimulator:
     thread of its own; any process of this machine that knows the address can use it.
 
     Args:
-        answer: What the model says. None: the prompt once more, or an instance of the schema that is asked
-        for.
+        answer: What the model says. None: the prompt once more, or an instance of the schema asked for.
             A text or `Reply`: always that. A mapping: by prompt. A function: takes the prompt, and its None
             stands for what the simulator would say. An object with `respond(call)`: by the whole `ModelCall`.
             Functions run on the simulator's thread: while one runs, nobody else is answered.
         latency: Seconds from a request to its answer: a number, a `LogNormal`, or a function of the
-        `ModelCall`. requests_per_second: Requests that pass in the long run; others get 429. Or give
-        `requests_per_minute`. burst: Requests that pass at once after a pause. None: those of one second, at
-        least 1. tokens_per_minute: Tokens that pass. Those of the prompt must fit when the request comes;
-        those of the
+            `ModelCall`.
+        requests_per_second: Requests that pass in the long run; others get 429. Or give
+            `requests_per_minute`.
+        burst: Requests that pass at once after a pause. None: those of one second, at least 1.
+        tokens_per_minute: Tokens that pass. Those of the prompt must fit when the request comes; those of the
             answer are charged when it is made.
         burst_tokens: Tokens that pass at once after a pause. None: those of one minute.
         concurrency: Requests that are answered at the same time; others get 429.
         headers: "provider" sends rate-limit headers as the provider of the path writes them; "retry-after"
-        only
-            the hint with a 429; "none" neither.
+            only the hint with a 429; "none" neither.
         faults: What goes wrong on purpose. The first that strikes a request counts.
         api_key: The key that requests must carry. None: any, or none.
         models: The models that exist. None: any name.
@@ -56,8 +55,7 @@ class ProviderSimulator:
         seed: Of latencies and faults. They belong to the prompt and to how often it came, not to the moment.
         port: 0 for a free one.
         own_process: Run in another process: exact latencies beside a client that keeps this one busy, and
-        room
-            on another core. Functions and their closures then live over there.
+            room on another core. Functions and their closures then live over there.
 
     Raises:
         SimulatorError: A setting cannot be used.
@@ -257,48 +255,3 @@ class ProviderSimulator:
             reason = "it belongs to the process that this one was forked from; only its address is good here"
             raise SimulatorError("process", os.getpid(), reason)
         return self._running()
-
-
-class Host(Protocol):
-    """Where a simulator runs."""
-
-    @property
-    def port(self) -> int:
-        """The port it listens on."""
-
-    def record(self) -> Record:
-        """A copy of what it has seen."""
-
-    def clear(self) -> None:
-        """Forget what was counted."""
-
-    def change(self, behaviour: Behaviour) -> None:
-        """Behave in another way from now on."""
-
-    def stop(self) -> Record:
-        """End, and break all connections; what it has seen."""
-
-
-class ThreadHost:
-    """A simulator on a thread of this process."""
-
-    def __init__(self, behaviour: Behaviour, port: int) -> None:
-        self._service = Service(behaviour)
-        self._server = LoopbackServer(self._service, port=port)
-
-    @property
-    def port(self) -> int:
-        return self._server.port
-
-    def record(self) -> Record:
-        return self._server.call(lambda: self._service.record.copy())
-
-    def clear(self) -> None:
-        self._server.call(self._service.clear)
-
-    def change(self, behaviour: Behaviour) -> None:
-        self._server.call(lambda: self._service.change(behaviour))
-
-    def stop(self) -> Record:
-        self._server.stop()
-        return self.record()
