@@ -84,3 +84,8 @@ def test_failed_rows_are_grouped_by_cause_and_can_be_told_apart():
     except* ValueError:
         pass
     assert [found.context["row_index"] for found in caught] == [2]
+
+
+def test_failed_rows_are_one_short_line_in_a_log():
+    rows = [TaskExecutionError.of("t", ValueError("a"), {"row_index": index}) for index in range(1_000)]
+    assert len(repr(FailedRowsError.of("t", 1_000, rows))) < 200

@@ -402,6 +402,10 @@ class FailedRowsError(LatentError, ExceptionGroup):
     def __str__(self) -> str:
         return self.message
 
+    def __repr__(self) -> str:
+        # Prefect logs it, and that of the base class has every row's error in it: ten thousand on one line.
+        return f"{type(self).__name__}({self.message!r})"
+
 
 class RunStoppedError(LatentError):
     """
