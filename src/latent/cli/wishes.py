@@ -24,7 +24,7 @@ class Wishes:
     """`--refresh TASK` or `--refresh TASK:CONDITION`."""
     only_failed: bool = False
     max_cost: float | None = None
-    max_calls: float | None = None
+    max_calls: int | None = None
     max_minutes: float | None = None
 
     def check_numbers(self) -> None:
@@ -89,7 +89,7 @@ def options_of(workspace: Workspace, flow: str, wishes: Wishes) -> RunOptions:
         refresh=refresh,
         only_failed=wishes.only_failed,
         max_cost_usd=wishes.max_cost,
-        max_calls=None if wishes.max_calls is None else int(wishes.max_calls),
+        max_calls=wishes.max_calls,
         max_minutes=wishes.max_minutes,
     )
 
