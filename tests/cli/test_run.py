@@ -116,7 +116,8 @@ def test_failed_run_names_the_cause_its_line_and_how_to_go_on(latent: Cli, faili
     ended = latent("run", "failing", "-p", "note='two words'")
     assert ended.code == 1
     assert "4 ok, 1 failed. What is finished is kept." in ended.out
-    assert "Resume:  latent run failing -p 'note='\"'\"'two words'\"'\"''" in ended.out
+    assert "Failures:  latent runs failures " in ended.out
+    assert "Resume:    latent run failing -p 'note='\"'\"'two words'\"'\"''" in ended.out
     assert ended.err.endswith(
         "Error: Task 'check': 1 of 5 rows failed.\n"
         "  1x ValueError: three is refused (first in row 3)\n"

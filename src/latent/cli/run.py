@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from latent.cli.exits import DONE, INTERRUPTED, TERMINATED, report
+from latent.cli.exits import BUDGET_USED_UP, DONE, INTERRUPTED, TERMINATED, report
 from latent.cli.options import FlowArgument, new_app, workspace_here
 from latent.cli.terminal import say
 from latent.cli.wishes import Wishes, options_of
@@ -110,6 +110,8 @@ def run(
         code = EXIT_CODES.get(signals[0] if signals else _signal_of(result.error), INTERRUPTED)
     elif result.error is not None:
         code = report(result.error, traceback=show_traceback, workspace=workspace)
+    if result.stopped_by is not None and result.state != "interrupted":
+        code = BUDGET_USED_UP
     raise typer.Exit(code)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from latent.cli.terminal import align, colour, printable, say, show_table
 from latent.cli.wording import duration, money, outcomes, several
+from latent.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -92,7 +93,9 @@ def resume_command(flow_name: str, options: Iterable[str]) -> str:
 
 
 def _is_unfinished(result: RunResult) -> bool:
-    """Whether running the flow again would go on with something."""
+    """Whether running the flow again would go on with something; wrong use would only be wrong again."""
+    if isinstance(result.error, UsageError):
+        return False
     return result.state != "ok" or result.stopped_by is not None or bool(result.counts["skipped"])
 
 
@@ -118,6 +121,8 @@ def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[
         log = workspace.logs_dir / f"{run.run_id}.log"
         if result.state != "ok" and log.exists():
             yield "Log", workspace.label(log)
+        if result.counts["failed"]:
+            yield "Failures", f"latent runs failures {run.run_id[:8]}"
         if _is_unfinished(result):
             yield "Resume", mask(resume_command(result.flow_name, wishes.words(result.tasks)))
 

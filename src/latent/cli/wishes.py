@@ -47,13 +47,14 @@ class Wishes:
         The options for a run that goes on where this one ended.
 
         Args:
-            tasks: What became of each task: one that was computed anew to its end need not be once more.
+            tasks: What became of each task. One of which rows were computed anew is not refreshed once more:
+                that would pay for the same rows again.
         """
         for text in self.parameters:
             yield from ("-p", text)
         for text in self.refresh:
             account = tasks.get(_named(text, tasks))
-            if account is None or set(account.counts) != {"ok"} or account.counts["ok"] < account.planned:
+            if account is None or not account.counts["ok"]:
                 yield from ("--refresh", text)
         if self.only_failed:
             yield "--only-failed"

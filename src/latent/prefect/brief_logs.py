@@ -46,7 +46,7 @@ def _is_worth_reading(record: logging.LogRecord) -> bool:
 
 
 _ENGINE_FILES = ("flow_engine.py", "task_engine.py")
-_TOLD_AT_THE_END = ("Finished in state", "Encountered exception during execution")
+_TOLD_AT_THE_END = ("Finished in state", "Encountered exception during execution", "Crash detected!")
 
 
 class _Brief(logging.Formatter):

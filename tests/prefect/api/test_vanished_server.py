@@ -23,7 +23,7 @@ from tests.prefect.interrupted import (
     wait_for,
 )
 
-END_SECONDS = 60
+END_SECONDS = 200
 
 
 class Relay:

@@ -134,7 +134,7 @@ class Submission:
     def plan(self, indices: Sequence[int]) -> list[Piece]:
         """Read what is remembered; the pieces of work that are left."""
         home = self.home
-        if home.run.outcomes is not None and indices:
+        if home.run.outcomes is not None and indices and home.counts_rows:
             home.run.outcomes.progressed(self.task.name, planned=len(indices))
         waiting = {index: futures for index in indices if (futures := home.unfinished_of(index))}
         began = time.time()
