@@ -155,7 +155,7 @@ def test_terminal_gets_no_traceback_and_the_log_file_gets_it(cli: Cli, failing: 
     assert "Task run failed with exception: ValueError('three is refused')" in ended.err
     assert "Traceback" not in ended.err
     (log,) = failing.logs_dir.glob("*.log")
-    assert f"Log:     .latent/logs/{log.name}" in ended.out
+    assert f"Log:       .latent/logs/{log.name}" in ended.out
     assert 'raise ValueError("three is refused")' in log.read_text()
 
 

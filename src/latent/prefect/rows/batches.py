@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, OrderedDict
+from contextlib import suppress
+from contextvars import copy_context
 from copy import copy
 from random import getrandbits
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, cast
 
 from prefect.cache_policies import NO_CACHE
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 
 PROGRESS_SECONDS = 2.0
 """How often a batch's progress artifact moves."""
+
+ARTIFACT_SECONDS = 5.0
+"""A batch waits so long for an artifact; after that, it goes without any."""
 
 MAX_FAILURES_SHOWN = 200
 """Failed rows listed in a batch's table artifact; the run's table of rows has them all."""
@@ -230,14 +235,25 @@ class _Artifacts:
         self._try(create_table_artifact, table=table, description=f"{self._title}: {len(ends):,} failed rows")
 
     def _try(self, make: Any, **content: Any) -> Any:
+        """
+        What `make` returns, if it does so soon.
+
+        On a thread of its own: Prefect asks a server that has vanished again and again for minutes, and that
+        must not keep rows, which are remembered without it, from ending.
+        """
         if self._broken:
             return None
-        try:
-            return make(**content, _sync=True)
-        except Exception:
-            # A vanished server must not end the rows; what they return is remembered without it.
-            self._broken = True
-            return None
+        made: list[Any] = []
+
+        def attempt() -> None:
+            with suppress(Exception):
+                made.append(make(**content, _sync=True))
+
+        thread = Thread(target=copy_context().run, args=(attempt,), name="latent-artifact", daemon=True)
+        thread.start()
+        thread.join(ARTIFACT_SECONDS)
+        self._broken = not made
+        return made[0] if made else None
 
 
 def _cause(end: RowEnd) -> str:
