@@ -18,7 +18,7 @@ from weakref import WeakSet
 from latent.limits.desk import BEAT_SECONDS, Desk, Errand, Plan
 from latent.limits.permit import Permit
 from latent.limits.pump import pump
-from latent.limits.waiting import AdmissionStopped, TaskWaiter, ThreadWaiter, Waiter
+from latent.limits.waiting import STOP_POLL_SECONDS, AdmissionStopped, TaskWaiter, ThreadWaiter, Waiter
 
 if TYPE_CHECKING:
     from latent.config.settings import LimitSettings
@@ -78,17 +78,26 @@ class Limiter:
                 raise
         if (pool := self._pool) is not None:
             self._share(waiter, pool, stop)
-        while (pause := self._pause_before(waiter)) > 0:
-            time.sleep(pause)
+        try:
+            while (pause := self._pause_before(waiter)) > 0:
+                time.sleep(pause)
+        except BaseException:  # Ctrl-C while waiting
+            self._give_up(waiter)
+            raise
         return Permit(self, waiter)
 
-    async def acquire_async(self, *, tokens: int = 0, run_id: str = "") -> Permit:
+    async def acquire_async(
+        self, *, tokens: int = 0, run_id: str = "", stop: threading.Event | None = None
+    ) -> Permit:
         """As `acquire`, without blocking the event loop; a cancelled wait leaves nothing behind."""
         waiter = TaskWaiter(_checked(tokens), run_id, time.monotonic())
         if not self._enter(waiter):
             try:
-                await waiter.future
-            except asyncio.CancelledError:
+                while not waiter.future.done():
+                    if stop is not None and stop.is_set():
+                        raise AdmissionStopped(self.name)
+                    await asyncio.wait({waiter.future}, timeout=STOP_POLL_SECONDS if stop else None)
+            except BaseException:
                 self._give_up(waiter)
                 raise
         if (pool := self._pool) is not None:
@@ -211,6 +220,8 @@ class Limiter:
             with self._lock:
                 self._desk.give_up(waiter, time.monotonic())
             self._wake_thread()
+            if waiter.pool is not None:
+                waiter.pool.release()
 
     def _wake_thread(self) -> None:
         if self._is_served:

@@ -63,11 +63,14 @@ async def admit_async(call: Call) -> Permit | None:
     limiter = limiter_of(call.task, call.run)
     if limiter is None:
         return None
-    permit = await limiter.acquire_async(run_id=call.run.run_id)
-    if call.stop is not None and call.stop.event.is_set():
-        permit.release()
+    from latent.limits import AdmissionStopped
+
+    try:
+        stop = call.stop.event if call.stop else None
+        return await limiter.acquire_async(run_id=call.run.run_id, stop=stop)
+    except AdmissionStopped:
         _raise_if_stopped(call)
-    return permit
+        raise
 
 
 @contextmanager

@@ -942,3 +942,21 @@ def test_budget_of_calls_counts_only_tasks_under_a_limit_when_there_are_any(batc
 
     results = main()
     assert sum(isinstance(result, RunStoppedError) for result in results) == 3
+
+
+def test_async_rows_that_wait_for_a_limit_stop_with_the_map(batched, calls):
+    """At two requests a minute, five rows would wait for minutes; the first failure ends the map."""
+    batched(settings="[limits.slow]\nrequests_per_minute = 2\nburst = 2\n")
+
+    @task(limit="slow", retry=False, max_failures=0)
+    async def row(x):
+        calls.note(x)
+        raise ValueError("refused")
+
+    @flow
+    def main():
+        row.map(range(6)).result()
+
+    with pytest.raises(FailedRowsError, match="rows were skipped"):
+        main()
+    assert len(calls.seen) <= 2

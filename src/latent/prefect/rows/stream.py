@@ -117,7 +117,6 @@ class _Stream(Generic[R]):
         self.tally = Tally(options.max_failures, None)
         self.shared = Shared(self.run.workspace.root, self.arguments.values())
         self.read = 0
-        self.ids: set[str] = set()
         self._spec: MapSpec | None = None
         self._parts: list[Submission] = []
         self._ended: SimpleQueue[tuple[Home, int]] = SimpleQueue()
@@ -187,7 +186,7 @@ class _Stream(Generic[R]):
             value = None if error is not None else end.value_now()
             end = RowEnd(index, "failed" if error is not None else end.call.outcome or "ok", value, error)
         if end.error is not None and self.options.on_error == "raise":
-            if len(self._errors) < ERRORS_KEPT or not isinstance(end.error, RunStoppedError):
+            if len(self._errors) < ERRORS_KEPT:
                 self._errors.append(end.error)
             return
         yield RowResult(index, home.row_id(index), end.outcome, end.value, end.error)
@@ -208,7 +207,14 @@ class _Stream(Generic[R]):
             f"{self.tally.stop.reason} {skipped:,} rows were skipped." if self.tally.stop.is_set else None
         )
         if failures and self.options.on_error == "raise":
-            raise FailedRowsError.of(self.task.name, self.read, failures, reason) from self._source_error
+            more = self.tally.counts["failed"] - len(failures)
+            told = (
+                f"{more:,} further rows failed: `latent runs failures last` groups them."
+                if more > 0
+                else None
+            )
+            text = " ".join(filter(None, [told, reason])) or None
+            raise FailedRowsError.of(self.task.name, self.read, failures, text) from self._source_error
         if self._source_error is not None:
             raise self._source_error
         if reason is not None and self.options.on_error == "raise":

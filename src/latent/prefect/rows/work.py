@@ -130,12 +130,13 @@ class RowWork:
 
     async def admit_async(self) -> Permit | None:
         """As `admit`, without blocking the event loop."""
+        from latent.limits import AdmissionStopped
+
         assert self.limiter is not None
-        permit = await self.limiter.acquire_async(run_id=self.run.run_id)
-        if self.stop.event.is_set():
-            permit.release()
+        try:
+            return await self.limiter.acquire_async(run_id=self.run.run_id, stop=self.stop.event)
+        except AdmissionStopped:
             return None
-        return permit
 
     # -- the function ------------------------------------------------------------------------------------
 
