@@ -146,9 +146,17 @@ class Submission:
 
     def start(self, pieces: Sequence[Piece]) -> None:
         """Begin the work, as much at a time as may be under way."""
-        # Batches are many rows each: their lane sees to it that not too many run.
-        width = self.width if self.one_each else max(BATCHES_PER_MAP, ceil(self.width / SMALLEST_BATCH))
-        self.home.feeder.feed(pieces, width)
+        self.home.feeder.feed(pieces, self._at_once())
+
+    def _at_once(self) -> int:
+        """How many pieces may be under way."""
+        if self.one_each:
+            return self.width
+        if self.at_home:
+            # Batches are many rows each: their lane sees to it that not too many run.
+            return max(BATCHES_PER_MAP, ceil(self.width / SMALLEST_BATCH))
+        # One more than there are workers, so that none waits for it; what has left cannot be stopped.
+        return processes_of(self.runner) + 1
 
     def _is_one_each(self, rows: int) -> bool:
         """Whether each row is a task run of its own: while they are few, or when Prefect has to see each."""
