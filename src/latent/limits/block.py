@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from types import TracebackType
 
 from latent.config.workspace import find_workspace
+from latent.limits.asker import asking_run
 from latent.limits.limiter import Limiter
 from latent.limits.lookup import limiter_for
 from latent.limits.permit import BorrowedPermit, Permit, held_permit
+
+_entered: ContextVar[tuple[tuple[LimitBlock, Permit], ...]] = ContextVar("latent_limit_blocks", default=())
+"""Blocks that this context is in: several threads and asyncio tasks may enter the same object."""
 
 
 class LimitBlock:
     """What `limit` returns: `with` and `async with` wait for admission, and yield the permit."""
 
-    __slots__ = ("_permit", "name", "tokens")
+    __slots__ = ("name", "tokens")
 
     def __init__(self, name: str, tokens: int) -> None:
         self.name, self.tokens = name, tokens
-        self._permit: Permit | None = None
 
     def __enter__(self) -> Permit:
-        self._permit = self._around() or self._limiter().acquire(tokens=self.tokens)
-        return self._permit.__enter__()
+        permit = self._around() or self._limiter().acquire(tokens=self.tokens, run_id=asking_run.get())
+        return self._enter(permit)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        permit, self._permit = self._permit, None
-        if permit is not None:
-            permit.__exit__(kind, error, trace)
+        blocks = _entered.get()
+        place = max(index for index, (block, _) in enumerate(blocks) if block is self)
+        _entered.set(blocks[:place] + blocks[place + 1 :])
+        blocks[place][1].__exit__(kind, error, trace)
 
     async def __aenter__(self) -> Permit:
-        self._permit = self._around() or await self._limiter().acquire_async(tokens=self.tokens)
-        return self._permit.__enter__()
+        permit = self._around()
+        if permit is None:
+            permit = await self._limiter().acquire_async(tokens=self.tokens, run_id=asking_run.get())
+        return self._enter(permit)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.__exit__(kind, error, trace)
+
+    def _enter(self, permit: Permit) -> Permit:
+        _entered.set((*_entered.get(), (self, permit)))
+        return permit.__enter__()
 
     def _around(self) -> Permit | None:
         """The permit that a block or task around this one holds: waiting for another could wait for ever."""

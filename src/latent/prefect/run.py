@@ -30,6 +30,7 @@ from latent.config import (
 )
 from latent.config.stamps import stamp
 from latent.errors import CatalogError, UnhashableError
+from latent.limits.asker import asking_run
 from latent.prefect.api import is_in_memory
 from latent.prefect.run_options import RunOptions
 from latent.tracking.preview import shorten
@@ -238,7 +239,7 @@ _registry_lock = Lock()
 @contextmanager
 def entered(run: Run) -> Iterator[Run]:
     """Make `run` the current one; also for threads without a context, while it is the process's innermost."""
-    token = _current.set(run)
+    token, asking = _current.set(run), asking_run.set(run.run_id)
     with _registry_lock:
         _live.append(run)
         if run.run_id:
@@ -251,6 +252,7 @@ def entered(run: Run) -> Iterator[Run]:
             if run not in _live:
                 _attached.pop(run.run_id, None)
         _current.reset(token)
+        asking_run.reset(asking)
 
 
 def current_run() -> Run | None:
