@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
-from latent.errors import RegistryError
+from latent.errors import RegistryError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,10 +79,18 @@ class Binder:
         return cls(label, signature, match_inputs(label, signature, datasets))
 
     def bind(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, defaults: bool = True
+        self,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        *,
+        defaults: bool = True,
+        options: Sequence[str] = (),
     ) -> dict[str, Any]:
         """
         The arguments by parameter name; those that the catalog fills may be missing.
+
+        Args:
+            options: Other names that the call could have meant, for the error's hint.
 
         Raises:
             TypeError: The call does not fit the function.
@@ -90,7 +98,7 @@ class Binder:
         try:
             bound = self.signature.bind_partial(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{self.label}: {error}") from None
+            raise TypeError(f"{self.label}: {error}{self._nearest(kwargs, options)}") from None
         arguments = dict(bound.arguments)
         absent = [
             p
@@ -108,6 +116,11 @@ class Binder:
         in_order = {name: arguments[name] for name in self.signature.parameters if name in arguments}
         bound = inspect.BoundArguments(self.signature, OrderedDict(in_order))
         return bound.args, bound.kwargs
+
+    def _nearest(self, given: Mapping[str, Any], options: Sequence[str]) -> str:
+        known = [*self.signature.parameters, *options]
+        meant = [nearest(name, known) for name in given if name not in known]
+        return next((f"; did you mean {name!r}?" for name in meant if name), "")
 
     def _missing(self, names: list[str], given: Mapping[str, Any]) -> str:
         text = f"{self.label} is missing {', '.join(map(repr, names))}."

@@ -61,6 +61,28 @@ def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any], share
     return None
 
 
+def is_still_key(
+    key: CallKey, task: Task[..., Any], run: Run, arguments: Mapping[str, Any], shared: Shared
+) -> bool:
+    """
+    Whether the arguments are still those that the key was made of, after more than one attempt.
+
+    A function that changed them in place before it failed would have a later attempt's result remembered for
+    what it was first called with. The user is told, once.
+    """
+    if key.users_own:
+        return True
+    now = call_key(task, run, arguments, shared)
+    if now is not None and now.key == key.key:
+        return True
+    warn_once(
+        f"changed:{task.name}",
+        f"Task {task.name!r} changed its arguments in place before an attempt failed, so the result of the "
+        "next attempt is not remembered: work on a copy.",
+    )
+    return False
+
+
 def _dataset_fingerprints(
     task: Task[..., Any], run: Run, arguments: Mapping[str, Any], shared: Shared
 ) -> dict[str, str]:

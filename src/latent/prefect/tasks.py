@@ -343,11 +343,16 @@ class Task(prefect.Task[P, R]):
         return call
 
     def bind(
-        self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, defaults: bool = True
+        self,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        *,
+        defaults: bool = True,
+        options: Sequence[str] = (),
     ) -> dict[str, Any]:
         """The arguments by parameter name, a method's owner first; see `Binder.bind`."""
         owner = () if self.instance is None else (self.instance,)
-        return self.binder.bind((*owner, *args), kwargs, defaults=defaults)
+        return self.binder.bind((*owner, *args), kwargs, defaults=defaults, options=options)
 
     # -- what Prefect runs -------------------------------------------------------------------------------
 

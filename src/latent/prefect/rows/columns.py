@@ -12,6 +12,7 @@ from prefect.utilities.collections import isiterable
 
 from latent.errors import UsageError, did_you_mean
 from latent.prefect.futures import has_futures, resolved
+from latent.prefect.rows.options import NAMES as ROW_OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +53,7 @@ class Columns:
             MappingMissingIterable: No argument has rows.
             MappingLengthMismatch: Arguments have different numbers of rows.
         """
-        arguments = task.bind(args, kwargs)
+        arguments = task.bind(args, kwargs, options=ROW_OPTIONS)
         given = [name for name in task.bind(args, kwargs, defaults=False) if name != "self"]
         name = next(
             (p.name for p in task.binder.signature.parameters.values() if p.kind is p.VAR_KEYWORD), None
@@ -124,7 +125,11 @@ class Columns:
     def _id(self, task: Task[..., Any], row_id: RowId, index: int) -> object:
         picture = self.picture(index)
         if callable(row_id):
-            return row_id(picture)
+            try:
+                return row_id(picture)
+            except Exception as error:
+                error.add_note(f"{task.label}: its `row_id` function raised this for row {index}.")
+                raise
         for known in (picture, self.own(index)):
             if row_id in known:
                 return known[row_id]
@@ -148,13 +153,26 @@ def _check_lengths(
         )
 
 
+def _check_columns(task: Task[..., Any], name: str, frame: Any) -> None:
+    """A row is a mapping, which has room for one value under each name."""
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise UsageError(
+            f"{task.label}: the frame for {name!r} has more than one column {twice[0]!r}, of which each row "
+            "would keep the last. Give every column a name of its own."
+        )
+
+
 def _column(task: Task[..., Any], name: str, value: Any) -> Sequence[Any] | None:
     """The rows that an argument holds; None for a value that all rows share."""
     if isinstance(value, unmapped):
         return None
     if isinstance(value, PrefectFuture):
         value = resolved(value)
+    if hasattr(value, "to_dicts"):  # polars
+        return list(value.to_dicts())
     if hasattr(value, "to_dict") and hasattr(value, "columns"):
+        _check_columns(task, name, value)
         return list(value.to_dict("records"))
     if hasattr(value, "to_pylist"):
         return list(value.to_pylist())

@@ -28,6 +28,9 @@ def rows_of(run: Run, source: Any, owner: str) -> Iterator[Any]:
     """
     if isinstance(source, (str, Path)):
         return _of_file(_path(run, source, owner), owner)
+    if hasattr(source, "iter_rows") and hasattr(source, "to_dicts"):  # polars
+        rows: Iterator[Any] = source.iter_rows(named=True)
+        return rows
     if hasattr(source, "to_batches"):  # Arrow tables, datasets and readers
         return _of_batches(source.to_batches())
     if hasattr(source, "to_dict") and hasattr(source, "iloc"):
