@@ -32,6 +32,7 @@ Each says what happened, where, and what to do next::
     │   └── RunNotFoundError (KeyError)
     ├── PortableError               stands for an exception that cannot cross a process border
     ├── TaskExecutionError          a task failed; also an instance of the original error's class
+    ├── RowEndedError (RuntimeError)      a row called `sys.exit`, or its worker process died
     ├── FailedRowsError (ExceptionGroup)  rows of a mapped task failed
     └── RunStoppedError             rows were left out: a budget ran out, too much failed, the run was ended
 """
@@ -369,6 +370,10 @@ class TaskExecutionError(LatentError):
         return _rebuild_task_error, (self.task_name, original, dict(self.context), self.original_text)
 
 
+class RowEndedError(LatentError, RuntimeError):
+    """A row ended without a word of its own: `sys.exit` was called in it, or its worker process died."""
+
+
 class FailedRowsError(LatentError, ExceptionGroup):
     """Rows of a mapped task failed; `.exceptions` are their errors, so that `except*` can tell them apart."""
 
@@ -490,7 +495,39 @@ def _portable(error: BaseException) -> BaseException:
         # Only whether it survives the border is asked; nothing foreign is read here.
         pickle.loads(pickle.dumps(error))  # noqa: S301
     except Exception:
-        return PortableError(f"{type(error).__name__}: {error}")
+        return _revivable(error)
+    return error
+
+
+def _revivable(error: BaseException) -> BaseException:
+    """
+    The error in a form that survives the border without its class being called.
+
+    Exceptions whose `__init__` wants other arguments than they hand on to `Exception` cannot be unpickled.
+    """
+    from cloudpickle import dumps  # type: ignore[import-untyped]  # ships no types
+
+    parts = (type(error), error.args, dict(error.__dict__))
+    try:
+        dumps(parts)  # also a class of the script itself, which plain pickle does not find on the other side
+    except Exception:
+        return PortableError(f"{type(error).__name__}: {text_of(error)}")
+    return cast("BaseException", _Revivable(parts))
+
+
+class _Revivable:
+    """Pickles as what `_revive` makes of an exception's parts."""
+
+    def __init__(self, parts: tuple[type[BaseException], tuple[Any, ...], dict[str, Any]]) -> None:
+        self.parts = parts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revive, self.parts
+
+
+def _revive(kind: type[BaseException], args: tuple[Any, ...], attributes: dict[str, Any]) -> BaseException:
+    error = BaseException.__new__(kind, *args)
+    error.__dict__.update(attributes)
     return error
 
 

@@ -23,9 +23,9 @@ from latent.cache.code import CodeFingerprint, code_fingerprint
 from latent.errors import RunStoppedError, TaskExecutionError, UnstorableError
 from latent.prefect.admission import admit, admit_async, holding, timely, timely_async
 from latent.prefect.carried import carry, unpack
-from latent.prefect.failures import explained
+from latent.prefect.failures import explained, row_error
 from latent.prefect.global_limits import attached
-from latent.prefect.key import CallKey, call_key
+from latent.prefect.key import CallKey, call_key, is_still_key
 from latent.prefect.logs import warn_once
 from latent.prefect.outputs import check_outputs, count_rows, restore_outputs, save_outputs
 from latent.prefect.retry_policy import why_everything_stops
@@ -176,6 +176,10 @@ class Call:
                 if self.stop is not None and (reason := why_everything_stops(error)) is not None:
                     self.stop.because(reason)
                 raise
+            except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+                if self.row_index is None:
+                    raise
+                raise row_error(error) from error
             finally:
                 attempt.close()
 
@@ -338,6 +342,8 @@ class Attempt:
     def _remember(self, value: Any) -> Any:
         call, key = self.call, self.call.key
         if key is None or _is_state(value) or call.shared.has_changed:
+            return None
+        if call.attempts > 1 and not is_still_key(key, call.task, call.run, call.arguments, call.shared):
             return None
         try:
             return call.run.memory.remember(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from latent.errors import TaskExecutionError, text_of
+from latent.errors import RowEndedError, TaskExecutionError, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from latent.prefect.run import Run
     from latent.prefect.tasks import Task
+
+_DEAD_WORKER = {"BrokenProcessPool", "KilledWorker", "WorkerCrashedError"}
+"""What the process pool, Dask and Ray raise where a worker process died."""
 
 
 def explained(
@@ -35,3 +38,21 @@ def explained(
     failure = TaskExecutionError.of(task.name, error, context, run.masker.text(text_of(error)))
     failure.__cause__ = error
     return failure
+
+
+def row_error(error: BaseException) -> Exception:
+    """
+    What ended a row, as an error that ends no other row.
+
+    `sys.exit`, a cancelled asyncio task and a dead worker process would take along whoever waits for the row.
+    """
+    kind = type(error).__name__
+    if kind in _DEAD_WORKER:
+        text = "The worker process died before the row had ended. Run again: rows that had are remembered."
+    elif isinstance(error, Exception):
+        return error
+    else:
+        text = f"The row was ended by {kind}: {text_of(error)}"
+    ended = RowEndedError(text)
+    ended.__cause__ = error
+    return ended

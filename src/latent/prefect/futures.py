@@ -9,8 +9,11 @@ from uuid import uuid4
 import prefect.futures
 from prefect._internal.result_records import ResultRecord
 from prefect.client.schemas.objects import State
+from prefect.exceptions import UnfinishedRun
 from prefect.futures import PrefectFuture, PrefectTaskRunFuture
-from prefect.states import Completed
+from prefect.states import Completed, get_state_exception
+
+from latent.prefect.failures import row_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,9 +65,16 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
         self.wait()
         return self._state()
 
-    def value_now(self) -> Any:
-        """The value of a call that has ended well."""
-        return result_in(self._state())
+    def result_now(self) -> Any:
+        """
+        The result of a call that has ended well.
+
+        Raises:
+            UnfinishedRun: The task returned a state that is no end.
+        """
+        if not (state := self._state()).is_completed():
+            raise UnfinishedRun(unfinished(state))
+        return result_in(state)
 
     def _state(self) -> State[R]:
         if self._final_state is None and self._inner is not None:
@@ -129,6 +139,11 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
             self._inner.wait()
         except CancelledError:
             return  # it never began
+        except (
+            BaseException
+        ) as error:  # it ended its thread or process, too: sys.exit, a worker that was killed
+            self.call.failure(row_error(error))
+            return
         state = self._state()
         if state.is_final() and self.error() is None and state.is_completed():
             self.call.account("ok", result_in(state), cache="miss")
@@ -140,7 +155,12 @@ def failure_in(state: State[Any]) -> BaseException | None:
         return None
     if isinstance(error := result_in(state), BaseException):
         return error
-    return cast("BaseException", state.result(raise_on_failure=False, _sync=True))  # type: ignore[call-overload]  # Prefect's own escape from its event loop
+    return cast("BaseException", get_state_exception(state, _sync=True))  # type: ignore[call-arg]  # Prefect's own escape from its event loop
+
+
+def unfinished(state: State[Any]) -> str:
+    """What to say of a state that a task returned as its end, and that is none."""
+    return f"The task returned a {state.name} state, which has no result."
 
 
 def result_in(state: State[Any]) -> Any:
@@ -221,11 +241,6 @@ def _rebuilt(value: Any, items: list[Any]) -> Any:
 
 
 def _result_if_done(future: PrefectFuture[Any]) -> Any:
-    if isinstance(future, TaskFuture):
-        if future.remembered:
-            return future.result()
-        state = future._state()
-        return result_in(state) if state.is_completed() else future
     state_now = getattr(future, "state_now", None)
     final: State[Any] | None = state_now() if state_now is not None else None
     return result_in(final) if final is not None and final.is_completed() else future

@@ -69,6 +69,15 @@ def warn_once(topic: str, message: str) -> None:
 
 
 @contextmanager
+def harmless(doing: str) -> Iterator[None]:
+    """Log an error of the block, and go on: work that others wait for must not end with it."""
+    try:
+        yield
+    except Exception:
+        get_flow_logger().exception("%s failed; the run goes on.", doing)
+
+
+@contextmanager
 def run_log(run: Run) -> Iterator[None]:
     """While the block runs, write the run's lines to its own file, at the settings' level, secrets masked."""
     settings = run.workspace.settings.logging

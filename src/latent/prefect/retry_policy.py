@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from latent.errors import LatentError, RegistryError, TaskExecutionError
+from latent.errors import LatentError, RegistryError, RowEndedError, TaskExecutionError
 from latent.limits.responses import answer_of
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def next_delay(
         waited_seconds: The pauses of this call so far.
         random: Gives numbers from 0 to 1.
     """
-    if attempt > policy.retries:
+    if attempt > policy.retries or isinstance(error, RowEndedError):
         return None
     answer = answer_of(error)
     if not _is_retried(policy, original_of(error), answer):

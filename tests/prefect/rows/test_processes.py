@@ -10,6 +10,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from latent.tracking import load_rows, load_run
 
 SETTINGS = """
@@ -138,3 +140,56 @@ def test_interrupted_map_keeps_rows_under_way_and_begins_no_more(make_workspace)
     paid = Counter(int(x) for x, _ in called(workspace.root))
     assert set(paid) == set(range(400))
     assert [x for x, times in paid.items() if times > 1 and x != 13] == []
+
+
+ODD = """
+import os
+import sys
+import threading
+
+from prefect.task_runners import ProcessPoolTaskRunner
+
+from latent.prefect import flow, task
+
+
+class PickyError(Exception):
+    def __init__(self, text, code):
+        super().__init__(text)
+        self.code = code
+
+
+@task("odd", retry=False, cache=False)
+def odd(x):
+    if x == 3:
+        return threading.Lock()
+    if x == 5:
+        raise PickyError("picky", 7)
+    if x == 7:
+        raise SystemExit("gone")
+    return x
+
+
+@flow("main", task_runner=ProcessPoolTaskRunner(max_workers=2))
+def main():
+    results = odd.map(range(12), on_error="collect").result()
+    print("OK", [x for x in results if isinstance(x, int)])
+    for x in (3, 5, 7):
+        print("FAILED", x, type(results[x].original_error).__name__, results[x].original_text)
+    print("CODE", results[5].code)
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize("rows_as_runs", [3, 100], ids=["batches", "runs"])
+def test_what_cannot_come_home_costs_only_its_row(make_workspace, rows_as_runs):
+    settings = SETTINGS.replace("rows_as_runs = 3", f"rows_as_runs = {rows_as_runs}")
+    workspace = make_workspace({"config/latent.toml": settings, "flows/main/flow.py": ODD})
+    out = finish(start(workspace.root))
+    assert f"OK {[x for x in range(12) if x not in (3, 5, 7)]}\n" in out
+    assert "FAILED 3 TypeError" in out
+    assert "FAILED 5 PickyError picky\n" in out
+    assert "FAILED 7 RowEndedError The row was ended by SystemExit: gone\n" in out
+    assert "CODE 7\n" in out

@@ -20,6 +20,7 @@ from latent.prefect.call import in_run
 from latent.prefect.global_limits import attached
 from latent.prefect.rows.job import Stop
 from latent.prefect.rows.lanes import Ticket, lane_for
+from latent.prefect.rows.parcels import packed
 from latent.prefect.rows.work import RowWork
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Batch:
             ends: list[RowEnd] = []
             ticket = Ticket(_work_away(self.spec), self.jobs, ends.extend, span_id=self.span_id)
             _wait(ticket, _Artifacts(self.spec.task.name, self.label))
-        return ends
+            return [packed(end) for end in ends]
 
     def _run_at_home(self, home: Home) -> State[None]:
         began, task_run_id = time.time(), _task_run_id()

@@ -8,6 +8,8 @@ from math import inf
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from latent.prefect.logs import harmless
+
 if TYPE_CHECKING:
     from latent.prefect.futures import TaskFuture
     from latent.tracking.records import Outcome
@@ -110,7 +112,7 @@ class RowTable:
             if self.end(index) is None:
                 self._callbacks.setdefault(index, []).append(callback)
                 return
-        callback()
+        self._tell([callback])
 
     def forget(self, index: int, callback: Callable[[], None]) -> None:
         """Do not call back after all."""
@@ -149,6 +151,7 @@ class RowTable:
 
     def _tell(self, callbacks: Iterable[Callable[[], None]]) -> None:
         for callback in callbacks:
-            callback()
+            with harmless("A callback of a row's future"):
+                callback()
         if not self._left:
             self._all_done.set()

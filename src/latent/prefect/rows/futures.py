@@ -103,7 +103,8 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
             )
         end = self._home.table.end(self.index)
         if isinstance(end, TaskFuture):
-            return cast("R", end.result(timeout, raise_on_failure))
+            error = None if raise_on_failure else end.error()
+            return cast("R", end.result(timeout) if error is None else error)
         assert end is not None, "the row has ended"
         if end.error is not None:
             if raise_on_failure:

@@ -11,7 +11,7 @@ from prefect.futures import PrefectFuture
 
 from latent.errors import RunStoppedError, TaskExecutionError
 from latent.prefect.call import REFRESHED
-from latent.prefect.failures import explained
+from latent.prefect.failures import explained, row_error
 from latent.prefect.futures import TaskFuture, futures_in, is_done
 from latent.prefect.outputs import save_outputs
 from latent.prefect.rows.ends import RowEnd, RowTable, Totals
@@ -81,8 +81,10 @@ class Home:
     def report(self, ends: Sequence[RowEnd]) -> None:
         """Rows have ended, and what they returned is remembered: note it everywhere, then wake who waits."""
         ends = [*ends, *(twin for end in ends for twin in self._twins_of(end))]
-        self.note(ends)
-        self.table.finish(ends)
+        try:
+            self.note(ends)
+        finally:
+            self.table.finish(ends)
 
     def note(self, ends: Sequence[RowEnd]) -> None:
         """Enter rows that have ended into the run's account and records."""
@@ -141,7 +143,7 @@ class Home:
         self, index: int, arguments: dict[str, Any], error: BaseException, attempts: int = 1
     ) -> RowEnd:
         failure = explained(
-            self.task, self.run, error, arguments=arguments, attempts=attempts, row_index=index,
+            self.task, self.run, row_error(error), arguments=arguments, attempts=attempts, row_index=index,
             span_id=None,
         )  # fmt: skip
         return RowEnd(index, "failed", error=failure, attempts=attempts)
@@ -193,32 +195,39 @@ class Home:
 
     def run_ended(self, index: int, future: TaskFuture[Any]) -> None:
         """A row that was a task run of its own has ended, and told the records so itself."""
-        error: Exception | None = future.error()
-        call = future.call
-        outcome: Outcome = call.outcome or ("ok" if error is None else "failed")
+        call, readable = future.call, True
+        error: Exception | None
+        try:
+            future.wait()
+            error = future.error()
+            value = None if error is not None else future.result_now()
+        except BaseException as crash:  # its thread or process ended with it, or its result cannot come home
+            error, value, readable = call.failure(row_error(crash)), None, False
+        outcome: Outcome = "ok" if error is None else "failed"
+        outcome = call.outcome if call.outcome and readable else outcome
         if outcome == "skipped":
             error = RunStoppedError(self.stop.reason or "", self.task.name, index)
-        value = None if error is not None else future.value_now()
         end = RowEnd(
             index, outcome, value, error, call.attempts, call.started_at or None, call.duration_seconds,
             call.queue_seconds, call.key.key if call.key else None, call.cost_usd,
         )  # fmt: skip
-        if self.run.recorder is not None:
-            self.run.recorder.rows([self._record(end)])
-        self.tally.add({outcome: 1})
-        twins = self._twins_of(end)
-        if twins:
-            self.report(twins)
-        self.table.finish_run(index, future)
+        try:
+            if self.run.recorder is not None:
+                self.run.recorder.rows([self._record(end)])
+            self.tally.add({outcome: 1})
+            if twins := self._twins_of(end):
+                self.report(twins)
+        finally:
+            if readable:
+                self.table.finish_run(index, future)
+            else:
+                self.table.finish([end])
 
     # -- rows that ask for the same as an earlier one ------------------------------------------------------
 
     def _twins_of(self, end: RowEnd) -> list[RowEnd]:
         """How the rows ended that asked for the same as this one: as it did, without being paid for."""
-        indices = self.planner.twins.pop(end.index, None)
-        if not indices:
-            return []
-        return [self._twin(index, end) for index in indices]
+        return [self._twin(index, end) for index in self.planner.twins_of(end.index)]
 
     def _twin(self, index: int, end: RowEnd) -> RowEnd:
         if end.outcome in ("ok", "cached"):

@@ -12,6 +12,7 @@ from itertools import count
 from threading import Condition, Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+from latent.prefect.logs import harmless
 from latent.prefect.rows.committer import committer
 from latent.prefect.rows.ends import Totals
 from latent.prefect.rows.life import Pause, Step, life
@@ -81,7 +82,8 @@ class Ticket:
 
     def ended(self, ends: Sequence[RowEnd]) -> None:
         """Some of the rows have ended, and are committed."""
-        self._report(ends)
+        with harmless("Recording how rows ended"):
+            self._report(ends)
         if self.totals.with_rows(ends).counts.total() == self.total:
             self.jobs = []
             self.done.set()
@@ -311,7 +313,8 @@ class LoopLane(Lane):
                     self._took(time.perf_counter() - began)
         except StopIteration:
             pass
-        except Exception as error:  # not the row's: its memory or limit; the row must end all the same
+        except (Exception, asyncio.CancelledError) as error:
+            # Not the row's: its memory or limit, or a cancelled asyncio task. The row ends all the same.
             self.work.fail(job, error)
         self._uncommitted += 1
         self._running -= 1

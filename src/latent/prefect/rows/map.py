@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from latent.prefect.rows.job import Job
     from latent.prefect.rows.options import RowOptions
+    from latent.prefect.rows.parcels import Parcel
     from latent.prefect.run import Run
     from latent.prefect.tasks import Task
 
@@ -206,9 +207,10 @@ class Submission:
         home.started[job.index] = future
 
         def over(_: Any) -> None:
-            future.wait()
-            home.run_ended(job.index, future)
-            done()
+            try:
+                home.run_ended(job.index, future)
+            finally:
+                done()
 
         return future.add_done_callback(over)
 
@@ -269,13 +271,24 @@ class Submission:
                 return failure_in(state) or RuntimeError("The batch ended before the row did.")
             if (error := failure_in(state)) is not None:
                 return error
-            ends: list[RowEnd] = result_in(state)
             self.home.brought(
-                ends, began_at=began, task_run_id=inner.task_run_id, rows=batch.rows, span_id=batch.span_id
-            )
+                self._unpacked(batch, result_in(state)),
+                began_at=began, task_run_id=inner.task_run_id, rows=batch.rows, span_id=batch.span_id,
+            )  # fmt: skip
         except BaseException as error:
             return error
         return RuntimeError("The batch came home without the row.")
+
+    def _unpacked(self, batch: Batch, parcels: Sequence[Parcel]) -> list[RowEnd]:
+        """How the rows of a batch ended; one that cannot be read here is looked up in the memory, or lost."""
+        jobs = {job.index: job for job in batch.jobs}
+        ends = []
+        for parcel in parcels:
+            try:
+                ends.append(parcel.open())
+            except Exception as error:
+                self.home.lost([jobs[parcel.row]], error)
+        return ends
 
     def _within_budget(self, jobs: Sequence[Job]) -> Sequence[Job]:
         """The rows that may leave for a process that does not see the budget; the others are skipped."""

@@ -65,6 +65,8 @@ class Planner:
         self.twins: dict[int, list[int]] = {}
         """Rows that ask for the same as an earlier one, by that one's index: they share its end."""
         self._first: dict[str, int] = {}
+        self._ended: set[int] = set()
+        """First ones that have ended, where later rows may still ask for the same."""
         self._contents: dict[int, str] = {}
         self._own = tuple(columns.columns)
 
@@ -88,6 +90,9 @@ class Planner:
             for index, key in zip(indices, keys, strict=True):
                 hit = None if key is None else hits.get(key.key)
                 refreshes = self.selection.is_active and self.selection.refreshes(index)
+                if key is not None and self._first.get(key.key) in self._ended:
+                    # What an earlier row of this map remembered is as new as can be; else it is done again.
+                    self._first[key.key], refreshes = index, False
                 if hit is not None and not refreshes:
                     ends.append(RowEnd(index, "cached", hit.value, key=hit.entry.key))
                 elif (reason := self.selection.leaves_out(index)) is not None:
@@ -97,6 +102,14 @@ class Planner:
                 elif not self._is_twin(index, key):
                     jobs.append(Job(index, self._arguments(index), key, refreshes=refreshes))
             return ends, jobs
+
+    def twins_of(self, index: int) -> list[int]:
+        """The rows that ask for the same as this one, which has ended; later ones are on their own."""
+        if not self.columns.have_futures:
+            return self.twins.pop(index, [])  # all rows were planned before the first one began
+        with self._lock:
+            self._ended.add(index)
+            return self.twins.pop(index, [])
 
     def recalled(self, jobs: Iterable[Job]) -> dict[str, Hit]:
         """What is remembered of these rows by now, by key."""

@@ -183,7 +183,7 @@ class _Stream(Generic[R]):
         if not isinstance(end, RowEnd):
             assert end is not None, "the row has ended"
             error = end.error()
-            value = None if error is not None else end.value_now()
+            value = None if error is not None else end.result_now()
             end = RowEnd(index, "failed" if error is not None else end.call.outcome or "ok", value, error)
         if end.error is not None and self.options.on_error == "raise":
             if len(self._errors) < ERRORS_KEPT:

@@ -8,13 +8,15 @@ from inspect import Parameter
 from typing import TYPE_CHECKING, Any
 
 from prefect.client.schemas.objects import State
+from prefect.exceptions import UnfinishedRun
 
 from latent.cache.results import Result
 from latent.errors import CacheError, UnstorableError
 from latent.prefect.admission import limiter_of, sync_timeout, within
-from latent.prefect.failures import explained
-from latent.prefect.futures import failure_in, result_in
-from latent.prefect.logs import warn_once
+from latent.prefect.failures import explained, row_error
+from latent.prefect.futures import failure_in, result_in, unfinished
+from latent.prefect.key import is_still_key
+from latent.prefect.logs import harmless, warn_once
 from latent.prefect.outputs import check_outputs
 from latent.prefect.retries import next_delay, policy_of, stops_everything, why_everything_stops
 from latent.prefect.scope import open_scope, record_read
@@ -195,14 +197,23 @@ class RowWork:
 
     def _returned(self, job: Job, value: Any, scope: Scope) -> BaseException | None:
         """Take what the function returned; a Prefect state decides for itself how the row ended."""
-        keeps = job.key is not None and not self.shared.has_changed
+        keeps = job.key is not None and not self.shared.has_changed and self._is_unchanged(job)
         if isinstance(value, State):
             if (error := failure_in(value)) is not None:
                 return error
+            if not value.is_completed():
+                return UnfinishedRun(unfinished(value))
             value, keeps = result_in(value), False
         job.parameters_read = scope.parameters_read
         job.succeed(value, keeps=keeps)
         return None
+
+    def _is_unchanged(self, job: Job) -> bool:
+        return (
+            job.attempts < 2
+            or job.key is None
+            or is_still_key(job.key, self.task, self.run, job.arguments, self.shared)
+        )
 
     # -- after the function ------------------------------------------------------------------------------
 
@@ -223,12 +234,9 @@ class RowWork:
 
     def fail(self, job: Job, error: BaseException) -> None:
         """End a row with the error that its caller sees."""
-        if not isinstance(error, Exception):
-            # A row that calls sys.exit, or whose task was cancelled, must not take the others along.
-            error = _chained(RuntimeError(f"The row was ended by {type(error).__name__}: {error}"), error)
         job.fail(
             explained(
-                self.task, self.run, error, arguments=job.arguments, attempts=job.attempts,
+                self.task, self.run, row_error(error), arguments=job.arguments, attempts=job.attempts,
                 row_index=job.index, span_id=job.ticket.span_id,
             )
         )  # fmt: skip
@@ -238,10 +246,16 @@ class RowWork:
         job.skip(self.task.name, self.stop.reason or "")
 
     def finish(self, jobs: Sequence[Job]) -> None:
-        """Remember what rows returned, give their keys back, and only then report how they ended."""
-        self._remember([job for job in jobs if job.keeps])
+        """
+        Remember what rows returned, give their keys back, and only then report how they ended.
+
+        Whatever goes wrong on the way, the rows end: their callers wait for that.
+        """
+        with harmless(f"Remembering rows of task {self.task.name!r}"):
+            self._remember([job for job in jobs if job.keeps])
         for job in jobs:
-            job.release()
+            with harmless("Giving back the key of a row"):
+                job.release()
         ends = [job.end() for job in jobs]
         for ticket in {job.ticket for job in jobs}:
             ticket.ended([end for job, end in zip(jobs, ends, strict=True) if job.ticket is ticket])
@@ -270,8 +284,3 @@ class RowWork:
             parameters_read={} if key.users_own else job.parameters_read,
             key_parts=key.parts, expires_in=self._expires_in,
         )  # fmt: skip
-
-
-def _chained(error: Exception, cause: BaseException) -> Exception:
-    error.__cause__ = cause
-    return error
