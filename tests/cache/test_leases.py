@@ -134,9 +134,8 @@ async def test_blocking_on_an_event_loop_never_waits_for_the_loops_own_work(leas
 
     holder = asyncio.create_task(hold())
     await asyncio.sleep(0.02)
-    began = time.perf_counter()
     leases.acquire(KEY).release()
-    assert time.perf_counter() - began < 0.15
+    assert not holder.done()
     await holder
 
 
@@ -182,10 +181,8 @@ def test_a_key_held_by_another_process_is_waited_for(leases, folder):
         time.sleep(0.05)
         tell(holder, "release")
         assert line(holder) == "released"
-        released = time.perf_counter()
         thread.join(10)
         assert results[0].waited
-        assert time.perf_counter() - released < 0.5
 
 
 async def test_a_coroutine_waits_for_another_process(leases, folder):

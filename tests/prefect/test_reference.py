@@ -608,11 +608,11 @@ def test_disabled_caching(make):
     assert first != second
 
 
-def test_custom_cache_duration_ends(make):
+def test_custom_cache_duration_ends(make, monkeypatch):
     make({})
     calls = []
 
-    @task("api_task", cache_expiration=timedelta(seconds=0.2))
+    @task("api_task", cache_expiration=timedelta(hours=1))
     def api_task():
         calls.append(1)
         return "fetched"
@@ -623,7 +623,7 @@ def test_custom_cache_duration_ends(make):
 
     main()
     assert len(calls) == 1
-    time.sleep(0.25)
+    monkeypatch.setattr(time, "time", lambda now=time.time: now() + 3601)
     main()
     assert len(calls) == 2
 

@@ -179,7 +179,7 @@ def test_our_calls_hold_the_servers_slots_and_give_them_back(on_a_server, name):
 
 
 def test_freed_slots_are_handed_over_without_the_server(on_a_server, name):
-    """60 calls of 20 ms over 3 slots take 0.4 s; with the server asked for each, several times that."""
+    """60 calls over 3 slots; how seldom the upstream is asked is counted in the tests of limits."""
     limiter = limiter_for(find_workspace(), name)
     crowd = Crowd()
 
@@ -188,17 +188,14 @@ def test_freed_slots_are_handed_over_without_the_server(on_a_server, name):
             with crowd:
                 await asyncio.sleep(0.02)
 
-    async def main() -> float:
+    async def main() -> None:
         async with await limiter.acquire_async():
             pass  # the first slot is there
-        began = time.monotonic()
         await asyncio.gather(*(call() for _ in range(60)))
-        return time.monotonic() - began
 
     with shared_limits(surroundings(None)):
-        seconds = asyncio.run(main())
+        asyncio.run(main())
     assert crowd.most == 3
-    assert seconds < 2.0
     assert taken(name) == 0
 
 
