@@ -1,7 +1,9 @@
 """
 Hands work to a task runner piece by piece: so many at a time, each once what it waits for is there.
 
-Without it, ten thousand rows would be ten thousand threads of Prefect's default runner.
+Without it, ten thousand rows would be ten thousand threads of Prefect's default runner. It works on a thread
+of its own from the first piece on: Ctrl-C reaches the main thread at any moment, and a piece that it cut
+short there would leave its rows without an end.
 """
 
 from __future__ import annotations
@@ -37,55 +39,72 @@ class Feeder:
     def __init__(self) -> None:
         self._places = 0
         self._under_way = 0
+        self._waiting: Sequence[Piece] = ()
+        """What was loaded, until the thread or `drain` takes it."""
         self._ready: deque[Piece] = deque()
         self._blocked: set[Piece] = set()
         self._wake = Condition()
         self._context = copy_context()
-        self._thread: Thread | None = None
 
-    def feed(self, pieces: Sequence[Piece], width: int) -> None:
-        """Start `width` pieces here; a thread sees to the others, so many at a time."""
-        for piece in pieces:
-            self._add(piece)
-        self._places = width
-        while (ready := self._next(wait=False)) is not None:
-            ready.start(self._freed)
-        if self._is_needed():
-            self._thread = Thread(
-                target=self._context.run, args=(self._run,), name="latent-feeder", daemon=True
-            )
-            self._thread.start()
+    def load(self, pieces: Sequence[Piece], width: int) -> None:
+        """Take the pieces, `width` of which may be under way at a time; none begins before `start`."""
+        self._places, self._waiting = width, pieces
+
+    def start(self) -> None:
+        """Begin."""
+        if self._waiting:
+            Thread(target=self._context.run, args=(self._run,), name="latent-feeder", daemon=True).start()
 
     def drain(self) -> None:
         """Start everything that is left, whatever it waits for: a map that is stopped skips it at once."""
         with self._wake:
-            left = [*self._ready, *self._blocked]
+            left = [*self._waiting, *self._ready, *self._blocked]
+            self._waiting = ()
             self._ready.clear()
             self._blocked.clear()
+            self._under_way += len(left)
             self._wake.notify_all()
         for piece in left:
-            with self._wake:
-                self._under_way += 1
             piece.start(self._freed)
 
     def wait(self) -> None:
         """Block until every piece is over, its task run included."""
         with self._wake:
-            self._wake.wait_for(lambda: not (self._ready or self._blocked or self._under_way))
+            self._wake.wait_for(self._has_nothing)
 
     @property
     def is_over(self) -> bool:
         """Whether every piece is over."""
         with self._wake:
-            return not (self._ready or self._blocked or self._under_way)
+            return self._has_nothing()
 
-    def _add(self, piece: Piece) -> None:
-        unfinished = [future for future in piece.waits_for if not is_done(future)]
-        if not unfinished:
-            with self._wake:
-                self._ready.append(piece)
-            return
-        left = len(unfinished)
+    def _has_nothing(self) -> bool:
+        return not (self._waiting or self._ready or self._blocked or self._under_way)
+
+    def _run(self) -> None:
+        self._sort()
+        while (piece := self._next()) is not None:
+            piece.start(self._freed)
+
+    def _sort(self) -> None:
+        """Tell the pieces that may begin from those that wait for something."""
+        with self._wake:
+            pieces, self._waiting = self._waiting, ()
+            unfinished = {
+                piece: [future for future in piece.waits_for if not is_done(future)]
+                for piece in pieces
+                if piece.waits_for
+            }
+            for piece in pieces:
+                if unfinished.get(piece):
+                    self._blocked.add(piece)
+                else:
+                    self._ready.append(piece)
+        for piece, futures in unfinished.items():
+            self._begin_after(piece, futures)
+
+    def _begin_after(self, piece: Piece, futures: Sequence[PrefectFuture[Any]]) -> None:
+        left = len(futures)
 
         def one_done(_: Any) -> None:
             nonlocal left
@@ -96,19 +115,14 @@ class Feeder:
                     self._ready.append(piece)
                     self._wake.notify_all()
 
-        with self._wake:
-            self._blocked.add(piece)
-        for future in unfinished:
+        for future in futures:
             future.add_done_callback(one_done)
 
-    def _run(self) -> None:
-        while (piece := self._next(wait=True)) is not None:
-            piece.start(self._freed)
-
-    def _next(self, *, wait: bool) -> Piece | None:
+    def _next(self) -> Piece | None:
+        """The next piece, once it may begin; None when none is left."""
         with self._wake:
             while not (self._ready and self._places > 0):
-                if not wait or not (self._ready or self._blocked):
+                if not (self._ready or self._blocked):
                     return None
                 self._wake.wait()
             self._places -= 1
@@ -120,7 +134,3 @@ class Feeder:
             self._places += 1
             self._under_way -= 1
             self._wake.notify_all()
-
-    def _is_needed(self) -> bool:
-        with self._wake:
-            return bool(self._ready or self._blocked)

@@ -67,11 +67,11 @@ def map_rows(
     home = home_of(task, run, columns, options, recalls=wait_for is None)
     mapped: MappedFutures[R] = MappedFutures(home)  # type: ignore[abstract]  # as Prefect's own
     submission = Submission(home, task_runner, wait_for)
-    pieces = submission.plan(home.rows)
-    run.mapped.append(mapped)
+    submission.load(submission.plan(home.rows))
+    run.mapped.append(mapped)  # from here on, a run that is interrupted sees to the end of all rows
     for dataset in task.outputs:
         run.producers.setdefault(dataset, []).append(mapped)
-    submission.start(pieces)
+    home.feeder.start()
     return mapped
 
 
@@ -145,9 +145,9 @@ class Submission:
         self.one_each = self._is_one_each(len(jobs) + len(waiting))
         return [*(self._runs(jobs) if self.one_each else self._batches(jobs)), *self._late(waiting)]
 
-    def start(self, pieces: Sequence[Piece]) -> None:
-        """Begin the work, as much at a time as may be under way."""
-        self.home.feeder.feed(pieces, self._at_once())
+    def load(self, pieces: Sequence[Piece]) -> None:
+        """Give the work to the map's feeder, which begins as much at a time as may be under way."""
+        self.home.feeder.load(pieces, self._at_once())
 
     def _at_once(self) -> int:
         """How many pieces may be under way."""

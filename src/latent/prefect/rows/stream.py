@@ -163,7 +163,8 @@ class _Stream(Generic[R]):
         self._spec = submission.spec
         self._parts = [each for each in self._parts if not each.home.feeder.is_over]
         self._parts.append(submission)
-        submission.start(submission.plan(home.rows))
+        submission.load(submission.plan(home.rows))
+        home.feeder.start()
         return len(part)
 
     def _columns(self, part: list[Any]) -> dict[str, list[Any]]:
