@@ -9,7 +9,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import NamedTuple
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,9 @@ class Entry(NamedTuple):
     """Unix seconds."""
     expires_at: float | None
     """Unix seconds; None: never."""
-    key_parts: Mapping[str, str] = _NOTHING
-    """Hash of each argument and dataset by name."""
-    outputs: Mapping[str, str] = _NOTHING
+    key_parts: Mapping[str, str] = NOTHING
+    """Hash of each argument and dataset by name; left out where values are read in bulk."""
+    outputs: Mapping[str, str] = NOTHING
     """Fingerprint of each dataset that was saved from the value."""
 
     @property

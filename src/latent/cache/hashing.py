@@ -7,7 +7,7 @@ import enum
 import re
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import PurePath
@@ -50,6 +50,17 @@ def stable_hash(value: object, fallback: Fallback | None = None) -> str:
         path = _find_cycle(value)
         reason = "it is nested too deeply" if path is None else "it contains itself"
         raise UnhashableError(path or "", type(value).__name__, reason) from None
+
+
+def stable_hashes(values: Sequence[object], fallback: Fallback | None = None) -> list[str]:
+    """The `stable_hash` of each value, in a fraction of the time for thousands of them."""
+    try:
+        return [
+            xxhash.xxh3_128_hexdigest(_ENCODERS.get(type(value), _encode_other)(value, fallback))
+            for value in values
+        ]
+    except (_UnhashableError, RecursionError):
+        return [stable_hash(value, fallback) for value in values]  # raises what explains it
 
 
 def encode(value: Any, fallback: Fallback | None = None) -> bytes:

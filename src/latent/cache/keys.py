@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from latent.cache.hashing import Fallback, stable_hash
+from latent.cache.hashing import Fallback, stable_hash, stable_hashes
 from latent.errors import UnhashableError
 
 
@@ -98,10 +98,26 @@ class RowKeys:
         Raises:
             UnhashableError: An argument has no stable hash.
         """
-        hashes = [stable_hash(value, fallback) for value in values]
-        text = self._text.format(*hashes)
-        key = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-        return key, {**self._shared, **dict(zip(self._names, hashes, strict=True))}
+        return self._of([stable_hash(value, fallback) for value in values])
+
+    def keys(
+        self, columns: Sequence[Sequence[Any]], fallback: Fallback | None = None
+    ) -> Iterator[tuple[str, dict[str, str]]]:
+        """
+        What `key` gives for each row, of all rows at once.
+
+        Args:
+            columns: For each argument that differs, in the order of their names, its value in each row.
+
+        Raises:
+            UnhashableError: An argument of some row has no stable hash.
+        """
+        return map(self._of, zip(*(stable_hashes(column, fallback) for column in columns), strict=True))
+
+    def _of(self, hashes: Sequence[str]) -> tuple[str, dict[str, str]]:
+        key = hashlib.md5(self._text.format(*hashes).encode(), usedforsecurity=False).hexdigest()
+        parts = dict(zip(self._names, hashes, strict=True))
+        return key, {**self._shared, **parts} if self._shared else parts
 
 
 def _literal(text: str) -> str:

@@ -14,7 +14,7 @@ import xxhash
 
 from latent.cache.blobs import Blobs, disk_bytes
 from latent.cache.database import Database, StoreUnavailableError
-from latent.cache.entry import Entry, Version
+from latent.cache.entry import NOTHING, Entry, Version
 from latent.cache.rows import DESCRIBED, MANY, ONE, RECENT, STATS, Batch, dump, dump_keys, insert
 from latent.cache.schema import means_no_room
 from latent.cache.store import StoreStats, TaskStats
@@ -172,8 +172,11 @@ class SQLiteStore:
             if with_value and blob is None and xxhash.xxh3_64_digest(value) != checksum:
                 raise ValueError("its value is not what was written")
             version = self._versions.get(variant) or self._read_version(variant)
-            saved = orjson.loads(outputs) if outputs != "{}" else {}
-            return Entry(key, version, codec, value, size, created, expires, orjson.loads(parts), saved)
+            return Entry(
+                key, version, codec, value, size, created, expires,
+                NOTHING if parts is None else orjson.loads(parts),
+                NOTHING if outputs == "{}" else orjson.loads(outputs),
+            )  # fmt: skip
         except (ValueError, TypeError) as error:
             self._drop(key, variant, str(error))
             return None

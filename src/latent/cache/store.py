@@ -58,11 +58,15 @@ class Store(Protocol):
     """Why the last write was refused, when for want of room; None otherwise."""
 
     def get_many(self, keys: Iterable[str]) -> dict[str, list[Entry]]:
-        """The entries under each key that has any, newest first; damaged ones are dropped."""
+        """
+        The entries under each key that has any, newest first; damaged ones are dropped.
+
+        A store may leave out `key_parts`, which `describe_many` and `recent` give.
+        """
         ...
 
     def describe_many(self, keys: Iterable[str]) -> dict[str, list[Entry]]:
-        """As `get_many`, without reading values."""
+        """As `get_many`, with what describes the entries and without their values."""
         ...
 
     def load(self, entry: Entry) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 import pytest
@@ -27,10 +28,16 @@ class Calls:
         self.seen: list[object] = []
         self.running = self.peak = 0
         self._lock = threading.Lock()
+        self._deadline = 0.0
 
     def note(self, value: object) -> None:
         with self._lock:
             self.seen.append(value)
+
+    def have_been(self, number: int) -> bool:
+        """Whether so many were under way at once; a map that never gets there fails instead of hanging."""
+        self._deadline = self._deadline or time.monotonic() + 30
+        return self.peak >= number or time.monotonic() > self._deadline
 
     def __enter__(self) -> None:
         with self._lock:

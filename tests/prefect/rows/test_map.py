@@ -106,12 +106,16 @@ def test_at_most_max_workers_rows_run_at_once(batched, calls, is_async):
         @task(cache=False)
         async def slow(x):
             with calls:
+                while not calls.have_been(4):
+                    await asyncio.sleep(0.01)
                 await asyncio.sleep(0.01)
     else:
 
         @task(cache=False)
         def slow(x):
             with calls:
+                while not calls.have_been(4):
+                    time.sleep(0.01)
                 time.sleep(0.01)
 
     @flow
@@ -129,7 +133,8 @@ def test_users_thread_pool_bounds_rows_too(batched, calls):
     @task(cache=False)
     def slow(x):
         with calls:
-            time.sleep(0.005)
+            while not calls.have_been(2):
+                time.sleep(0.005)
 
     @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))
     def main():

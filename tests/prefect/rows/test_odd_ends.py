@@ -229,7 +229,8 @@ def test_one_limit_block_is_entered_by_many_rows(batched, calls):
     @task("double")
     def double(x):
         with shared, calls:
-            time.sleep(0.01)
+            while not calls.have_been(2):
+                time.sleep(0.01)
         return 2 * x
 
     @flow("main")

@@ -39,7 +39,8 @@ class Columns:
         first: int = 0,
     ) -> None:
         self.columns, self.shared, self._variadic = columns, shared, variadic
-        self._in_order = list(columns.values())
+        self.in_order = list(columns.values())
+        """The columns without their names."""
         self.rows = range(first, first + len(next(iter(columns.values()))))
         self.have_futures = any(map(has_futures, (*columns.values(), *shared.values())))
         """Whether results of other tasks are among the arguments."""
@@ -87,7 +88,7 @@ class Columns:
     def values(self, index: int) -> list[Any]:
         """The mapped arguments of a row, in the order of the columns."""
         place = index - self.rows.start
-        return [column[place] for column in self._in_order]
+        return [column[place] for column in self.in_order]
 
     def own(self, index: int) -> dict[str, Any]:
         """The mapped arguments of a row."""

@@ -11,6 +11,7 @@ from prefect.states import Cancelled, Completed, Failed, Pending
 
 from latent.errors import FailedRowsError, RunStoppedError
 from latent.prefect.futures import TaskFuture, cached_state
+from latent.prefect.rows.ends import RowEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
     from prefect.futures import PrefectFuture
 
-    from latent.prefect.rows.ends import RowEnd
     from latent.prefect.rows.home import Home
 
 R = TypeVar("R")
@@ -116,10 +116,19 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
         """Call `fn` with this future once the row has ended; at once when it has."""
         self._home.table.when_done(self.index, lambda: fn(self))
 
+    def end(self) -> RowEnd:
+        """How a row that has ended did so; asking is not looking at it."""
+        end = self._home.table.end(self.index)
+        if type(end) is RowEnd:
+            return end
+        assert isinstance(end, TaskFuture), "the row has ended"
+        error = end.error()
+        value = None if error is not None else end.result_now()
+        return RowEnd(self.index, "ok" if error is None else "failed", value, error)
+
     def error(self) -> Exception | None:
         """The error of a row that has ended without a result; asking is not looking at it."""
-        end = self._home.table.end(self.index)
-        return end.error() if isinstance(end, TaskFuture) else None if end is None else end.error
+        return None if self._home.table.end(self.index) is None else self.end().error
 
 
 class MappedFutures(PrefectFutureList[R]):
@@ -155,10 +164,11 @@ class MappedFutures(PrefectFutureList[R]):
                 f"did not end within {timeout} seconds."
             )
         raises = raise_on_failure and self._home.options.on_error == "raise"
+        ends = [row.end() for row in self.rows]
         if raises:
-            self._raise([error for row in self.rows if (error := row.error()) is not None])
+            self._raise([end.error for end in ends if end.error is not None])
         self._home.save()
-        return [row.result(raise_on_failure=raises) for row in self.rows]
+        return [cast("R", end.value if end.error is None else end.error) for end in ends]
 
     def settle(self) -> None:
         """Wait for all rows and save their results as the task's `output`; not when one has none."""

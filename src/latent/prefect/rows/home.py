@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from latent.registry import TaskRegistry
 from latent.tracking.records import RowRecord, TaskRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from uuid import UUID
 
     from latent.prefect.rows.columns import Columns
@@ -80,7 +81,8 @@ class Home:
 
     def report(self, ends: Sequence[RowEnd]) -> None:
         """Rows have ended, and what they returned is remembered: note it everywhere, then wake who waits."""
-        ends = [*ends, *(twin for end in ends for twin in self._twins_of(end))]
+        if self.planner.may_have_twins:
+            ends = [*ends, *(twin for end in ends for twin in self._twins_of(end))]
         try:
             self.note(ends)
         finally:
@@ -96,7 +98,7 @@ class Home:
             if self.run.outcomes.finished(self.task.name, counts, began, now):
                 TaskRegistry.observe_task(self.run.flow_name, self.task.name, self.task.fn)
         if self.run.recorder is not None:
-            self.run.recorder.rows([self._record(end) for end in ends])
+            self.run.recorder.rows(_Records(ends, self._record))
 
     def note_bulk(
         self, totals: Totals, *, began_at: float, task_run_id: str | None = None, span_id: str | None = None
@@ -288,6 +290,23 @@ class Home:
             self._reason(end),
             end.cost_usd,
         )
+
+
+class _Records(Sequence[RowRecord]):
+    """Records of rows that have ended, made where they are written: here, somebody waits for the rows."""
+
+    def __init__(self, ends: Sequence[RowEnd], record: Callable[[RowEnd], RowRecord]) -> None:
+        self._ends, self._record = ends, record
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, place: Any) -> Any:
+        found = self._ends[place]
+        return list(map(self._record, found)) if isinstance(place, slice) else self._record(found)
+
+    def __iter__(self) -> Iterator[RowRecord]:
+        return map(self._record, self._ends)
 
 
 def _described(error: Exception) -> dict[str, Any]:

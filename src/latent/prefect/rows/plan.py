@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,8 @@ class Planner:
         self._first: dict[str, int] = {}
         self._ended: set[int] = set()
         """First ones that have ended, where later rows may still ask for the same."""
-        self._contents: dict[int, str] = {}
+        self._made: dict[int, CallKey | None] = {}
+        """The keys so far, by row."""
         self._own = tuple(columns.columns)
 
     def _row_keys(self) -> RowKeys | None:
@@ -84,13 +85,17 @@ class Planner:
     def plan(self, indices: Sequence[int]) -> tuple[list[RowEnd], list[Job]]:
         """The rows that have ended already, and a job for each of the others but twins."""
         with self._lock, _collector_paused(len(indices)):
-            keys = [self._key(index) for index in indices] if self.task.remembers else [None] * len(indices)
+            keys = self._keys_of(indices)
             hits = self._recall(keys)
             ends, jobs = [], []
+            selects = self.selection.is_active
             for index, key in zip(indices, keys, strict=True):
                 hit = None if key is None else hits.get(key.key)
-                refreshes = self.selection.is_active and self.selection.refreshes(index)
-                if key is not None and self._first.get(key.key) in self._ended:
+                if hit is not None and not selects:
+                    ends.append(RowEnd(index, "cached", hit.value, key=hit.entry.key))
+                    continue
+                refreshes = selects and self.selection.refreshes(index)
+                if key is not None and self._ended and self._first.get(key.key) in self._ended:
                     # What an earlier row of this map remembered is as new as can be; else it is done again.
                     self._first[key.key], refreshes = index, False
                 if hit is not None and not refreshes:
@@ -102,6 +107,11 @@ class Planner:
                 elif not self._is_twin(index, key):
                     jobs.append(Job(index, self._arguments(index), key, refreshes=refreshes))
             return ends, jobs
+
+    @property
+    def may_have_twins(self) -> bool:
+        """Whether rows wait for others that ask for the same, or still may."""
+        return bool(self.twins) or self.columns.have_futures
 
     def twins_of(self, index: int) -> list[int]:
         """The rows that ask for the same as this one, which has ended; later ones are on their own."""
@@ -125,13 +135,31 @@ class Planner:
 
     def content_hash(self, index: int) -> str | None:
         """A hash of what the row alone was given; None when it has none."""
-        return self._contents.get(index)
+        key = self._made.get(index)
+        return None if key is None else self._content(key)
 
     def _arguments(self, index: int) -> dict[str, Any]:
         arguments = self.columns.arguments(index)
         if self.columns.have_futures:
             arguments = resolved(arguments, only_done=True)
         return arguments
+
+    def _keys_of(self, indices: Sequence[int]) -> list[CallKey | None]:
+        """The key of each row; None where there is none."""
+        if not self.task.remembers:
+            return [None] * len(indices)
+        keys: list[CallKey | None] | None = None
+        if (
+            self._keys is not None
+            and not self.columns.have_futures
+            and len(indices) == len(self.columns.rows)
+        ):
+            with suppress(UnhashableError):  # told below, for the row that it is about
+                keys = [CallKey(*each) for each in self._keys.keys(self.columns.in_order, self._fallback)]
+        if keys is None:
+            keys = [self._key(index) for index in indices]
+        self._made.update(zip(indices, keys, strict=True))
+        return keys
 
     def _key(self, index: int) -> CallKey | None:
         key: CallKey | None = None
@@ -140,15 +168,14 @@ class Planner:
                 key = CallKey(*self._keys.key(self.columns.values(index), self._fallback))
             except UnhashableError:
                 pass  # told below, with the argument's name
-        if key is None:
-            key = call_key(self.task, self.run, self._arguments(index), self.shared)
-        if key is not None:
-            self._contents[index] = self._content(key)
-        return key
+        return key or call_key(self.task, self.run, self._arguments(index), self.shared)
 
     def _content(self, key: CallKey) -> str:
         """A hash of the row's own arguments: what all rows share does not name one of them."""
-        own = [key.parts[name] for name in self._own if name in key.parts]
+        parts = key.parts
+        if len(self._own) == 1 and self._own[0] in parts:
+            return parts[self._own[0]]
+        own = [parts[name] for name in self._own if name in parts]
         return own[0] if len(own) == 1 else xxhash.xxh3_128_hexdigest("".join(own or key.key).encode())
 
     def _recall(self, known: Sequence[CallKey | None]) -> dict[str, Hit]:
