@@ -44,7 +44,7 @@ demo: $(VENV)/.installed ## evaluate searching the Python language reference; ru
 	@echo "Run 'make demo' again: nothing is computed twice."
 
 test: $(VENV)/.developing ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.developing ## format, lint, types, and who may import whom
 	$(BIN)/ruff format --check

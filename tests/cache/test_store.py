@@ -348,7 +348,7 @@ def test_deletion_while_threads_work_loses_results_but_breaks_nothing(store, fol
     for thread in threads:
         thread.join(60)
     assert errors == []
-    # The first write after a deletion may still go to the file that is no more; it says so, and the next does not.
+    # The first write after a deletion may still go to the file that is gone, and say so; the next does not.
     assert store.set_many([entry("after")]) or store.set_many([entry("after")])
     assert store.get_many(["after"]) == {"after": [entry("after")]}
 

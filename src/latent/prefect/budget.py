@@ -102,7 +102,4 @@ def spend(cost_usd: float) -> None:
     while scope is not None:
         scope.cost_usd = (scope.cost_usd or 0.0) + cost_usd
         scope = scope.parent
-    if run.outcomes is not None:
-        run.outcomes.spent(name, cost_usd)
-    if run.budget is not None:
-        run.budget.spend(cost_usd)
+    run.spent(name, cost_usd)

@@ -23,6 +23,7 @@ from latent.cache.code import CodeFingerprint, code_fingerprint
 from latent.errors import RunStoppedError, TaskExecutionError, UnstorableError
 from latent.prefect.admission import admit, admit_async, holding, timely, timely_async
 from latent.prefect.carried import carry, unpack
+from latent.prefect.deliveries import packed
 from latent.prefect.failures import explained, row_error
 from latent.prefect.global_limits import attached
 from latent.prefect.key import CallKey, call_key, is_still_key
@@ -100,6 +101,8 @@ class Call:
         self.outcome: Outcome | None = None
         """None until the call has ended."""
         self.task_run_id: str | None = None
+        self.is_away = False
+        """Whether it is at work in a process of a task runner, and will bring home what it knows."""
         self._failure: TaskExecutionError | None = None
 
     # -- before Prefect ----------------------------------------------------------------------------------
@@ -228,7 +231,8 @@ class Call:
             return
         now = time.time()
         self.outcome = outcome
-        self.duration_seconds = max(now - self.started_at, 0.0) if self.started_at else 0.0
+        if self.started_at and not self.duration_seconds:  # else it was measured where the call ran
+            self.duration_seconds = max(now - self.started_at, 0.0)
         if self.run.recorder is None and self.run.outcomes is None:
             return
         record = TaskRecord(
@@ -277,8 +281,7 @@ class Call:
         return {**self.__dict__, "run": self.run.reference()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.run = attached(state["run"])
+        self.__dict__.update(state, run=attached(state["run"]), is_away=True)
 
 
 class Attempt:
@@ -390,7 +393,7 @@ def work(call: Call, given: Mapping[str, Any]) -> Any:
             with holding(call, admit(call)), timely(call):
                 value = call.task.fn(*args, **kwargs)
             attempt.value = attempt.keep(value)
-    return attempt.value
+    return packed(call, attempt.value) if call.is_away else attempt.value
 
 
 async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
@@ -404,7 +407,7 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
                 coroutine = cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs))
                 value = await timely_async(call, coroutine)
             attempt.value = attempt.keep(value)
-    return attempt.value
+    return packed(call, attempt.value) if call.is_away else attempt.value
 
 
 def _is_state(value: Any) -> bool:

@@ -13,6 +13,7 @@ from prefect.exceptions import UnfinishedRun
 from prefect.futures import PrefectFuture, PrefectTaskRunFuture
 from prefect.states import Completed, get_state_exception
 
+from latent.prefect import deliveries
 from latent.prefect.failures import row_error
 
 if TYPE_CHECKING:
@@ -81,6 +82,7 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
             state = self._inner.state
             if not state.is_final():
                 return state
+            deliveries.unpack(self.call, state)
             self._final_state = state
         assert self._final_state is not None
         return self._final_state
@@ -101,10 +103,11 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
         self.looked_at = True
         if self._inner is None:
             return cast("R", result_in(self._state()))
+        self._inner.wait(timeout)
+        state = self._state()
         if not raise_on_failure:
             return self._inner.result(timeout, raise_on_failure=False)
-        self._inner.wait(timeout)
-        if (error := failure_in(self._state())) is not None:
+        if (error := failure_in(state)) is not None:
             raise self.call.failure(error) from error
         return self._inner.result(timeout)
 

@@ -128,6 +128,13 @@ class Run:
     _other_flows: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     """Other flows' parameters as they were first read: an edit meanwhile counts for the next run."""
 
+    def spent(self, task_name: str, cost_usd: float) -> None:
+        """Book what a call cost on the run's account and its budget."""
+        if self.outcomes is not None:
+            self.outcomes.spent(task_name, cost_usd)
+        if self.budget is not None:
+            self.budget.spend(cost_usd)
+
     @cached_property
     def memory(self) -> Memory:
         """The workspace's remembered results."""

@@ -164,14 +164,8 @@ class Home:
         )
         for end in ends:
             if end.cost_usd is not None:
-                self._spent(end.cost_usd)
+                self.run.spent(self.task.name, end.cost_usd)
         self.report(ends)
-
-    def _spent(self, cost_usd: float) -> None:
-        if self.run.outcomes is not None:
-            self.run.outcomes.spent(self.task.name, cost_usd)
-        if self.run.budget is not None:
-            self.run.budget.spend(cost_usd)
 
     def unfinished_of(self, index: int) -> list[PrefectFuture[Any]]:
         """The futures among a row's arguments that have not ended, if any."""

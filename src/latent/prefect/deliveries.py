@@ -1,0 +1,46 @@
+"""What a call brings home from a worker process beside its value, so that it is counted where the run is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from prefect._internal.result_records import ResultRecord
+from prefect.client.schemas.objects import State
+
+if TYPE_CHECKING:
+    from latent.prefect.call import Call
+
+_FACTS = ("attempts", "started_at", "duration_seconds", "queue_seconds", "cost_usd", "task_run_id", "key")
+
+
+class Delivery(NamedTuple):
+    """A value, and what its call knows of itself."""
+
+    value: Any
+    facts: dict[str, Any]
+    is_cached: bool
+    """Whether it was remembered by the time that the worker had it."""
+
+
+def packed(call: Call, value: Any) -> Any:
+    """What a worker process returns for a call that ended well; a state that the task returned stays one."""
+    if isinstance(value, State):
+        return value
+    facts = {name: getattr(call, name) for name in _FACTS}
+    return Delivery(value, facts, is_cached=call.outcome == "cached")
+
+
+def unpack(call: Call, state: State[Any]) -> None:
+    """Put the value of a final state in its place, and what came with it into the call; once."""
+    holder = state.data if isinstance(state.data, ResultRecord) else None
+    content = state.data if holder is None else holder.result
+    if not isinstance(content, Delivery):
+        return
+    if holder is None:
+        state.data = content.value
+    else:
+        holder.result = content.value
+    vars(call).update(content.facts)
+    if content.facts["cost_usd"] is not None:
+        call.run.spent(call.task.name, content.facts["cost_usd"])
+    call.account("cached" if content.is_cached else "ok", content.value, cache=call.cache_state)

@@ -1,0 +1,105 @@
+"""Rows on the workers of Dask and Ray: the same values, errors, records and memory as at home."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from latent.tracking import load_rows, load_run
+
+SETTINGS = """
+[tasks]
+retry_delay_seconds = 0
+[tracking]
+enabled = false
+[rows]
+rows_as_runs = 3
+"""
+
+DASK = """
+from prefect_dask import DaskTaskRunner
+
+cluster = {"n_workers": 2, "threads_per_worker": 2, "processes": True, "dashboard_address": None}
+runner = DaskTaskRunner(cluster_kwargs=cluster)
+"""
+
+RAY = """
+from prefect_ray import RayTaskRunner
+
+runner = RayTaskRunner(init_kwargs={"num_cpus": 2, "include_dashboard": False})
+"""
+
+FLOW = """
+import os
+
+from latent.prefect import flow, params, spend, task
+
+
+@task("scale", retry=False)
+def scale(x):
+    with open(params.calls, "a") as file:
+        file.write(f"{x} {os.getpid()}\\n")
+    if x == 13:
+        raise ValueError("thirteen")
+    spend(0.5)
+    return x * params.factor
+
+
+@flow("main", task_runner=runner)
+def main():
+    many, few = scale.map(range(40), on_error="collect"), scale.map([100, 101])
+    values = many.result()
+    print("ERROR", type(values.pop(13).original_error).__name__)
+    print("VALUES", sum(values), few.result())
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("library", "runner"), [("prefect_dask", DASK), ("prefect_ray", RAY)], ids=["dask", "ray"]
+)
+def test_rows_on_a_cluster_come_home_with_everything(make_workspace, library, runner):
+    pytest.importorskip(library)
+    workspace = make_workspace(
+        {
+            "config/latent.toml": SETTINGS,
+            "flows/main/flow.py": runner + FLOW,
+            "flows/main/parameters.yaml": "factor: 10\n",
+        }
+    )
+    calls = workspace.root / "calls.txt"
+    (workspace.root / "flows/main/parameters.yaml").write_text(f"factor: 10\ncalls: {calls}\n")
+
+    def run() -> str:
+        done = subprocess.run(
+            [sys.executable, "flows/main/flow.py"],
+            cwd=workspace.root,
+            env=os.environ | {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_USAGE_STATS_ENABLED": "0"},
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    out = run()
+    assert "ERROR ValueError\n" in out
+    assert f"VALUES {10 * (sum(range(40)) - 13)} [1000, 1010]\n" in out
+    lines = [line.split() for line in calls.read_text().splitlines()]
+    assert Counter(int(x) for x, _ in lines) == Counter([*range(40), 100, 101])
+    (folder,) = workspace.runs_dir.iterdir()
+    rows = load_rows(workspace, folder.name).to_pylist()
+    assert Counter(row["outcome"] for row in rows) == {"ok": 41, "failed": 1}
+    assert sum(row["cost_usd"] or 0 for row in rows) == 20.5
+    assert load_run(workspace, folder.name).outcomes == {"ok": 41, "failed": 1}
+
+    assert f"VALUES {10 * (sum(range(40)) - 13)} [1000, 1010]\n" in run()
+    again = [line.split()[0] for line in calls.read_text().splitlines()[len(lines) :]]
+    assert again == ["13"], "only the failed row runs again"
