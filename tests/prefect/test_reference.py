@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from pydantic import BaseModel, Field
 
+from latent.cache.memory import open_memory
 from latent.errors import ConfigValidationError, ParameterNotFoundError, TaskExecutionError
 from latent.prefect import (
     checkpoint,
@@ -609,7 +610,7 @@ def test_disabled_caching(make):
 
 
 def test_custom_cache_duration_ends(make, monkeypatch):
-    make({})
+    workspace = make({})
     calls = []
 
     @task("api_task", cache_expiration=timedelta(hours=1))
@@ -623,7 +624,7 @@ def test_custom_cache_duration_ends(make, monkeypatch):
 
     main()
     assert len(calls) == 1
-    monkeypatch.setattr(time, "time", lambda now=time.time: now() + 3601)
+    monkeypatch.setattr(open_memory(workspace), "_clock", lambda: time.time() + 3601)
     main()
     assert len(calls) == 2
 

@@ -109,6 +109,8 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
             return self._inner.result(timeout, raise_on_failure=False)
         if (error := failure_in(state)) is not None:
             raise self.call.failure(error) from error
+        if isinstance(state.data, ResultRecord):
+            return cast("R", state.data.result)  # an inner future may read it anew, as it travelled
         return self._inner.result(timeout)
 
     def add_done_callback(self, fn: Callable[[PrefectFuture[R]], None]) -> None:
