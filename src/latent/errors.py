@@ -320,7 +320,14 @@ class ModelRefusedError(ModelCallError):
     """
 
     def __init__(
-        self, spec: str, place: str, reason: str, status: int, headers: Mapping[str, str], body: Any, hint: str
+        self,
+        spec: str,
+        place: str,
+        reason: str,
+        status: int,
+        headers: Mapping[str, str],
+        body: Any,
+        hint: str,
     ) -> None:
         Exception.__init__(self, spec, place, reason, status, dict(headers), body, hint)
         self.spec, self.place, self.reason, self.hint = spec, place, reason, hint
