@@ -41,7 +41,7 @@ UPSERT_BYTES = 1_900_000
 """A request may have 2 MB; a hundred vectors of 3,072 numbers are more."""
 METADATA_BYTES = 40_960
 """Pinecone's limit for the metadata of a record."""
-LINE_BYTES = 30_000
+LINE_BYTES = 15_000
 """So much of a manifest's line goes into one record."""
 _OWN = ("text", "source", "chunk_index", "start", "end")
 _REST = "metadata"
