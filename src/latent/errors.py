@@ -10,6 +10,7 @@ Each says what happened, where, and what to do next::
     │   ├── NotInRunError (RuntimeError)  something that exists only inside a run was asked for outside
     │   ├── ModelSpecError (ValueError)    a model, an embedder or one of its settings that cannot be
     │   ├── MissingKeyError         a provider's key is not set
+    │   ├── ChunkSettingError (ValueError)   sizes of chunks that contradict each other
     │   ├── MissingExtraError (ImportError)   a library that an extra brings is not installed
     │   └── SimulatorError (ValueError)   a provider simulator was set up or used wrongly
     ├── ConfigError (ValueError)    settings, parameters, YAML and TOML files
@@ -129,6 +130,17 @@ class MissingKeyError(UsageError):
             f"Model {self.spec!r} needs a key, and the environment variable {self.variable} is not set: "
             f"export {self.variable}=..., or pass api_key=."
         )
+
+
+class ChunkSettingError(UsageError, ValueError):
+    """Documents cannot be cut into chunks in the way that was asked for."""
+
+    def __init__(self, setting: str, value: object, reason: str) -> None:
+        super().__init__(setting, value, reason)  # all in args: errors cross process borders by pickle
+        self.setting, self.value, self.reason = setting, value, reason
+
+    def __str__(self) -> str:
+        return f"Documents cannot be chunked with {self.setting}={self.value!r}: {self.reason}."
 
 
 class MissingExtraError(UsageError, ImportError):

@@ -1,4 +1,4 @@
-"""Libraries that only an extra brings: imported when they are used, and asked for by name when they are missing."""
+"""Libraries that only an extra brings: imported when used, and asked for by name when they are missing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def import_extra(module: str, *, extra: str, purpose: str) -> Any:
         purpose: What needs it, as the beginning of a sentence: `PDF files`.
 
     Raises:
-        MissingExtraError: Its package is not installed. One that is installed and broken raises its own error.
+        MissingExtraError: Its package is not installed. A broken one raises its own error.
     """
     try:
         return import_module(module)
