@@ -5,12 +5,30 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from latent.errors import ModelCallError as ModelCallError
+    from latent.llm.answer import Answer as Answer
+    from latent.llm.answer import Usage as Usage
+    from latent.llm.messages import File as File
+    from latent.llm.messages import Image as Image
+    from latent.llm.messages import Message as Message
+    from latent.llm.model import Model as Model
 
 _HOME = {
+    "Answer": "latent.llm.answer",
+    "File": "latent.llm.messages",
+    "Image": "latent.llm.messages",
+    "Message": "latent.llm.messages",
+    "Model": "latent.llm.model",
+    "Usage": "latent.llm.answer",
     "ModelCallError": "latent.errors",
 }
 
-__all__ = [
+__all__ = [  # noqa: RUF022  # listed by what they are for
+    "Model",
+    "Answer",
+    "Usage",
+    "Message",
+    "Image",
+    "File",
     "ModelCallError",
 ]
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 from latent.errors import MissingKeyError, ModelSpecError, nearest
 
 Dialect = Literal["anthropic", "openai", "openai-responses"]
-"""Whose API is spoken: Anthropic's messages, OpenAI's chat completions (as nearly everybody), its responses."""
+"""Whose API is spoken: Anthropic's messages, OpenAI's chat completions (as by many others), its responses."""
 
 LOCAL = "local"
 """The provider of models that run in this process."""

@@ -29,7 +29,7 @@ _LONGEST_TEXT = 500
 
 
 def refusal(endpoint: Endpoint, status: int, headers: Mapping[str, str], body: bytes) -> ModelRefusedError:
-    """The error for an answer with a status of 400 or more; the key, should it be repeated there, is masked."""
+    """The error for an answer with a status of 400 or more; a key that is repeated there is masked."""
     known = _masked(endpoint, _decoded(body))
     said = message_of(known)[:_LONGEST_TEXT] or "it does not say why"
     kind, hint = _explained(endpoint, status, known, said)

@@ -1,8 +1,8 @@
 """
 HTTP to providers: one session for the whole process, on the event loop that async rows run on.
 
-A thin layer on aiohttp that sends JSON and gets JSON. `docs/models.md` tells why no SDK lies in between. It never
-tries again: retries, limits and memory belong to the engine.
+A thin layer on aiohttp that sends JSON and gets JSON; `docs/models.md` tells why no SDK lies in between. It
+never tries again: retries, limits and memory belong to the engine.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _wait_for(work: Coroutine[Any, Any, R]) -> R:
             work.close()
             raise UsageError(
                 "A plain call to a model inside of an async row would stop the event loop on which all async "
-                "rows wait for their answers, its own among them. Write `await model.complete_async(...)`, or "
+                "rows wait for their answers, its own among them. Write `await model.complete_async(...)` or "
                 "`await embedder.embed_async(...)`."
             )
     future = asyncio.run_coroutine_threadsafe(work, loop)

@@ -21,6 +21,7 @@ from prefect.context import TaskRunContext
 from latent.cache import Lease
 from latent.cache.code import CodeFingerprint, code_fingerprint
 from latent.errors import RunStoppedError, TaskExecutionError, UnstorableError
+from latent.prefect.abstained import outcome_of, recalled_outcome
 from latent.prefect.admission import admit, admit_async, holding, timely, timely_async
 from latent.prefect.carried import carry, unpack
 from latent.prefect.failures import explained
@@ -123,7 +124,7 @@ class Call:
     @property
     def code(self) -> CodeFingerprint | None:
         """The fingerprint of the task's code when it was called; None if the user's own key decides alone."""
-        if self._code is None and self.key is not None and not self.key.users_own:
+        if self._code is None and self.key is not None and self.task.counts_code and not self.key.users_own:
             self._code = code_fingerprint(self.task.fn, self.run.workspace.root)
         return self._code
 
@@ -140,7 +141,7 @@ class Call:
             record_read(self.run.read_datasets(self.shared.fingerprints))
         if self.task.outputs:
             restore_outputs(self.run, self.task.outputs, value, hit.entry.outputs, owner=self.task.label)
-        self.account("cached", value, cache="hit")
+        self.account(recalled_outcome(value), value, cache="hit")
         return value
 
     def attempt_task(self) -> Any:
@@ -168,6 +169,7 @@ class Call:
         self.started_at = self.started_at or time.time()
         self.arguments = unpack(given)
         with in_run(self.run), self._shown_running(), open_scope(self.task.name, self.span_id) as scope:
+            scope.attempt = self.attempts
             attempt = Attempt(self, scope)
             try:
                 yield attempt
@@ -256,7 +258,7 @@ class Call:
     @property
     def reason(self) -> str | None:
         """Why the result was not reused, as far as that is known."""
-        if self.refreshes and self.outcome != "cached":
+        if self.refreshes and self.attempts:
             return REFRESHED
         return None if self.key is None else self.missed.get(self.key.key)
 
@@ -332,7 +334,7 @@ class Attempt:
             fingerprints = save_outputs(call.run, call.task.outputs, value, owner=call.task.label)
             if entry is not None:
                 call.run.memory.set_outputs(entry, fingerprints)
-        call.account("ok", value, cache=call.cache_state, rows_in=self._rows_in)
+        call.account(outcome_of(value), value, cache=call.cache_state, rows_in=self._rows_in)
         return value
 
     def _remember(self, value: Any) -> Any:

@@ -52,7 +52,10 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 
-_OWN_OPTIONS = ("input", "output", "cache", "retry", "retry_on", "no_retry_on", "span_type", "limit")
+_OWN_OPTIONS = (
+    *("input", "output", "cache", "retry", "retry_on", "no_retry_on", "span_type", "limit"),
+    "counts_code",
+)
 
 
 class Task(prefect.Task[P, R]):
@@ -76,6 +79,7 @@ class Task(prefect.Task[P, R]):
         no_retry_on: RetryOn | None = None,
         span_type: str = "CHAIN",
         limit: str | None = None,
+        counts_code: bool = True,
         cache_expiration: timedelta | Unset | None = UNSET,
         **prefect_options: Any,
     ) -> None:
@@ -91,6 +95,7 @@ class Task(prefect.Task[P, R]):
             "no_retry_on": no_retry_on,
             "span_type": span_type,
             "limit": limit,
+            "counts_code": counts_code,
         }
         """Our options as the user gave them."""
         self.given_row_options = row_options
@@ -136,6 +141,11 @@ class Task(prefect.Task[P, R]):
             and not self.isgenerator
             and not _is_no_cache(self.options.get("cache_policy"))
         )
+
+    @property
+    def counts_code(self) -> bool:
+        """Whether results depend on the function's code; not where the arguments say all that counts."""
+        return bool(self.own["counts_code"])
 
     @property
     def users_key(self) -> bool:

@@ -19,6 +19,7 @@ from latent.prefect.outputs import check_outputs
 from latent.prefect.retries import next_delay, policy_of, stops_everything, why_everything_stops
 from latent.prefect.scope import open_scope, record_read
 from latent.prefect.sdk_retries import report_sdk_retries
+from latent.prefect.services import merged
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -167,6 +168,7 @@ class RowWork:
     @contextmanager
     def _around(self, job: Job) -> Iterator[Scope]:
         with open_scope(self.task.name, job.ticket.span_id) as scope, job.permit or nullcontext():
+            scope.attempt = job.attempts
             try:
                 if self.task.timeout_seconds is None or self.task.isasync:
                     yield scope
@@ -176,6 +178,9 @@ class RowWork:
             finally:
                 if scope.cost_usd is not None:
                     job.cost_usd = (job.cost_usd or 0.0) + scope.cost_usd
+                if scope.used is not None:
+                    job.used = job.used or {}
+                    merged(job.used, scope.used)
 
     def _arguments(self, job: Job, scope: Scope) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if not self._outputs_checked:
