@@ -10,6 +10,7 @@ Each says what happened, where, and what to do next::
     │   ├── NotInRunError (RuntimeError)  something that exists only inside a run was asked for outside
     │   ├── ModelSpecError (ValueError)    a model, an embedder or one of its settings that cannot be
     │   ├── MissingKeyError         a provider's key is not set
+    │   ├── PromptError (ValueError)       a prompt template cannot be found, read or filled in
     │   ├── ChunkSettingError (ValueError)   sizes of chunks that contradict each other
     │   ├── MissingExtraError (ImportError)   a library that an extra brings is not installed
     │   └── SimulatorError (ValueError)   a provider simulator was set up or used wrongly
@@ -159,6 +160,18 @@ class MissingExtraError(UsageError, ImportError):
             f"{self.purpose} need {self.module}, which is not installed: "
             f"pip install '{self.distribution}[{self.extra}]'"
         )
+
+
+class PromptError(UsageError, ValueError):
+    """A prompt template cannot be found, read or filled in."""
+
+    def __init__(self, file: str, line: int | None, reason: str) -> None:
+        super().__init__(file, line, reason)
+        self.file, self.line, self.reason = file, line, reason
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"Prompt {where} cannot be used: {self.reason}"
 
 
 class ConfigError(LatentError, ValueError):

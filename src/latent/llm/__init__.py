@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from latent.llm.messages import Image as Image
     from latent.llm.messages import Message as Message
     from latent.llm.model import Model as Model
+    from latent.llm.prompts import PromptTemplate as PromptTemplate
+    from latent.llm.prompts import prompt as prompt
 
 _HOME = {
     "Answer": "latent.llm.answer",
@@ -18,7 +20,9 @@ _HOME = {
     "Image": "latent.llm.messages",
     "Message": "latent.llm.messages",
     "Model": "latent.llm.model",
+    "PromptTemplate": "latent.llm.prompts",
     "Usage": "latent.llm.answer",
+    "prompt": "latent.llm.prompts",
     "ModelCallError": "latent.errors",
 }
 
@@ -29,6 +33,8 @@ __all__ = [  # noqa: RUF022  # listed by what they are for
     "Message",
     "Image",
     "File",
+    "prompt",
+    "PromptTemplate",
     "ModelCallError",
 ]
 

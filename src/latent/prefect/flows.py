@@ -32,7 +32,7 @@ from latent.prefect.run_options import RunOptions
 from latent.prefect.scope import current_scope, record_read
 from latent.registry import TaskRegistry
 from latent.tracking.recorder import RunRecorder
-from latent.tracking.records import RunInfo, describe_error
+from latent.tracking.records import RunInfo, RunOutcome, describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -360,12 +360,18 @@ def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
             mapped.stop("The flow ended before the row was begun. Run it again: what is finished is kept.")
         for future in run.submitted:
             future.stop()
-        recorder.finish("failed" if isinstance(error, Exception) else "interrupted", describe_error(error))
+        outcome: RunOutcome = "failed" if isinstance(error, Exception) else "interrupted"
+        recorder.finish(outcome, describe_error(error), models=_models(run))
         raise
     else:
-        recorder.finish("ok", result_preview=run.result_preview)
+        recorder.finish("ok", result_preview=run.result_preview, models=_models(run))
     finally:
         recorder.flush()
+
+
+def _models(run: Run) -> dict[str, dict[str, Any]]:
+    """What the run used of each model."""
+    return {} if run.outcomes is None else {n: used.as_dict() for n, used in run.outcomes.services.items()}
 
 
 @contextmanager

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from latent.config import Workspace
     from latent.prefect.flows import Launch
     from latent.prefect.outcomes import Outcomes, TaskAccount
+    from latent.prefect.services import ServiceAccount
 
 __all__ = ["FlowIndex", "FoundFlow", "RunResult", "discover", "find_flow", "run"]
 
@@ -43,6 +44,8 @@ class RunResult:
     """Calls of tasks by outcome, subflows included."""
     tasks: Mapping[str, TaskAccount] = field(default_factory=dict)
     """The same by task."""
+    services: Mapping[str, ServiceAccount] = field(default_factory=dict)
+    """What was used of paid services, by name: models above all."""
     stopped_by: str | None = None
     """The part of the budget that was used up, as a sentence; None when rows were not left out for it."""
 
@@ -126,6 +129,7 @@ def _result(
         seconds=seconds,
         counts=outcomes.counts if outcomes else Counter(),
         tasks=dict(outcomes.tasks) if outcomes else {},
+        services=dict(outcomes.services) if outcomes else {},
         stopped_by=run.budget.reached if run and run.budget else None,
     )
 

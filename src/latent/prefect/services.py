@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +22,15 @@ class ServiceAccount:
     """What the service counts, by name: `input_tokens`, `output_tokens`, ..."""
     cost_usd: float | None = None
     """None while no call has told what it cost: unknown is not free."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The account as a run's records keep it."""
+        return {
+            "calls": self.calls,
+            "unpriced": self.unpriced,
+            "amounts": dict(self.amounts),
+            "cost_usd": self.cost_usd,
+        }
 
     def add(self, other: ServiceAccount) -> None:
         """Take in another account of the same service."""
