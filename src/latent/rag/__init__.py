@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from latent.rag.chunk.chunking import chunk_document as chunk_document
     from latent.rag.documents import Chunk as Chunk
     from latent.rag.documents import Document as Document
-    from latent.rag.load import find_documents as find_documents
-    from latent.rag.load import load_document as load_document
-    from latent.rag.retrieve import fuse as fuse
-    from latent.rag.retrieve import retrieve as retrieve
+    from latent.rag.load.finding import find_documents as find_documents
+    from latent.rag.load.loading import load_document as load_document
+    from latent.rag.retrieval import fuse as fuse
+    from latent.rag.retrieval import retrieve as retrieve
     from latent.rag.stores.opening import open_store as open_store
     from latent.rag.stores.records import Match as Match
     from latent.rag.stores.records import Record as Record
@@ -25,11 +25,11 @@ _HOME = {
     "Record": "stores.records",
     "Store": "stores.records",
     "chunk_document": "chunk.chunking",
-    "find_documents": "load",
-    "fuse": "retrieve",
-    "load_document": "load",
+    "find_documents": "load.finding",
+    "fuse": "retrieval",
+    "load_document": "load.loading",
     "open_store": "stores.opening",
-    "retrieve": "retrieve",
+    "retrieve": "retrieval",
 }
 
 __all__ = [*_HOME]
@@ -38,7 +38,4 @@ __all__ = [*_HOME]
 def __getattr__(name: str) -> object:
     if (module := _HOME.get(name)) is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{module}"), name)
-    # The function `retrieve` stands in the place of its module, which importing it has just put there.
-    globals()[name] = value
-    return value
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from latent.errors import LatentError
+from latent.rag.load.finding import file_system, remote_url
+
 if TYPE_CHECKING:
     from latent.config import Workspace
 
@@ -25,7 +28,7 @@ def content_fingerprints(sources: Iterable[str], workspace: Workspace) -> dict[s
     fingerprints: dict[str, str] = {}
     local: dict[str, Path] = {}
     for source in sources:
-        if "://" in source:
+        if remote_url(source):
             fingerprints[source] = _remote_fingerprint(source)
         else:
             local[source] = workspace.root / source
@@ -54,11 +57,11 @@ def _one(hashes: Any, path: Path) -> str:
 
 def _exists(source: str, root: Path) -> bool:
     try:
-        if "://" not in source:
+        if not remote_url(source):
             return (root / source).exists()
         filesystem, path = _filesystem(source)
         return bool(filesystem.exists(path))
-    except (OSError, ValueError, ImportError):
+    except (OSError, ValueError, LatentError):
         return True
 
 
@@ -71,13 +74,11 @@ def _remote_fingerprint(source: str) -> str:
             return str(filesystem.ukey(path))
         with filesystem.open(path, "rb") as file:
             return hash_stream(file)
-    except (OSError, ValueError, ImportError):
+    except (OSError, ValueError, LatentError):
         return ""
 
 
 def _filesystem(source: str) -> tuple[Any, str]:
-    from fsspec.core import url_to_fs
-
-    filesystem, path = url_to_fs(source)
+    filesystem, path = file_system(source)
     filesystem.invalidate_cache()
     return filesystem, path

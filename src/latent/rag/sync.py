@@ -112,7 +112,7 @@ def changes_for(lines: Lines, wanted: Mapping[str, Wanted], gone: Iterable[str] 
         write += [chunk for hash in own for chunk in wanted[source].documents[hash]]
     before = {source: line for source, line in lines.items() if after.get(source) != line}
     _appoint_heirs(after, before)
-    changed = {s: after.get(s) for s in {*before, *wanted} if after.get(s) != lines.get(s)}
+    changed = {s: after.get(s) for s in {*lines, *after} if after.get(s) != lines.get(s)}
     return Changes(
         intents={s: _both(lines.get(s), after[s]) for s in sorted(wanted)},
         write=tuple(write),

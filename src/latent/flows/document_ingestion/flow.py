@@ -51,7 +51,7 @@ WHAT_IS_MISSING = (
 class DocumentIngestionConfig(BaseModel):
     """What `-p` and `parameters.yaml` may say; checked when the flow starts."""
 
-    file_paths: list[str] = Field(default=[], description="Files and globs, local or fsspec URLs")
+    file_paths: list[str] | str = Field(default=[], description="Files and globs, local or fsspec URLs")
     index_name: str = Field(default="", description="The index that is kept in step with them")
     chunk_size: int = Field(default=512, ge=1, description="The most that a chunk holds")
     overlap: int = Field(default=64, ge=0, description="The most that a chunk repeats of the one before")
@@ -107,7 +107,7 @@ def upsert(chunks: Sequence[Chunk], vectors: Sequence[Any], store: Any) -> int:
 
 @flow("document_ingestion", config_schema=DocumentIngestionConfig)
 def document_ingestion(
-    file_paths: list[str] | None = None,
+    file_paths: list[str] | str | None = None,
     index_name: str = "",
     chunk_size: int = 512,
     overlap: int = 64,

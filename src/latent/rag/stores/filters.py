@@ -6,7 +6,7 @@ Conditions on records, in the language of Pinecone's filters, for every store al
     {"lang": {"$in": ["en", "de"]}, "draft": {"$ne": True}}   both
     {"$or": [{"lang": "en"}, {"lang": {"$exists": False}}]}   either
 
-A name is `id`, `source`, `chunk_index`, `start`, `end` or a key of the metadata. Where the value is a list, one
+A name is `id` (not in Pinecone), `source`, `chunk_index`, `start`, `end` or a key of the metadata. Where the value is a list, one
 of its members must fit. A record that lacks the name fits `$ne`, `$nin` and `{"$exists": False}` only.
 """
 

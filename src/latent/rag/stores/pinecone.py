@@ -145,7 +145,9 @@ class PineconeStore:
     def query(
         self, query: str | Sequence[float] | np.ndarray, top_k: int = 10, filter: Filter | None = None
     ) -> list[Match]:
-        checked_query(NAME, self.index_name, top_k, filter)
+        clause = checked_query(NAME, self.index_name, top_k, filter)
+        if any(condition.name == "id" for condition in clause.conditions()):
+            raise StoreRefusedError(NAME, self.index_name, "Pinecone does not filter by id.")
         vector = query_vector(NAME, self.index_name, self.dimensions, query, self._embedder)
         with self._explained():
             found = self._index.query(
