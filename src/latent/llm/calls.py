@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from latent.cache.keys import argument_hashes, key_of_parts
 from latent.errors import RunStoppedError, UnstorableError
 from latent.llm.conversation import converse
+from latent.llm.estimates import estimate_of, estimator
 from latent.llm.ways import Blocking, Waiting, finished
 from latent.prefect.retries import next_delay, policy_of
 from latent.prefect.run import current_run, surroundings
@@ -45,7 +46,9 @@ async def ask(request: Request, turns: Turns, repeat: int) -> Answer:
 
 def task_for(spec: str, *, limit: str | None, **options: Any) -> Task[[Request, Turns, int], Answer]:
     """The task whose rows are calls of a model; its arguments say all that its results depend on."""
-    return Task(ask, name=spec, limit=limit, span_type="LLM", counts_code=False, **options)
+    return Task(
+        ask, name=spec, limit=limit, span_type="LLM", counts_code=False, estimator=estimator, **options
+    )
 
 
 def complete(
@@ -144,6 +147,8 @@ class _Call:
 
     async def _asked(self, way: Way) -> Answer:
         """The answer of the first attempt that has one."""
+        if self.run.outlook is not None:
+            raise self.run.outlook.refuse(estimate_of(self.request, self.turns))
         self._admit()
         policy = policy_of(self.task, self.run.workspace.settings)
         failed, waited = 0, 0.0

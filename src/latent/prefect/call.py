@@ -28,6 +28,7 @@ from latent.prefect.failures import explained
 from latent.prefect.global_limits import attached
 from latent.prefect.key import CallKey, call_key
 from latent.prefect.logs import warn_once
+from latent.prefect.outlook import REASON
 from latent.prefect.outputs import check_outputs, count_rows, restore_outputs, save_outputs
 from latent.prefect.retry_policy import why_everything_stops
 from latent.prefect.run import Run, current_run, entered
@@ -112,6 +113,13 @@ class Call:
         parameter = self.run.parameter_fingerprint
         hit = self.run.memory.recall(self.key.key, code=self.code, parameter=parameter, missed=self.missed)
         return NO_VALUE if hit is None else self.accept(hit)
+
+    def planned(self) -> RunStoppedError | None:
+        """What stands for the result when the run is only planned, and the call would be paid for."""
+        outlook = self.run.outlook
+        if outlook is None or not outlook.skips(self.task, self.arguments):
+            return None
+        return RunStoppedError(REASON, self.task.name)
 
     def find_key(self) -> bool:
         """Whether there is a key to look under: the task is remembered, its arguments have fingerprints."""
@@ -382,6 +390,8 @@ def work(call: Call, given: Mapping[str, Any]) -> Any:
         if (key := attempt.key_to_claim()) is not None:
             attempt.recall(attempt.idle_lease(key) or call.run.memory.claim(key))
         if not attempt.is_recalled:
+            if (planned := call.planned()) is not None:
+                raise planned
             args, kwargs = attempt.arguments()
             with holding(call, admit(call)), timely(call):
                 value = call.task.fn(*args, **kwargs)
@@ -395,6 +405,8 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
         if (key := attempt.key_to_claim()) is not None:
             attempt.recall(attempt.idle_lease(key) or await call.run.memory.claim_async(key))
         if not attempt.is_recalled:
+            if (planned := call.planned()) is not None:
+                raise planned
             args, kwargs = attempt.arguments()
             with holding(call, await admit_async(call)):
                 coroutine = cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs))

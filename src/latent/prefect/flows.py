@@ -26,6 +26,7 @@ from latent.prefect.global_limits import shared_limits
 from latent.prefect.inputs import VARIADIC, Binder, dataset_names, without
 from latent.prefect.logs import run_log
 from latent.prefect.outcomes import Outcomes
+from latent.prefect.outlook import Outlook
 from latent.prefect.outputs import check_outputs, count_rows, save_outputs
 from latent.prefect.run import Run, configuration, current_run, entered, file_of, workspace_for
 from latent.prefect.run_options import RunOptions
@@ -323,6 +324,8 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
     run.outcomes = Outcomes(parent.outcomes if parent else None)
     run.options = launched.options if launched else parent.options if parent else RunOptions()
     run.budget = parent.budget if parent else Budget.of(workspace.settings, run.options)
+    if run.options.plan:
+        run.outlook = (parent.outlook if parent else None) or Outlook()
     if launched is not None:
         launched.run = run
     TaskRegistry.observe_flow(flow.name, parent.flow_name if parent else None)
@@ -340,6 +343,9 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
 
 @contextmanager
 def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
+    if run.outlook is not None:
+        yield  # a plan is no run: what was recorded last stays the last run
+        return
     info = RunInfo(
         run_id=run.run_id,
         flow_name=run.flow_name,

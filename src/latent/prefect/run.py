@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from latent.prefect.budget import Budget
     from latent.prefect.futures import TaskFuture
     from latent.prefect.outcomes import Outcomes
+    from latent.prefect.outlook import Outlook
     from latent.prefect.rows.futures import MappedFutures
     from latent.tracking import RunRecorder
 
@@ -114,6 +115,8 @@ class Run:
     """What may still be spent; None outside of flows and in worker processes."""
     shares_limits: bool = False
     """Whether limits take their slots from a Prefect server, in worker processes too."""
+    outlook: Outlook | None = None
+    """What the run would pay for, when it is only planned; None for a run that does it."""
     options: RunOptions = field(default_factory=RunOptions)
     """What whoever started the run asked for beside its parameters."""
     flow_run: Any = None

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
     from latent.config import Settings
+    from latent.prefect.outlook import Estimator
     from latent.prefect.retry_policy import RetryOn
 
 P = ParamSpec("P")
@@ -54,7 +55,7 @@ UNSET: Final = Unset.UNSET
 
 _OWN_OPTIONS = (
     *("input", "output", "cache", "retry", "retry_on", "no_retry_on", "span_type", "limit"),
-    "counts_code",
+    *("counts_code", "estimator"),
 )
 
 
@@ -80,6 +81,7 @@ class Task(prefect.Task[P, R]):
         span_type: str = "CHAIN",
         limit: str | None = None,
         counts_code: bool = True,
+        estimator: Estimator | None = None,
         cache_expiration: timedelta | Unset | None = UNSET,
         **prefect_options: Any,
     ) -> None:
@@ -96,6 +98,7 @@ class Task(prefect.Task[P, R]):
             "span_type": span_type,
             "limit": limit,
             "counts_code": counts_code,
+            "estimator": estimator,
         }
         """Our options as the user gave them."""
         self.given_row_options = row_options
@@ -146,6 +149,11 @@ class Task(prefect.Task[P, R]):
     def counts_code(self) -> bool:
         """Whether results depend on the function's code; not where the arguments say all that counts."""
         return bool(self.own["counts_code"])
+
+    @property
+    def estimator(self) -> Estimator | None:
+        """Tells what a call would take, for tasks whose calls are paid for."""
+        return cast("Estimator | None", self.own["estimator"])
 
     @property
     def users_key(self) -> bool:

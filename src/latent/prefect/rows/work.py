@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prefect.client.schemas.objects import State
 
 from latent.cache.results import Result
-from latent.errors import CacheError, UnstorableError
+from latent.errors import CacheError, RunStoppedError, UnstorableError
 from latent.prefect.admission import limiter_of, sync_timeout, within
 from latent.prefect.failures import explained
 from latent.prefect.futures import failure_in, result_in
@@ -228,6 +228,9 @@ class RowWork:
 
     def fail(self, job: Job, error: BaseException) -> None:
         """End a row with the error that its caller sees."""
+        if isinstance(error, RunStoppedError):
+            job.skip(self.task.name, error.reason)  # a call inside of it was not to be begun
+            return
         if not isinstance(error, Exception):
             # A row that calls sys.exit, or whose task was cancelled, must not take the others along.
             error = _chained(RuntimeError(f"The row was ended by {type(error).__name__}: {error}"), error)
