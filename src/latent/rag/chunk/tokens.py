@@ -41,7 +41,8 @@ def tokenizer_of(given: Tokenizer | str | Path | None) -> Tokenizer:
 
     Args:
         given: A function of one's own, the path of a `tokenizer.json`, or None: the vocabulary that comes
-            with `local:wordllama` (32,000 tokens, that of Llama 2), whose counts are near those of most models.
+            with `local:wordllama` (32,000 tokens, that of Llama 2), whose counts are near those of most
+            models.
 
     Raises:
         ChunkSettingError: The file cannot be read as a tokenizer.
