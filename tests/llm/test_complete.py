@@ -274,3 +274,19 @@ def test_a_used_up_budget_ends_calls_of_the_flow_itself(provider: Provider, make
 def test_usage_adds_up():
     total = Usage(input_tokens=1, cached_tokens=1) + Usage(input_tokens=2, output_tokens=5)
     assert (total.input_tokens, total.output_tokens, total.cached_tokens) == (3, 5, 1)
+
+
+def test_a_task_that_uses_another_model_is_computed_anew(provider: Provider):
+    made: list[str] = []
+
+    def run(model: Model) -> str:
+        @task("ask")
+        def ask(prompt: str) -> str:
+            made.append(model.spec)
+            return model.complete(prompt).text
+
+        return ask("hello")
+
+    for temperature in (0.0, 0.0, 1.0, 0.0):
+        run(Model(SPECS[0], temperature=temperature))
+    assert len(made) == 2

@@ -65,22 +65,16 @@ async def complete_async(
     return await _Call(task, request, turns, repeat).answer(Waiting(), refresh)
 
 
-def forget(
-    task: Task[..., Answer],
-    request: Request,
-    turns: Sequence[Turns],
-    repeats: Sequence[int],
-    refresh: Refresh,
-) -> None:
-    """Forget what a map is to ask again, so that its rows are misses."""
+def forget(task: Task[..., Answer], request: Request, turns: Sequence[Turns], repeats: Sequence[int]) -> None:
+    """Forget what is remembered cut, refused or invalid of what a map asks, so that it asks again."""
     calls = [_Call(task, request, *each) for each in zip(turns, repeats, strict=True)]
-    if not calls:
+    if not calls or calls[0].run.outlook is not None:
         return
-    run, wanted = calls[0].run, _wanted(refresh)
+    run = calls[0].run
     hits = run.memory.recall_many(
         [call.key for call in calls], code=None, parameter=run.parameter_fingerprint
     )
-    stale = [key for key, hit in hits.items() if not wanted(hit.value)]
+    stale = [key for key, hit in hits.items() if not hit.value.is_complete]
     if stale:
         run.memory.clear(keys=stale)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import ModelSpecError, NotInRunError
@@ -136,7 +137,7 @@ class Model:
         from latent.llm.calls import complete
 
         request, turns = self._request(output), self._turns(prompt, repeat, refresh)
-        return complete(self._task(), request, turns, repeat, refresh)
+        return complete(self._task, request, turns, repeat, refresh)
 
     async def complete_async(
         self,
@@ -150,7 +151,7 @@ class Model:
         from latent.llm.calls import complete_async
 
         request, turns = self._request(output), self._turns(prompt, repeat, refresh)
-        return await complete_async(self._task(), request, turns, repeat, refresh)
+        return await complete_async(self._task, request, turns, repeat, refresh)
 
     def map(
         self,
@@ -184,16 +185,24 @@ class Model:
         turns = [self._turns(prompt, 0, refresh) for prompt in prompts]
         for number in {repeat} if isinstance(repeat, int) else set(repeat):
             self._check("repeat", number, least=0)
-        task = self._task()
-        if refresh:
-            repeats = [repeat] * len(turns) if isinstance(repeat, int) else repeat
-            forget(task, request, turns, repeats, refresh)
+        task = self._task.with_options(refresh_cache=True) if refresh is True else self._task
+        if refresh == "incomplete":
+            forget(task, request, turns, [repeat] * len(turns) if isinstance(repeat, int) else repeat)
         return task.map(request, turns, repeat, **row_options)
 
+    @cached_property
     def _task(self) -> Any:
         from latent.llm.calls import task_for
 
         return task_for(self.spec, limit=self.limit, **self._options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_task"}
+
+    def __latent_hash__(self) -> Any:
+        # So that a task which uses a model is computed anew when the model is another, or asked otherwise.
+        identity = self._request(None).identity()
+        return ("latent.llm.model", identity, self.output_mode, self.repairs)
 
     def _request(self, output: type[BaseModel] | None) -> Request:
         return Request(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from latent.errors import ModelSpecError, nearest
@@ -147,6 +148,8 @@ def _weights(endpoint: Endpoint) -> str | None:
     """What tells the weights of a local model apart, where only a path names them; None for a service."""
     if endpoint.provider != LOCAL or endpoint.base_url:
         return None
-    from latent.llm.local.server import identity_of
-
-    return identity_of(endpoint.spec)
+    file = Path(endpoint.model).expanduser()
+    if not file.is_file():
+        return None
+    found = file.stat()
+    return f"{found.st_size}-{found.st_mtime_ns}"

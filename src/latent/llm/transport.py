@@ -139,18 +139,21 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 _open: aiohttp.ClientSession | None = None
+_loop: asyncio.AbstractEventLoop | None = None
+"""The loop that the session belongs to."""
 _opening = Lock()
 
 
 async def _session() -> aiohttp.ClientSession:
     """The session of the row loop; a new one when the loop is a new one, as after a fork."""
-    global _open
+    global _open, _loop
     import aiohttp
 
     loop = asyncio.get_running_loop()
-    if _open is not None and not _open.closed and _open._loop is loop:
+    if _open is not None and not _open.closed and _loop is loop:
         return _open
     with _opening:
+        _loop = loop
         _open = aiohttp.ClientSession(
             # How many calls are under way is for rows and limits to say.
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),

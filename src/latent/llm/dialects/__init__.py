@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -34,6 +35,7 @@ class Speaker(Protocol):
 _MODULES = {"anthropic": "anthropic", "openai": "openai_chat", "openai-responses": "openai_responses"}
 
 
+@lru_cache
 def speaker_of(dialect: str) -> Speaker:
     """The module that speaks a dialect."""
     return cast("Speaker", import_module(f"{__name__}.{_MODULES[dialect]}"))
