@@ -1,4 +1,4 @@
-"""What must change in an index, decided on plain values: whatever happens between, it ends where it should."""
+"""What must change in an index, decided on plain values: whatever happens, it ends where it should."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ def wanted(content: str, documents: Mapping[str, int], source: str = "s", settin
         settings=settings,
         documents={
             hash: [
-                Chunk(id=chunk_id(hash, n), text=f"{hash} {n} {settings}", source=source, chunk_index=n, start=n, end=n)
+                Chunk(
+                    id=chunk_id(hash, n),
+                    text=f"{hash} {n} {settings}",
+                    source=source,
+                    chunk_index=n,
+                    start=n,
+                    end=n,
+                )
                 for n in range(count)
             ]
             for hash, count in documents.items()
@@ -51,7 +58,9 @@ class Index:
     def bring_to(self, state: Mapping[str, Wanted], crash_after: int | None = None) -> None:
         """As the flow does it: what is pending, what is gone, and whoever inherits from that."""
         for _ in range(2):
-            pending = {s: w for s, w in state.items() if not is_current(self.lines.get(s), w.content, w.settings)}
+            pending = {
+                s: w for s, w in state.items() if not is_current(self.lines.get(s), w.content, w.settings)
+            }
             self.carry_out(changes_for(self.lines, pending), 4 if crash_after is None else crash_after)
             if crash_after is not None:
                 return
@@ -64,7 +73,12 @@ def gone_of(lines: Mapping[str, Line], state: Mapping[str, Wanted]) -> list[str]
 
 def check(index: Index, state: Mapping[str, Wanted]) -> None:
     """The index holds what is wanted, and nothing else; each record stands for a source that has it."""
-    expected = {chunk.id: chunk.text for each in state.values() for chunks in each.documents.values() for chunk in chunks}
+    expected = {
+        chunk.id: chunk.text
+        for each in state.values()
+        for chunks in each.documents.values()
+        for chunk in chunks
+    }
     assert {id: chunk.text for id, chunk in index.records.items()} == expected
     for id, chunk in index.records.items():
         hash = id.partition(":")[0]
@@ -113,7 +127,7 @@ def test_equal_texts_are_stored_once_and_outlive_the_source_that_owned_them():
 
 
 def test_a_source_that_is_not_ingested_now_keeps_what_it_shares():
-    """Another ingestion's source borrows; when the owner goes, its chunks stay, and it is due to write them."""
+    """Another ingestion's source borrows; when the owner goes, chunks stay and it is due to write them."""
     index = Index()
     index.bring_to({name: wanted("v1", {"same": 1}, name) for name in ("a.md", "b.md")})
     index.carry_out(changes_for(index.lines, {}, ["a.md"]))

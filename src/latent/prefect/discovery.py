@@ -83,7 +83,7 @@ def find_flow(workspace: Workspace, name: str, ready: Mapping[str, str] = Mappin
     One flow by its name; imports no other flow's file when the flow has a folder of its own.
 
     Args:
-        ready: Flows that run in any workspace, which a folder of the same name replaces: their modules by name.
+        ready: Flows that need no file in the workspace: modules by name. A folder of that name comes first.
 
     Raises:
         FlowNotFoundError: No file defines it.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from latent.rag.stores.records import Match as Match
     from latent.rag.stores.records import Record as Record
     from latent.rag.stores.records import Store as Store
+    from latent.rag.syncing import index_summary as index_summary
 
 _HOME = {
     "Chunk": "documents",
@@ -27,6 +28,7 @@ _HOME = {
     "chunk_document": "chunk.chunking",
     "find_documents": "load.finding",
     "fuse": "retrieval",
+    "index_summary": "syncing",
     "load_document": "load.loading",
     "open_store": "stores.opening",
     "retrieve": "retrieval",

@@ -15,7 +15,7 @@ Mode = Literal["vector", "bm25", "hybrid"]
 MODES: tuple[Mode, ...] = ("vector", "bm25", "hybrid")
 
 RANK_CONSTANT = 60
-"""Cormack, Clarke and Büttcher 2009, "Reciprocal Rank Fusion": what keeps the first ranks from deciding alone."""
+"""Cormack, Clarke and Büttcher 2009, "Reciprocal Rank Fusion": keeps first ranks from deciding alone."""
 
 BM25_WEIGHT = 0.8
 """Share of BM25 in a hybrid ranking; chosen on the train part of SciFact (docs/ingestion.md)."""
@@ -58,7 +58,9 @@ def retrieve(
     if mode == "vector":
         return store.query(question, top_k, filter)
     if not isinstance(store, TextSearch):
-        raise UsageError(f"The store {store.name!r} cannot search for words: ask with mode='vector', or use 'lancedb'.")
+        raise UsageError(
+            f"The store {store.name!r} cannot search for words: ask with mode='vector', or use 'lancedb'."
+        )
     if mode == "bm25":
         return store.search_text(question, top_k, filter)
     depth = max(DEPTH, top_k)

@@ -1,4 +1,4 @@
-"""What can be told of sources without loading them: whether they changed, and whether they are still there."""
+"""What can be told of sources without loading them: whether they changed, and are still there."""
 
 from __future__ import annotations
 

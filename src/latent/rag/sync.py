@@ -4,7 +4,7 @@ An index kept in step with its documents: what each source contributed, and what
 The manifest has a line for each source. A change goes in four steps: the lines say what will be held beside
 what is; new chunks are written; those that nobody holds any more go; the lines say what is held now. Whatever
 step a crash comes after, the next run knows from the lines all ids that may be in the index, and does again
-what is not known to be complete. Everything here is computing on plain values; the store is asked by the flow.
+what is not known to be complete. Everything here computes on plain values; `latent.rag.syncing` acts.
 
 Sources of equal text share its chunks, since equal texts have equal ids. One of them owns the records and
 stands in them as `source`; when it goes, another takes over.
@@ -149,9 +149,11 @@ def _contribution(source: str, wanted: Wanted, others: Lines) -> tuple[Line, lis
 
 
 def _correct_counts(after: dict[str, Line], line: Line, own: Iterable[str]) -> None:
-    """Sources whose shared chunks are overwritten by ones that were cut otherwise have to be looked at again."""
+    """Sources whose shared chunks are overwritten by ones that were cut otherwise are due again."""
     for source, other in list(after.items()):
-        shared = {h: line.documents[h] for h in own if h in other.documents and other.settings != line.settings}
+        shared = {
+            h: line.documents[h] for h in own if h in other.documents and other.settings != line.settings
+        }
         if shared:
             after[source] = replace(other, content="", documents={**other.documents, **shared})
 

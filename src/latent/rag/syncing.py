@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import PruneError, StoreMismatchError
+from latent.rag.documents import content_hash
 from latent.rag.stores.embedding import HEADER, EmbedderNote
 from latent.rag.sync import Changes, Line, changes_for, is_current, lines_of, losses, vectors_of
 
@@ -119,9 +120,9 @@ class IndexSync:
             raise StoreMismatchError(
                 self.store.name,
                 self.store.index_name,
-                f"its vectors were made with {before.spec!r}, not with {now.spec!r}, and {len(others)} of its sources "
-                f"are not among those that are ingested now ({others[0]!r}, ...). Ingest all of them together, "
-                "or use another index.",
+                f"its vectors were made with {before.spec!r}, not {now.spec!r}, and {len(others)} of its "
+                f"sources are not among those that are ingested now ({others[0]!r}, ...). Ingest all of them "
+                "together, or use another index.",
             )
 
 
@@ -134,3 +135,22 @@ def note_of(embedder: Any) -> EmbedderNote:
         dimensions=int(dimensions),
         base_url=getattr(embedder, "base_url", None),
     )
+
+
+def index_summary(store: Store) -> dict[str, Any]:
+    """
+    What an index holds, in short: `store`, `name`, `records`, `dimensions`, `embedder` and `fingerprint`.
+
+    The fingerprint changes whenever an ingestion changed the records; what is computed from an index can be
+    remembered by it.
+    """
+    manifest = store.read_manifest()
+    note = EmbedderNote.of_line(manifest.get(HEADER))
+    return {
+        "store": store.name,
+        "name": store.index_name,
+        "records": store.count(),
+        "dimensions": store.dimensions,
+        "embedder": note and note.spec,
+        "fingerprint": content_hash("\n".join(f"{name}\t{line}" for name, line in sorted(manifest.items()))),
+    }

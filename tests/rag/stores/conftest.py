@@ -48,5 +48,3 @@ def open_index(
 @pytest.fixture
 def store(open_index: OpenIndex) -> Store:
     return open_index()
-
-

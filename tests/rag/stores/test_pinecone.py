@@ -34,7 +34,9 @@ def test_batches_of_long_vectors_stay_below_the_size_of_a_request(simulator, tmp
 
 
 def test_an_index_is_reached_by_its_host_without_the_control_plane(simulator, tmp_path):
-    open_store("pinecone", "docs", dimensions=2, root=tmp_path).upsert([Record(id="a", vector=[1, 0], text="t")])
+    open_store("pinecone", "docs", dimensions=2, root=tmp_path).upsert(
+        [Record(id="a", vector=[1, 0], text="t")]
+    )
     before = simulator.requests["GET /indexes"]
     store = open_store("pinecone", "anything", host=simulator.host("docs"), root=tmp_path)
     assert (store.ids(), simulator.requests["GET /indexes"]) == (["a"], before)
@@ -42,7 +44,8 @@ def test_an_index_is_reached_by_its_host_without_the_control_plane(simulator, tm
 
 def test_namespaces_are_apart(simulator, tmp_path):
     one, other = (
-        open_store("pinecone", "docs", dimensions=2, namespace=name, root=tmp_path) for name in ("one", "other")
+        open_store("pinecone", "docs", dimensions=2, namespace=name, root=tmp_path)
+        for name in ("one", "other")
     )
     one.upsert([Record(id="a", vector=[1, 0], text="t")])
     one.write_manifest({"a": "b"})

@@ -1,4 +1,4 @@
-"""Document ingestion: files, cut into chunks, embedded, and kept in step with an index that can be searched."""
+"""Document ingestion: files are cut into chunks, embedded, and an index is kept in step with them."""
 
 from __future__ import annotations
 
@@ -55,13 +55,19 @@ class DocumentIngestionConfig(BaseModel):
     index_name: str = Field(default="", description="The index that is kept in step with them")
     chunk_size: int = Field(default=512, ge=1, description="The most that a chunk holds")
     overlap: int = Field(default=64, ge=0, description="The most that a chunk repeats of the one before")
-    unit: Literal["characters", "tokens"] = Field(default="characters", description="What chunks are measured in")
+    unit: Literal["characters", "tokens"] = Field(
+        default="characters", description="What chunks are measured in"
+    )
     embedder: str = Field(default="local:wordllama", description="As latent.llm.Embedder takes it")
     embedder_options: dict[str, Any] = Field(default={}, description="dimensions, base_url, ...")
-    limit: str | None = Field(default=None, description="A [limits.NAME] that calls of the embedder take part in")
+    limit: str | None = Field(
+        default=None, description="A [limits.NAME] that calls of the embedder take part in"
+    )
     store: str = Field(default="lancedb", description="lancedb, pinecone or pgvector")
     store_options: dict[str, Any] = Field(default={}, description="As latent.rag.open_store takes them")
-    metric: str | None = Field(default=None, description="cosine, dotproduct or euclidean; for a new index cosine")
+    metric: str | None = Field(
+        default=None, description="cosine, dotproduct or euclidean; for a new index cosine"
+    )
     prune: bool = Field(default=True, description="Remove what is gone or empty now")
     max_loss: float = Field(default=0.2, ge=0, le=1, description="The share of sources that may go at once")
     remember_loaded_hours: float | None = Field(default=24, ge=0, description="0: not at all; null: for ever")
@@ -248,6 +254,6 @@ def report(done: Sequence[Changes], sync: IndexSync, gone: Sequence[str]) -> Non
     for name, number in figures.items():
         log_metric(name, number)
     logger.info(
-        f"Index {sync.store.index_name!r}: {len(sync.sources):,} sources with {figures['vectors']:,} vectors; "
+        f"Index {sync.store.index_name!r}: {len(sync.sources):,} sources, {figures['vectors']:,} vectors; "
         f"{written:,} written, {deleted:,} deleted, {len(gone):,} sources gone."
     )

@@ -35,7 +35,9 @@ def checked_records(store: str, index: str, dimensions: int, records: Iterable[R
         vector = np.asarray(record.vector, dtype=np.float32)
         if vector.shape != (dimensions,):
             raise StoreMismatchError(
-                store, index, f"it has vectors of {dimensions} numbers; that of {record.id!r} has {vector.size}."
+                store,
+                index,
+                f"it has vectors of {dimensions} numbers; that of {record.id!r} has {vector.size}.",
             )
         if not np.isfinite(vector).all():
             raise StoreRefusedError(store, index, f"the vector of {record.id!r} holds what is no number.")
@@ -54,7 +56,9 @@ def checked_query(store: str, index: str, top_k: int, filter: Mapping[str, Any] 
         StoreRefusedError: `top_k` or the filter cannot be.
     """
     if not isinstance(top_k, int) or isinstance(top_k, bool) or not 1 <= top_k <= LARGEST_TOP_K:
-        raise StoreRefusedError(store, index, f"top_k is a number from 1 to {LARGEST_TOP_K:,}, not {top_k!r}.")
+        raise StoreRefusedError(
+            store, index, f"top_k is a number from 1 to {LARGEST_TOP_K:,}, not {top_k!r}."
+        )
     try:
         return parse_filter(filter)
     except ValueError as error:
@@ -112,8 +116,8 @@ def check_made_for(
             raise StoreMismatchError(
                 store,
                 index,
-                f"it was made for {what.format(mine)}, not for {what.format(theirs)}. Use the embedder that it "
-                "was made with, or another index.",
+                f"it was made for {what.format(mine)}, not for {what.format(theirs)}. Use the embedder that "
+                "it was made with, or another index.",
             )
 
 

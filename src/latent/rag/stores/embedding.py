@@ -75,6 +75,6 @@ class QueryEmbedder:
             raise StoreRefusedError(
                 self._store.name,
                 self._store.index_name,
-                "it does not know what its vectors were made with: ask with a vector, or open it with embedder=.",
+                "it does not know what made its vectors: ask with a vector, or open it with embedder=.",
             )
         return Embedder(note.spec, dimensions=note.dimensions, base_url=note.base_url)

@@ -6,8 +6,9 @@ Conditions on records, in the language of Pinecone's filters, for every store al
     {"lang": {"$in": ["en", "de"]}, "draft": {"$ne": True}}   both
     {"$or": [{"lang": "en"}, {"lang": {"$exists": False}}]}   either
 
-A name is `id` (not in Pinecone), `source`, `chunk_index`, `start`, `end` or a key of the metadata. Where the value is a list, one
-of its members must fit. A record that lacks the name fits `$ne`, `$nin` and `{"$exists": False}` only.
+A name is `id` (not in Pinecone), `source`, `chunk_index`, `start`, `end` or a key of the metadata. Where the
+value is a list, one of its members must fit. A record that lacks the name fits `$ne`, `$nin` and
+`{"$exists": False}` only.
 """
 
 from __future__ import annotations
@@ -116,7 +117,9 @@ def _condition(name: str, operator: str, value: Any) -> Condition:
         raise ValueError(f"{name!r} is compared with {operator!r}: {hint.rstrip('.')}")
     if operator in ("$in", "$nin"):
         if not isinstance(value, (list, tuple)) or not all(map(_is_plain, value)):
-            raise ValueError(f"{name!r}: {operator} takes a list of texts, numbers or truth values, not {value!r}")
+            raise ValueError(
+                f"{name!r}: {operator} takes a list of texts, numbers or truth values, not {value!r}"
+            )
     elif operator in _COMPARED:
         if not _is_number(value):
             raise ValueError(f"{name!r}: {operator} takes a number, not {value!r}")

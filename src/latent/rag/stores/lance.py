@@ -43,7 +43,16 @@ _DISTANCES: Mapping[Metric, str] = {"cosine": "cosine", "dotproduct": "dot", "eu
 _METRIC_KEY = b"latent.metric"
 _IN_SQL = ("id", "source", "chunk_index")
 """Columns that lancedb itself filters by; metadata is JSON to it."""
-_SQL = {"$eq": "=", "$ne": "!=", "$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<=", "$in": "IN", "$nin": "NOT IN"}
+_SQL = {
+    "$eq": "=",
+    "$ne": "!=",
+    "$gt": ">",
+    "$gte": ">=",
+    "$lt": "<",
+    "$lte": "<=",
+    "$in": "IN",
+    "$nin": "NOT IN",
+}
 _KEPT = timedelta(days=1)
 """Old versions of the tables are kept so long: whoever reads one now must not lose its files."""
 _FRAGMENTS = 32
@@ -85,7 +94,9 @@ class LanceStore:
             (MANIFEST_SUFFIX, ".lance", ".lock")
         ):
             raise StoreRefusedError(
-                NAME, index_name, "its name is a folder's: use letters, digits, '-', '_' and '.', a letter first."
+                NAME,
+                index_name,
+                "its name is a folder's: use letters, digits, '-', '_' and '.', a letter first.",
             )
         if metric is not None:
             checked_metric(NAME, index_name, metric)
@@ -98,15 +109,15 @@ class LanceStore:
         self.metric = checked_metric(
             NAME, index_name, (self._table.schema.metadata or {}).get(_METRIC_KEY, b"cosine").decode()
         )
-        check_made_for(
-            NAME, index_name, has=(self.dimensions, self.metric), wanted=(dimensions, metric)
-        )
+        check_made_for(NAME, index_name, has=(self.dimensions, self.metric), wanted=(dimensions, metric))
         self._manifest = self._connection.create_table(
             index_name + MANIFEST_SUFFIX, schema=_manifest_schema(), exist_ok=True
         )
 
     def _opened(self, dimensions: int | None, metric: str, create: bool) -> Any:
-        names = [name for name in self._connection.table_names(limit=100_000) if not name.endswith(MANIFEST_SUFFIX)]
+        names = [
+            name for name in self._connection.table_names(limit=100_000) if not name.endswith(MANIFEST_SUFFIX)
+        ]
         if self.index_name in names:
             return self._connection.open_table(self.index_name)
         if not create or dimensions is None:
@@ -114,7 +125,9 @@ class LanceStore:
             hint = f"did you mean {near!r}?" if near else "an ingestion makes it."
             raise StoreNotFoundError(NAME, self.index_name, f"there is none in {self.folder}: {hint}")
         if dimensions < 1:
-            raise StoreRefusedError(NAME, self.index_name, f"vectors have at least one number, not {dimensions}.")
+            raise StoreRefusedError(
+                NAME, self.index_name, f"vectors have at least one number, not {dimensions}."
+            )
         return self._connection.create_table(
             self.index_name, schema=_schema(dimensions, metric), exist_ok=True
         )
@@ -210,7 +223,7 @@ class LanceStore:
         names = [each.name for each in self._table.list_indices() if each.columns == ["text"]]
         if not names:
             if self._table.count_rows():
-                # Stop words stay: BM25 weighs them by itself, and dropping them costs nDCG (docs/ingestion.md).
+                # Stop words stay: BM25 weighs them by itself (docs/ingestion.md has the figures).
                 self._table.create_index("text", config=FTS(remove_stop_words=False))
         elif self._table.index_stats(names[0]).num_unindexed_rows:
             self._table.optimize(cleanup_older_than=_KEPT)
@@ -256,8 +269,8 @@ class LanceStore:
             raise StoreConnectionError(
                 NAME,
                 self.index_name,
-                f"its files in {self.folder} cannot be used ({_first_line(error)}). If they are damaged, delete "
-                f"{self.index_name}.lance and {self.index_name}{MANIFEST_SUFFIX}.lance there, and run the "
+                f"its files in {self.folder} cannot be used ({_first_line(error)}). If damaged, "
+                f"delete {self.index_name}.lance and {self.index_name}{MANIFEST_SUFFIX}.lance there, and run the "
                 "ingestion again.",
             ) from error
 
@@ -346,5 +359,3 @@ def _literal(value: str | int) -> str:
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0][:200]
-
-

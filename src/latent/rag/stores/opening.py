@@ -27,7 +27,9 @@ class StoreAddress:
     """The workspace."""
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def open(self, *, dimensions: int | None = None, metric: str | None = None, create: bool = False) -> Store:
+    def open(
+        self, *, dimensions: int | None = None, metric: str | None = None, create: bool = False
+    ) -> Store:
         """The index; see `open_store`."""
         return open_store(
             self.name,
@@ -57,11 +59,11 @@ def open_store(
     Args:
         name: `lancedb` (a folder of the workspace), `pinecone` or `pgvector`.
         dimensions: Length of its vectors; None takes that of an index that exists.
-        metric: `cosine`, `dotproduct` or `euclidean`; None takes that of the index, and the cosine for a new one.
+        metric: `cosine`, `dotproduct` or `euclidean`; None takes the index's, for a new one the cosine.
         create: Whether an index that does not exist is made, which takes `dimensions`.
         root: The workspace; None for the current one.
-        embedder: What makes vectors of texts that are searched for, or its name; None for that which an ingestion
-            wrote down.
+        embedder: What makes vectors of texts that are searched for, or its name; None for that which an
+            ingestion wrote down.
         options: Of the store itself: `folder` (lancedb); `host`, `namespace`, `cloud`, `region`, `api_key`
             (pinecone); `url`, `schema` (pgvector).
 

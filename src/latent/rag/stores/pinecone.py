@@ -1,7 +1,7 @@
 """
 Pinecone, by its official client: serverless indexes by name, or any index by its host.
 
-What is written is seen a moment later ("eventually consistent", says Pinecone); `count` and `ids` lag the most.
+What is written is seen a moment later ("eventually consistent", says Pinecone); `count` and `ids` lag most.
 The manifest lies in a namespace beside the records. The only module that knows the client.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import md5
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,11 +92,15 @@ class PineconeStore:
         self._embedder = QueryEmbedder(self, embedder)
         if not (api_key or os.environ.get(KEY_VARIABLE)):
             raise StoreRefusedError(
-                NAME, index_name, f"it needs a key: set the environment variable {KEY_VARIABLE}, or pass api_key=."
+                NAME,
+                index_name,
+                f"it needs a key: set the environment variable {KEY_VARIABLE}, or pass api_key=.",
             )
         sdk = import_extra("pinecone", extra="pinecone", purpose="Pinecone indexes")
         with self._explained():
-            retry_config = import_extra("pinecone._internal.config", extra="pinecone", purpose="It").RetryConfig
+            retry_config = import_extra(
+                "pinecone._internal.config", extra="pinecone", purpose="It"
+            ).RetryConfig
             self._client = sdk.Pinecone(api_key=api_key, retry_config=retry_config(max_retries=0))
             if host is None:
                 host = self._find(dimensions, metric or "cosine", create, cloud, region)
@@ -120,15 +124,13 @@ class PineconeStore:
                 raise StoreNotFoundError(NAME, self.index_name, f"this key has none of that name: {hint}")
             from pinecone import ConflictError, ServerlessSpec
 
-            try:
+            with suppress(ConflictError):  # another ingestion was quicker
                 self._client.create_index(
                     name=self.index_name,
                     dimension=dimensions,
                     metric=metric,
                     spec=ServerlessSpec(cloud=cloud, region=region),
                 )
-            except ConflictError:  # another ingestion was quicker
-                pass
         return str(self._client.indexes.describe(self.index_name).host)
 
     # -- what every store does ---------------------------------------------------------------------------
@@ -225,20 +227,22 @@ class PineconeStore:
     def _vector(self, record: Record) -> dict[str, Any]:
         flat = {k: v for k, v in record.metadata.items() if k not in (*_OWN, _REST) and _is_flat(v)}
         rest = {k: v for k, v in record.metadata.items() if k not in flat or isinstance(v, (int, float))}
-        metadata = flat | {name: getattr(record, name) for name in _OWN} | {_REST: orjson.dumps(rest).decode()}
+        metadata = (
+            flat | {name: getattr(record, name) for name in _OWN} | {_REST: orjson.dumps(rest).decode()}
+        )
         size = len(orjson.dumps(metadata))
         if size > METADATA_BYTES:
             raise StoreRefusedError(
                 NAME,
                 self.index_name,
-                f"text and metadata of {record.id!r} ({record.source}) have {size:,} bytes, and Pinecone takes "
-                f"{METADATA_BYTES:,}. Make chunks smaller, or keep less metadata.",
+                f"text and metadata of {record.id!r} ({record.source}) have {size:,} bytes, and Pinecone "
+                f"takes {METADATA_BYTES:,}. Make chunks smaller, or keep less metadata.",
             )
         return {"id": record.id, "values": _numbers(record.vector), "metadata": metadata}
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """The client's errors as ours. What the network or Pinecone's load is to blame for can be tried again."""
+        """The client's errors as ours; what the network or Pinecone's load is to blame for can be retried."""
         try:
             from pinecone.errors import exceptions as errors
         except ImportError:  # told by `import_extra`
@@ -337,12 +341,15 @@ def _line_parts(name: str, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
     pieces = [data[first : first + LINE_BYTES] for first in range(0, len(data), LINE_BYTES)] or [b""]
     for number, piece in enumerate(pieces):
         # Latin-1 keeps bytes apart that a cut in the middle of a character would lose.
-        yield f"{_digest(name)}:{number}", {
-            "name": name,
-            "line": piece.decode("latin-1"),
-            "parts": len(pieces),
-            "version": version,
-        }
+        yield (
+            f"{_digest(name)}:{number}",
+            {
+                "name": name,
+                "line": piece.decode("latin-1"),
+                "parts": len(pieces),
+                "version": version,
+            },
+        )
 
 
 def _lines(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

@@ -79,7 +79,9 @@ class PostgresStore:
         if metric is not None:
             checked_metric(NAME, index_name, metric)
         if not re.fullmatch(r"[^\x00\"]{1,50}", index_name) or index_name.endswith(MANIFEST_SUFFIX):
-            raise StoreRefusedError(NAME, index_name, "its name is a table's: at most 50 characters, no quotes.")
+            raise StoreRefusedError(
+                NAME, index_name, "its name is a table's: at most 50 characters, no quotes."
+            )
         import_extra("psycopg", extra="pgvector", purpose="PostgreSQL indexes")
         self.index_name, self.schema = index_name, schema
         self._url = url
@@ -121,8 +123,9 @@ class PostgresStore:
         vector = query_vector(NAME, self.index_name, self.dimensions, query, self._embedder)
         where, values = _where(clause)
         operator = _OPERATORS[self.metric]
+        # Only names and operators of ours are put together; values are passed apart.
         text = self._sql(
-            'SELECT id, text, source, chunk_index, "start", "end", metadata, vector '
+            'SELECT id, text, source, chunk_index, "start", "end", metadata, vector '  # noqa: S608
             + operator
             + " %s::vector AS distance FROM {table} WHERE "
             + where
@@ -149,7 +152,8 @@ class PostgresStore:
         written = [(name, line) for name, line in lines.items() if line is not None]
         removed = [name for name, line in lines.items() if line is None]
         query = self._sql(
-            "INSERT INTO {manifest} (name, line) VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET line = excluded.line"
+            "INSERT INTO {manifest} (name, line) VALUES (%s, %s)"
+            " ON CONFLICT (name) DO UPDATE SET line = excluded.line"
         )
         with self._cursor() as cursor:
             cursor.executemany(query, written)
@@ -186,7 +190,9 @@ class PostgresStore:
             return None
         if row[1] is None or not row[1].startswith(_COMMENT):
             raise StoreRefusedError(
-                NAME, self.index_name, f"a table of this name in schema {self.schema!r} is no index of latent's."
+                NAME,
+                self.index_name,
+                f"a table of this name in schema {self.schema!r} is no index of latent's.",
             )
         return int(row[0]), row[1].removeprefix(_COMMENT)
 
@@ -197,7 +203,9 @@ class PostgresStore:
             ).fetchall()]  # fmt: skip
             near = nearest(self.index_name, names)
             hint = f"did you mean {near!r}?" if near else "an ingestion makes it."
-            raise StoreNotFoundError(NAME, self.index_name, f"schema {self.schema!r} has none of that name: {hint}")
+            raise StoreNotFoundError(
+                NAME, self.index_name, f"schema {self.schema!r} has none of that name: {hint}"
+            )
         from psycopg import sql
 
         # Two at once would both find nothing, and one of them fail.
@@ -251,12 +259,15 @@ class PostgresStore:
         try:
             yield
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            reason = f"PostgreSQL cannot be reached ({_first_line(error)}). What was written is kept: run it again."
+            said = _first_line(error)
+            reason = f"PostgreSQL cannot be reached ({said}). What was written is kept: run it again."
             raise StoreConnectionError(NAME, self.index_name, reason) from error
         except psycopg.errors.UndefinedTable as error:
             raise StoreNotFoundError(NAME, self.index_name, f"it is gone ({_first_line(error)}).") from error
         except psycopg.Error as error:
-            raise StoreRefusedError(NAME, self.index_name, f"PostgreSQL refuses: {_first_line(error)}.") from error
+            raise StoreRefusedError(
+                NAME, self.index_name, f"PostgreSQL refuses: {_first_line(error)}."
+            ) from error
 
 
 def _row(index: str, record: Record) -> tuple[Any, ...]:
@@ -329,12 +340,18 @@ def _condition(condition: Condition) -> tuple[str, list[Any]]:
         text = f"coalesce(jsonb_typeof({found}), 'null') <> 'null'"
         return (text if condition.value else f"NOT ({text})"), names
     if condition.operator in _COMPARED:
-        compared = f"CASE jsonb_typeof(m) WHEN 'number' THEN m::numeric {_COMPARED[condition.operator]} %s END"
-        return f"EXISTS (SELECT 1 FROM {members} m WHERE {compared})", [*names * 3, condition.value]
+        compared = (
+            f"CASE jsonb_typeof(m) WHEN 'number' THEN m::numeric {_COMPARED[condition.operator]} %s END"
+        )
+        return _any_member(members, compared), [*names * 3, condition.value]
     wanted = condition.value if condition.operator in ("$in", "$nin") else [condition.value]
-    text = f"EXISTS (SELECT 1 FROM {members} m WHERE m = ANY(%s::jsonb[]))"
+    text = _any_member(members, "m = ANY(%s::jsonb[])")
     text = f"NOT {text}" if condition.operator in ("$ne", "$nin") else text
     return text, [*names * 3, [orjson.dumps(each).decode() for each in wanted]]
+
+
+def _any_member(members: str, condition: str) -> str:
+    return f"EXISTS (SELECT 1 FROM {members} m WHERE {condition})"  # noqa: S608  # neither holds a value
 
 
 def _first_line(error: BaseException) -> str:

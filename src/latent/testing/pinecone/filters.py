@@ -35,7 +35,9 @@ def _compares(found: Any, how: str, wanted: Any) -> bool:
     if how in _COMPARED:
         return any(_is_number(each) and _COMPARED[how](each, wanted) for each in members)
     listed = wanted if how in ("$in", "$nin") else [wanted]
-    is_among = any(each == one and type(each) is not bool or each is one for each in members for one in listed)
+    is_among = any(
+        (each == one and type(each) is not bool) or each is one for each in members for one in listed
+    )
     return not is_among if how in ("$ne", "$nin") else is_among
 
 

@@ -93,7 +93,11 @@ class Index:
             if fits(body.get("filter"), each["metadata"] or {})
         ]
         found.sort(key=lambda each: each["score"], reverse=self.metric != "euclidean")
-        return {"matches": found[:top_k], "namespace": str(body.get("namespace") or ""), "usage": {"readUnits": 1}}
+        return {
+            "matches": found[:top_k],
+            "namespace": str(body.get("namespace") or ""),
+            "usage": {"readUnits": 1},
+        }
 
     def delete(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """POST /vectors/delete: by ids, by a filter, or all."""
@@ -162,10 +166,14 @@ def check_metadata(id: str, metadata: Mapping[str, Any]) -> None:
     for name, value in metadata.items():
         many = isinstance(value, list) and all(isinstance(each, str) for each in value)
         if not many and not isinstance(value, (str, int, float, bool)):
-            raise refuse(f"Metadata value must be a string, number, boolean or list of strings, got {name!r} of {id}")
+            raise refuse(
+                f"Metadata value must be a string, number, boolean or list of strings, got {name!r} of {id}"
+            )
     size = len(orjson.dumps(dict(metadata)))
     if size > METADATA_BYTES:
-        raise refuse(f"Metadata size is {size} bytes, which exceeds the limit of {METADATA_BYTES} bytes per vector")
+        raise refuse(
+            f"Metadata size is {size} bytes, which exceeds the limit of {METADATA_BYTES} bytes per vector"
+        )
 
 
 def namespace_of(body: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Pinecone's two planes behind one address: indexes are managed at its root, each is served under its name."""
+"""Pinecone's two planes behind one address: indexes are managed at its root, and served below it."""
 
 from __future__ import annotations
 
