@@ -76,7 +76,8 @@ def _renamed(name: str, placeholder: str, files: Iterable[tuple[str, bytes]]) ->
     if not name.isidentifier() or not name.isascii():
         raise UsageError(f"{name!r} cannot name a flow: use letters, digits and underscores, a letter first.")
     return {
-        f"flows/{name}/{path}": content.replace(placeholder.encode(), name.encode()) for path, content in files
+        f"flows/{name}/{path}": content.replace(placeholder.encode(), name.encode())
+        for path, content in files
     }
 
 

@@ -16,9 +16,9 @@ METRICS = {
 
 INTRODUCTION = """\
 {questions} questions about the Python language reference. For each, the {depth} topics whose passages fit
-best are retrieved ({mode}). hit@k: a topic that answers the question is among the first k. Reciprocal rank: 1 for
-the first place, 1/2 for the second, and so on; 0 when it is not among the {depth}. Evidence words: the share
-of the words of a quote that answers the question which {model} used in its own answer."""
+best are retrieved ({mode}). hit@k: a topic that answers the question is among the first k. Reciprocal rank:
+1 for the first place, 1/2 for the second, and so on; 0 when it is not among the {depth}. Evidence words: the
+share of the words of a quote that answers the question which {model} used in its own answer."""
 
 
 def report(

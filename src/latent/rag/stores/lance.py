@@ -269,9 +269,9 @@ class LanceStore:
             raise StoreConnectionError(
                 NAME,
                 self.index_name,
-                f"its files in {self.folder} cannot be used ({_first_line(error)}). If damaged, "
-                f"delete {self.index_name}.lance and {self.index_name}{MANIFEST_SUFFIX}.lance there, and run the "
-                "ingestion again.",
+                f"its files in {self.folder} cannot be used ({_first_line(error)}). If they are damaged, "
+                f"delete {self.index_name}.lance and {self.index_name}{MANIFEST_SUFFIX}.lance there, and run "
+                "the ingestion again.",
             ) from error
 
 
