@@ -9,6 +9,7 @@ Each says what happened, where, and what to do next::
     │   ├── ExpressionError (ValueError)  a condition on rows that cannot be used
     │   ├── NotInRunError (RuntimeError)  something that exists only inside a run was asked for outside
     │   ├── ModelSpecError (ValueError)    a model, an embedder or one of its settings that cannot be
+    │   ├── EmptyTextError (ValueError)    a text without words, among texts to embed
     │   ├── MissingKeyError         a provider's key is not set
     │   ├── PromptError (ValueError)       a prompt template cannot be found, read or filled in
     │   ├── ChunkSettingError (ValueError)   sizes of chunks that contradict each other
@@ -117,6 +118,25 @@ class ModelSpecError(UsageError, ValueError):
 
     def __str__(self) -> str:
         return f"Model {self.spec!r} cannot be used: {self.reason}"
+
+
+class EmptyTextError(UsageError, ValueError):
+    """Texts that hold only blanks were to be embedded: they have no meaning, and providers refuse them."""
+
+    def __init__(self, spec: str, indices: tuple[int, ...], count: int) -> None:
+        """
+        Args:
+            indices: Which of the texts are empty, 0-based.
+            count: How many texts there were.
+        """
+        super().__init__(spec, indices, count)  # all in args: errors cross process borders by pickle
+        self.spec, self.indices, self.count = spec, indices, count
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"texts[{index}]" for index in self.indices[:5])
+        more = f" and {len(self.indices) - 5:,} more" if len(self.indices) > 5 else ""
+        verb = "is" if len(self.indices) == 1 else "are"
+        return f"{shown}{more} of {self.count:,} for {self.spec!r} {verb} empty: leave out what has no words."
 
 
 class MissingKeyError(UsageError):

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from latent.errors import ModelCallError as ModelCallError
     from latent.llm.answer import Answer as Answer
     from latent.llm.answer import Usage as Usage
+    from latent.llm.embedder import Embedder as Embedder
     from latent.llm.messages import File as File
     from latent.llm.messages import Image as Image
     from latent.llm.messages import Message as Message
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Answer": "latent.llm.answer",
+    "Embedder": "latent.llm.embedder",
     "File": "latent.llm.messages",
     "Image": "latent.llm.messages",
     "Message": "latent.llm.messages",
@@ -28,6 +30,7 @@ _HOME = {
 
 __all__ = [  # noqa: RUF022  # listed by what they are for
     "Model",
+    "Embedder",
     "Answer",
     "Usage",
     "Message",
