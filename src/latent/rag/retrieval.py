@@ -17,7 +17,7 @@ MODES: tuple[Mode, ...] = ("vector", "bm25", "hybrid")
 RANK_CONSTANT = 60
 """Cormack, Clarke and Büttcher 2009, "Reciprocal Rank Fusion": keeps first ranks from deciding alone."""
 
-BM25_WEIGHT = 0.8
+BM25_WEIGHT = 0.9
 """Share of BM25 in a hybrid ranking; chosen on the train part of SciFact (docs/ingestion.md)."""
 
 DEPTH = 100

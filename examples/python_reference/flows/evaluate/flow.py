@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from flows.evaluate.reporting import METRICS, Row, report, with_interval
@@ -41,7 +42,7 @@ def retrieve(index: dict[str, Any], question: str) -> Row:
     store = opened(index["name"], index["fingerprint"])
     # A topic has many passages: so many are enough to meet `depth` topics.
     matches = search(store, question, index["records"], mode=params.mode)
-    topics = dict.fromkeys(match.metadata["title"] for match in matches)
+    topics = dict.fromkeys(Path(match.source).stem for match in matches)
     return {
         "topics": list(topics)[: params.depth],
         "passages": [match.text for match in matches[: params.passages]],

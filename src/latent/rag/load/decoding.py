@@ -86,8 +86,8 @@ def _decoded(data: bytes, declared: str | None) -> Decoded:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return _replacing(data[len(mark) :], encoding)
-    if encoding := _utf16_without_mark(data):
-        return _replacing(data, encoding)
+    if (wide := _utf16_without_mark(data)) is not None:
+        return _replacing(data, wide)
     try:
         return Decoded(data.decode(), "utf-8")
     except UnicodeDecodeError as error:

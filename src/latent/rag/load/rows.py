@@ -99,7 +99,7 @@ def as_metadata(value: Any) -> Any:
 
 
 def _first_of(names: tuple[str, ...], row: Mapping[str, Any]) -> str | None:
-    lower = {key.lower().strip(): key for key in reversed(row)}
+    lower = {key.lower().strip(): key for key in reversed(list(row))}
     return next((lower[name] for name in names if name in lower), None)
 
 

@@ -66,10 +66,8 @@ class QueryEmbedder:
         return vector
 
     def _made(self, spec: str | None) -> Any:
-        from latent.llm import Embedder
-
         if spec is not None:
-            return Embedder(spec, dimensions=self._store.dimensions)
+            return _embedder()(spec, dimensions=self._store.dimensions)
         note = EmbedderNote.of_line(self._store.read_manifest().get(HEADER))
         if note is None:
             raise StoreRefusedError(
@@ -77,4 +75,10 @@ class QueryEmbedder:
                 self._store.index_name,
                 "it does not know what made its vectors: ask with a vector, or open it with embedder=.",
             )
-        return Embedder(note.spec, dimensions=note.dimensions, base_url=note.base_url)
+        return _embedder()(note.spec, dimensions=note.dimensions, base_url=note.base_url)
+
+
+def _embedder() -> Any:
+    from latent.llm import Embedder
+
+    return Embedder

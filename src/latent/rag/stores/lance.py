@@ -115,9 +115,8 @@ class LanceStore:
         )
 
     def _opened(self, dimensions: int | None, metric: str, create: bool) -> Any:
-        names = [
-            name for name in self._connection.table_names(limit=100_000) if not name.endswith(MANIFEST_SUFFIX)
-        ]
+        # By their folders: lancedb lists ten at a time.
+        names = sorted(each.parent.stem for each in self.folder.glob("*.lance/_versions"))
         if self.index_name in names:
             return self._connection.open_table(self.index_name)
         if not create or dimensions is None:
