@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import md5
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,18 +97,17 @@ class PineconeStore:
                 f"it needs a key: set the environment variable {KEY_VARIABLE}, or pass api_key=.",
             )
         sdk = import_extra("pinecone", extra="pinecone", purpose="Pinecone indexes")
-        with self._explained():
-            retry_config = import_extra(
-                "pinecone._internal.config", extra="pinecone", purpose="It"
-            ).RetryConfig
-            self._client = sdk.Pinecone(api_key=api_key, retry_config=retry_config(max_retries=0))
-            if host is None:
-                host = self._find(dimensions, metric or "cosine", create, cloud, region)
-            self._index = _without_retries(self._client.Index(host=host), retry_config(max_retries=0))
+        retry_config = import_extra("pinecone._internal.config", extra="pinecone", purpose="Pinecone indexes")
+        once = retry_config.RetryConfig(max_retries=0)
+        with self._explained(), ExitStack() as stack:
+            self._client = stack.enter_context(sdk.Pinecone(api_key=api_key, retry_config=once))
+            host = host or self._find(dimensions, metric or "cosine", create, cloud, region)
+            self._index = stack.enter_context(_without_retries(self._client.Index(host=host), once))
             stats = self._index.describe_index_stats()
-        self.dimensions: int = int(stats.dimension)
-        self.metric: Metric = checked_metric(NAME, index_name, str(stats.metric or metric or "cosine"))
-        check_made_for(NAME, index_name, has=(self.dimensions, self.metric), wanted=(dimensions, metric))
+            self.dimensions: int = int(stats.dimension)
+            self.metric: Metric = checked_metric(NAME, index_name, str(stats.metric or metric or "cosine"))
+            check_made_for(NAME, index_name, has=(self.dimensions, self.metric), wanted=(dimensions, metric))
+            self._open = stack.pop_all()
 
     @property
     def _manifest_namespace(self) -> str:
@@ -202,8 +201,7 @@ class PineconeStore:
         return index_lock(folder / f"pinecone-{md5(name, usedforsecurity=False).hexdigest()}.lock")
 
     def close(self) -> None:
-        self._index.close()
-        self._client.close()
+        self._open.close()
 
     def _delete(self, ids: Iterable[str], namespace: str) -> None:
         from pinecone import NotFoundError

@@ -88,13 +88,17 @@ class PostgresStore:
         self._embedder = QueryEmbedder(self, embedder)
         self._lock = RLock()
         self._connection: Any = None
-        with self._cursor() as cursor:
-            found = self._found(cursor)
-            if found is None:
-                found = self._make(cursor, dimensions, metric or "cosine", create)
-        self.dimensions: int = found[0]
-        self.metric: Metric = checked_metric(NAME, index_name, found[1])
-        check_made_for(NAME, index_name, has=found, wanted=(dimensions, metric))
+        try:
+            with self._cursor() as cursor:
+                found = self._found(cursor)
+                if found is None:
+                    found = self._make(cursor, dimensions, metric or "cosine", create)
+            self.dimensions: int = found[0]
+            self.metric: Metric = checked_metric(NAME, index_name, found[1])
+            check_made_for(NAME, index_name, has=found, wanted=(dimensions, metric))
+        except BaseException:
+            self.close()
+            raise
 
     # -- what every store does ---------------------------------------------------------------------------
 
