@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from latent.errors import ModelSpecError
+from latent.errors import ModelRefusedError, ModelSpecError
 from latent.llm import File, Image, Message, Model
 from tests.llm.conftest import SPECS, Provider
 
@@ -94,6 +94,7 @@ def test_a_chat_takes_no_files_by_address(provider: Provider):
         Model(SPECS[0]).complete(["x", File.of("https://example.org/a.pdf")])
 
 
-def test_lone_surrogates_are_sent_as_escapes(provider: Provider):
-    assert Model(SPECS[0]).complete("odd \ud800 name").text
+def test_lone_surrogates_are_sent_as_escapes_for_the_provider_to_judge(provider: Provider):
+    with pytest.raises(ModelRefusedError, match="JSON"):  # as real providers do, but the row alone fails
+        Model(SPECS[0]).complete("odd \ud800 name")
     assert Message("user", ("a", "b")).text == "a\nb"

@@ -19,7 +19,7 @@ def folder(fresh: Workspace) -> Path:
     folder = fresh.root / "flows" / "grading" / "prompts"
     folder.mkdir(parents=True)
     (folder / "judge.md").write_text(JUDGE)
-    (folder / "rules.md").write_text("Be fair.")
+    (folder / "rules.md").write_text("Be fair.\n")
     return folder
 
 
@@ -82,7 +82,7 @@ def test_a_changed_prompt_has_the_task_that_read_it_computed_anew(folder: Path):
     (folder / "judge.md").write_text(JUDGE)
     assert grading() == "Be fair.\nRate ? to why."
     assert len(made) == 2  # both are remembered
-    (folder / "rules.md").write_text("Be strict.")
+    (folder / "rules.md").write_text("Be strict.\n")
     assert grading().startswith("Be strict.")  # what it includes counts, too
     assert len(made) == 3
 

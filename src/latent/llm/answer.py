@@ -41,6 +41,7 @@ class _Made:
     """What an answer holds beside its fields: neither remembered nor compared."""
 
     __slots__ = ("_instance", "_is_new")
+    _instance: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,8 +46,10 @@ async def ask(request: Request, turns: Turns, repeat: int) -> Answer:
 
 def task_for(spec: str, *, limit: str | None, **options: Any) -> Task[[Request, Turns, int], Answer]:
     """The task whose rows are calls of a model; its arguments say all that its results depend on."""
+    # A map of an async function gives what that awaits, which `Task` cannot say of its function's type.
+    function: Any = ask
     return Task(
-        ask, name=spec, limit=limit, span_type="LLM", counts_code=False, estimator=estimator, **options
+        function, spec, limit=limit, span_type="LLM", counts_code=False, estimator=estimator, **options
     )
 
 

@@ -188,7 +188,8 @@ class Model:
         task = self._task.with_options(refresh_cache=True) if refresh is True else self._task
         if refresh == "incomplete":
             forget(task, request, turns, [repeat] * len(turns) if isinstance(repeat, int) else repeat)
-        return task.map(request, turns, repeat, **row_options)
+        futures: MappedFutures[Answer] = task.map(request, turns, repeat, **row_options)
+        return futures
 
     @cached_property
     def _task(self) -> Any:

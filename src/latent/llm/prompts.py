@@ -169,7 +169,12 @@ def _environment(folder: Path | None) -> SandboxedEnvironment:
     loader = None if folder is None else FileSystemLoader(folder, encoding="utf-8-sig")
     # Prompts are no HTML: nothing is escaped.
     return SandboxedEnvironment(
-        loader=loader, undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        undefined=StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from latent.errors import NotInRunError
 from latent.prefect.run import current_run
@@ -56,7 +56,7 @@ class Budget:
             max_minutes=given.max_minutes if wanted.max_minutes is None else wanted.max_minutes,
         )
 
-    def admit(self, task: Task[..., object], rows: int = 1) -> int:
+    def admit(self, task: Task[..., Any], rows: int = 1) -> int:
         """How many of so many rows may begin; they count as calls from now on."""
         if self.max_calls is None and self.max_cost_usd is None and self._deadline is None:
             return rows
