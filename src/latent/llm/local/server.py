@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import threading
 from pathlib import Path
@@ -76,14 +77,14 @@ def _start(spec: str, path: Path, embeddings: bool) -> Any:
 
 
 def _begin_anew() -> None:
-    """In a forked child the parent's servers have no threads; their objects must not be ended either."""
+    """In a forked child the threads of the parent's servers are missing: ending one would wait for ever."""
     global _lock, _servers
     _lock = threading.Lock()
-    _parents.append(_servers)
+    for server in _servers.values():
+        # One reference too many, so that not even the end of the interpreter destroys it.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
     _servers = {}
 
-
-_parents: list[dict[_Key, Any]] = []
 
 atexit.register(stop_servers)
 if hasattr(os, "register_at_fork"):

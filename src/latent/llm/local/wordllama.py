@@ -51,7 +51,8 @@ def embed(texts: Sequence[str], dimensions: int = DIMENSIONS[-1]) -> np.ndarray:
             for begin in range(0, len(ids), _TOKENS_AT_ONCE):
                 vectors[row] += table[ids[begin : begin + _TOKENS_AT_ONCE]].sum(axis=0)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=vectors, where=lengths > 0)
+    np.divide(vectors, lengths, out=vectors, where=lengths > 0)
+    return vectors
 
 
 def identity(dimensions: int) -> str:
