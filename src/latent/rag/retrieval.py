@@ -72,8 +72,8 @@ def fuse(rankings: Sequence[Sequence[Match]], weights: Sequence[float]) -> list[
     """
     Several rankings as one, by weighted reciprocal ranks; scores of different kinds need not be compared.
 
-    A passage gets `weight / (RANK_CONSTANT + rank)` of each ranking that has it, ranks from 1. Source: Cormack,
-    Clarke and Büttcher 2009, "Reciprocal Rank Fusion outperforms Condorcet", doi:10.1145/1571941.1572114.
+    A passage gets `weight / (RANK_CONSTANT + rank)` of each ranking that has it, ranks from 1.
+    Source: Cormack, Clarke and Büttcher 2009, "Reciprocal Rank Fusion", doi:10.1145/1571941.1572114.
     """
     scores: dict[str, float] = {}
     found: Mapping[str, Match] = {match.id: match for ranking in rankings for match in ranking}

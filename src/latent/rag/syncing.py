@@ -92,7 +92,7 @@ class IndexSync:
         if changes.obsolete:
             self.store.delete(changes.obsolete)
         if changes.lines:
-            texts = {source: line and line.to_text() for source, line in changes.lines.items()}
+            texts = {s: None if line is None else line.to_text() for s, line in changes.lines.items()}
             self.store.write_manifest(texts)
         for source, line in changes.lines.items():
             if line is None:

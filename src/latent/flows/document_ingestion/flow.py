@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from latent.config import find_workspace
 from latent.errors import StoreMismatchError, StoreNotFoundError, StoreRefusedError, UsageError
 from latent.llm import Embedder
-from latent.prefect import flow, log_metric, logger, task, unmapped
+from latent.prefect import flow, log_metric, logger, task
 from latent.rag import Chunk, Document, chunk_document, find_documents, load_document
 from latent.rag.sources import content_fingerprints, vanished
 from latent.rag.stores import Store, StoreAddress
@@ -206,7 +206,7 @@ class Ingestion:
     def wanted_of(self, wave: list[str]) -> dict[str, Wanted]:
         """What the sources of a wave are to contribute; those that cannot be read are left out."""
         contents = [self.contents[source] for source in wave]
-        loaded = self.load.map(wave, contents, unmapped(str(self.root)), on_error="collect").result()
+        loaded = self.load.map(wave, contents, str(self.root), on_error="collect").result()
         readable = {s: found for s, found in zip(wave, loaded, strict=True) if isinstance(found, list)}
         if not readable:
             return {}
@@ -223,12 +223,12 @@ class Ingestion:
     def write(self, chunks: Sequence[Chunk]) -> None:
         """Embed chunks and write them to the index."""
         texts = list(batches((each.text for each in chunks), EMBED_BATCH))
-        embedded = embed.map(texts, embedder=unmapped(self.model)).result()
+        embedded = embed.map(texts, embedder=self.model).result()
         vectors = [vector for batch in embedded for vector in batch]
         upsert.map(
             list(batches(chunks, self.index.batch_size)),
             list(batches(vectors, self.index.batch_size)),
-            store=unmapped(self.index),
+            store=self.index,
         ).result()
 
 

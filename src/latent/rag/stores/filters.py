@@ -84,7 +84,7 @@ def _condition_holds(condition: Condition, values: Mapping[str, Any]) -> bool:
     members = found if isinstance(found, (list, tuple)) else (found,)
     match condition.operator:
         case "$exists":
-            return (found is not None) == wanted
+            return (found is not None) is wanted
         case "$ne":
             return not any(_equal(member, wanted) for member in members)
         case "$nin":

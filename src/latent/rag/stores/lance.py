@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import numpy as np
-    import pyarrow as pa
+    import pyarrow as pa  # type: ignore[import-untyped]  # ships no types
 
 NAME = "lancedb"
 MANIFEST_SUFFIX = ".manifest"
@@ -201,11 +201,13 @@ class LanceStore:
         from lancedb.query import MatchQuery
 
         clause = checked_query(NAME, self.index_name, top_k, filter)
+        # Its other arguments have defaults, which the class hides from type checkers.
+        words = MatchQuery(text, "text")  # type: ignore[call-arg]
         if not any(map(str.isalnum, text)):
             return []
         with self._present():
             self._index_words()
-            search = self._table.search(MatchQuery(text, "text"), query_type="fts")
+            search = self._table.search(words, query_type="fts")
             return self._matches(search, clause, top_k, lambda row: float(row["_score"]))
 
     def tidy(self) -> None:

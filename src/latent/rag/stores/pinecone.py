@@ -273,7 +273,7 @@ def _without_retries(index: Any, none: Any) -> Any:
     that of its transport is replaced; should it move, the client retries a little beside us.
     """
     transport = getattr(getattr(getattr(index, "_http", None), "_client", None), "_transport", None)
-    if hasattr(transport, "_config"):
+    if transport is not None and hasattr(transport, "_config"):
         transport._config = none
     return index
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import RLock
-from typing import TYPE_CHECKING, Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import orjson
 
@@ -237,12 +237,12 @@ class PostgresStore:
 
         return sql.Identifier(self.schema, self.index_name)
 
-    def _sql(self, text: str) -> Any:
+    def _sql(self, text: Any) -> Any:
         """SQL with the names of the tables; values are always passed apart from it."""
         from psycopg import sql
 
         manifest = sql.Identifier(self.schema, self.index_name + MANIFEST_SUFFIX)
-        return sql.SQL(cast("LiteralString", text)).format(table=self._table, manifest=manifest)
+        return sql.SQL(text).format(table=self._table, manifest=manifest)
 
     @contextmanager
     def _cursor(self) -> Iterator[Any]:

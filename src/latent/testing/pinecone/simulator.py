@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.request import getproxies_environment
 
 from latent.errors import SimulatorError
@@ -21,6 +21,7 @@ from latent.testing.pinecone.indexes import DEFAULT_NAMESPACE
 from latent.testing.pinecone.service import SERVED, Service
 
 ANY_KEY = "simulated-key"
+T = TypeVar("T")
 
 
 class PineconeSimulator:
@@ -117,6 +118,6 @@ class PineconeSimulator:
 
         self._asked(forget)
 
-    def _asked(self, question: Any) -> Any:
+    def _asked(self, question: Callable[[], T]) -> T:
         """On the server's thread while there is one: it alone changes what is looked at."""
         return question() if self._server is None else self._server.call(question)
