@@ -49,7 +49,7 @@ def test_a_run_tells_calls_tokens_and_money_by_model(latent: Cli, make: MakeWork
     lines = [line.split() for line in out.splitlines()]
     assert ["MODEL", "CALLS", "TOKENS", "IN", "TOKENS", "OUT", "COST"] in lines
     # 10 characters are 3 tokens: 5 x 3 in and out, at $5 and $25 a million.
-    assert ["anthropic:claude-opus-4-6", "5", "15", "15", "$0.0004"] in lines
+    assert ["anthropic:claude-opus-4-6", "5", "15", "15", "$0.0005"] in lines
     assert "anthropic:claude-opus-4-6  5      15" in latent("runs", "show", "last").out
     assert "MODEL" not in latent("run", "quiz").out  # everything is remembered
 
