@@ -26,10 +26,10 @@ class EvaluateConfig(BaseModel):
 
     mode: Literal["vector", "bm25", "hybrid"] = Field(default="vector", description="How passages are found")
     depth: int = Field(default=10, ge=5, description="Topics retrieved for each question")
-    passages: int = Field(default=3, ge=1, le=20, description="Passages that the model reads")
+    passages: int = Field(default=2, ge=1, le=20, description="Passages that the model reads")
     model: str = Field(default="local:smollm2", description="What answers, as latent.llm.Model takes it")
-    max_tokens: int = Field(default=60, ge=1, description="Where an answer is cut")
-    questions_answered: int = Field(default=12, ge=0, description="Questions that the model is asked")
+    max_tokens: int = Field(default=48, ge=1, description="Where an answer is cut")
+    questions_answered: int = Field(default=8, ge=0, description="Questions that the model is asked")
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=9999, ge=999)
     seed: int = 0
