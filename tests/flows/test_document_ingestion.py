@@ -22,7 +22,7 @@ from latent.errors import (
 from latent.flows import READY
 from latent.prefect.running import run
 from latent.rag import find_documents, load_document, open_store, retrieve
-from latent.testing.pinecone import PineconeSimulator
+from latent.testing import PineconeSimulator
 from tests.flows.conftest import DOCUMENTS, contents, prose
 
 OPENAI = {"embedder": "openai:text-embedding-3-small", "embedder_options": {"dimensions": 64}}

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from latent.testing import ProviderSimulator
-from latent.testing.pinecone import PineconeSimulator
+from latent.testing import PineconeSimulator, ProviderSimulator
 
 SCRIPT = (Path(__file__).parent / "ingestion_pipeline.py").read_text(encoding="utf-8")
 DIMENSIONS = 1536

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from latent.rag.stores import Store, open_store
-from latent.testing.pinecone import PineconeSimulator
+from latent.testing import PineconeSimulator
 from tests.rag.postgres import postgres as postgres
 
 OpenIndex = Callable[..., Store]

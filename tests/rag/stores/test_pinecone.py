@@ -7,7 +7,7 @@ import pytest
 
 from latent.errors import StoreConnectionError, StoreNotFoundError, StoreRefusedError
 from latent.rag.stores import Record, open_store
-from latent.testing.pinecone import PineconeSimulator
+from latent.testing import PineconeSimulator
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from latent.errors import SimulatorError
-from latent.testing.pinecone import PineconeSimulator
+from latent.testing import PineconeSimulator
 
 
 @pytest.fixture
