@@ -38,7 +38,7 @@ def test_an_unknown_price_is_none_and_a_model_of_ones_own_process_is_free():
 
 def test_an_answer_knows_its_cost_and_a_remembered_one_costs_nothing_again(provider: Provider):
     provider.says(lambda call: Reply("x", input_tokens=1_000, output_tokens=100))
-    model, unknown = Model(SPECS[2]), Model("vllm:llama", base_url=provider.simulator.openai_base_url)
+    model, unknown = Model(SPECS[2]), Model("vllm:meta/llama-3", base_url=provider.simulator.openai_base_url)
 
     @flow("spending")
     def spending() -> None:
@@ -57,8 +57,8 @@ def test_an_answer_knows_its_cost_and_a_remembered_one_costs_nothing_again(provi
         "amounts": {"input_tokens": 3_000, "output_tokens": 300, "cached_tokens": 0, "reasoning_tokens": 0},
         "cost_usd": pytest.approx(0.0225),
     }
-    assert first.models["vllm:llama"]["cost_usd"] is None
-    assert first.models["vllm:llama"]["unpriced"] == 1
+    assert first.models["vllm:meta/llama-3"]["cost_usd"] is None
+    assert first.models["vllm:meta/llama-3"]["unpriced"] == 1
     assert second.models == {}
 
 

@@ -88,6 +88,7 @@ class Answer(_Made):
 
         Raises:
             ModelSpecError: The answer is remembered, and its type cannot be found any more.
+            ValueError: It is remembered, and its type's own validators refuse it by now.
         """
         if self.output_type is None or self.problem is not None:
             return None

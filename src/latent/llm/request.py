@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 from latent.errors import ModelSpecError, nearest
@@ -148,8 +147,6 @@ def _weights(endpoint: Endpoint) -> str | None:
     """What tells the weights of a local model apart, where only a path names them; None for a service."""
     if endpoint.provider != LOCAL or endpoint.base_url:
         return None
-    file = Path(endpoint.model).expanduser()
-    if not file.is_file():
-        return None
-    found = file.stat()
-    return f"{found.st_size}-{found.st_mtime_ns}"
+    from latent.llm.local.weights import fingerprint_of, gguf_of
+
+    return fingerprint_of(gguf_of(endpoint.spec))
