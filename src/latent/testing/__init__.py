@@ -1,4 +1,4 @@
-"""Help for tests of flows: a workspace in a temporary folder, a provider of models and a Pinecone on this machine."""
+"""Help for tests of flows: a workspace in a temporary folder, and providers of models and of Pinecone."""
 
 from __future__ import annotations
 

@@ -73,6 +73,10 @@ class TestRecords:
             store.upsert([record("h:0"), record("h:1", (1.0, 2.0))])
         with pytest.raises(StoreRefusedError, match="'h:1' holds what is no number"):
             store.upsert([record("h:0"), record("h:1", (1.0, 2.0, float("nan")))])
+        with pytest.raises(StoreRefusedError, match="'h:1' holds half a character"):
+            store.upsert([record("h:0"), record("h:1", text="\ud800")])
+        with pytest.raises(StoreRefusedError, match="metadata of 'h:1' cannot be kept as JSON"):
+            store.upsert([record("h:0"), record("h:1", metadata={"a": object()})])
         assert store.count() == 0
 
 
@@ -249,6 +253,17 @@ class TestLance:
         only = store.search_text("view", filter={"source": "docs/c.md"})  # type: ignore[attr-defined]
         assert [m.id for m in only] == ["c"]
         assert store.search_text("?! ...") == []  # type: ignore[attr-defined]
+
+    def test_many_small_writes_are_joined(self, tmp_path):
+        store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
+        for number in range(40):
+            store.upsert([record(f"h:{number}")])
+            store.write_manifest({f"a{number}": "line"})
+        before = len(list(tmp_path.glob(".latent/lancedb/docs.lance/data/*")))
+        store.tidy()
+        store.upsert([record("h:40")])
+        assert (store.count(), len(store.read_manifest())) == (41, 40)
+        assert store._table.stats()["fragment_stats"]["num_fragments"] < before  # type: ignore[attr-defined]
 
     def test_files_that_vanish_are_told_and_not_begun_anew(self, tmp_path):
         import shutil

@@ -161,7 +161,10 @@ def document_ingestion(
                 prune=prune,
             )
             sync = IndexSync(index, note, sources, gone=gone, max_loss=max_loss)
-            report(ingestion.bring_up(sync), sync, gone)
+            done = ingestion.bring_up(sync)
+            if any(changes.lines for changes in done):
+                index.tidy()
+            report(done, sync, gone)
     finally:
         index.close()
     return sync.vectors()

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import orjson
+
 from latent.errors import StoreMismatchError, StoreRefusedError
 from latent.rag.stores.filters import Clause, parse_filter
 from latent.rag.stores.records import METRICS, Metric, Record
@@ -43,6 +45,10 @@ def checked_records(store: str, index: str, dimensions: int, records: Iterable[R
             raise StoreRefusedError(store, index, f"the vector of {record.id!r} holds what is no number.")
         if not record.id:
             raise StoreRefusedError(store, index, "a record has an empty id.")
+        if not _is_unicode(record.text):
+            raise StoreRefusedError(
+                store, index, f"the text of {record.id!r} holds half a character (a surrogate)."
+            )
         kept.pop(record.id, None)
         kept[record.id] = record
     return list(kept.values())
@@ -126,3 +132,25 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     source = iter(items)
     while batch := list(islice(source, size)):
         yield batch
+
+
+def metadata_json(store: str, index: str, record: Record) -> str:
+    """
+    The metadata of a record as stores keep it.
+
+    Raises:
+        StoreRefusedError: Something in it is no JSON.
+    """
+    try:
+        return orjson.dumps(dict(record.metadata)).decode()
+    except TypeError as error:
+        reason = f"the metadata of {record.id!r} cannot be kept as JSON: {error}."
+        raise StoreRefusedError(store, index, reason) from error
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -24,6 +24,7 @@ from latent.rag.stores.checks import (
     checked_metric,
     checked_query,
     checked_records,
+    metadata_json,
     query_vector,
 )
 from latent.rag.stores.embedding import QueryEmbedder
@@ -139,7 +140,7 @@ class LanceStore:
             return
         with self._present():
             merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
-            merge.execute(_arrow(checked, self._table.schema))
+            merge.execute(_arrow(self.index_name, checked, self._table.schema))
 
     def delete(self, ids: Iterable[str]) -> None:
         wanted = list(ids)
@@ -214,7 +215,7 @@ class LanceStore:
         """Join what many small writes left in pieces, and drop what nobody can be reading any more."""
         with self._present():
             for table in (self._table, self._manifest):
-                if table.stats().fragment_stats.num_fragments >= _FRAGMENTS:
+                if table.stats()["fragment_stats"]["num_fragments"] >= _FRAGMENTS:
                     table.optimize(cleanup_older_than=_KEPT)
 
     def _index_words(self) -> None:
@@ -309,7 +310,7 @@ def _manifest_schema() -> pa.Schema:
     )
 
 
-def _arrow(records: Sequence[Record], schema: pa.Schema) -> pa.Table:
+def _arrow(index: str, records: Sequence[Record], schema: pa.Schema) -> pa.Table:
     import numpy as np
     import pyarrow as pa
 
@@ -322,7 +323,7 @@ def _arrow(records: Sequence[Record], schema: pa.Schema) -> pa.Table:
         "chunk_index": [record.chunk_index for record in records],
         "start": [record.start for record in records],
         "end": [record.end for record in records],
-        "metadata": [orjson.dumps(dict(record.metadata)).decode() for record in records],
+        "metadata": [metadata_json(NAME, index, record) for record in records],
     }
     return pa.table(columns, schema=schema)
 

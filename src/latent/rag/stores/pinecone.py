@@ -24,6 +24,7 @@ from latent.rag.stores.checks import (
     checked_metric,
     checked_query,
     checked_records,
+    metadata_json,
     query_vector,
 )
 from latent.rag.stores.embedding import QueryEmbedder
@@ -200,6 +201,9 @@ class PineconeStore:
         name = f"{self.index_name}:{self.namespace}".encode()
         return index_lock(folder / f"pinecone-{md5(name, usedforsecurity=False).hexdigest()}.lock")
 
+    def tidy(self) -> None:
+        """Pinecone tidies up by itself."""
+
     def close(self) -> None:
         self._open.close()
 
@@ -223,6 +227,7 @@ class PineconeStore:
                 return []
 
     def _vector(self, record: Record) -> dict[str, Any]:
+        metadata_json(NAME, self.index_name, record)  # told with the record's id
         flat = {k: v for k, v in record.metadata.items() if k not in (*_OWN, _REST) and _is_flat(v)}
         rest = {k: v for k, v in record.metadata.items() if k not in flat or isinstance(v, (int, float))}
         metadata = (

@@ -23,6 +23,7 @@ from latent.rag.stores.checks import (
     checked_metric,
     checked_query,
     checked_records,
+    metadata_json,
     query_vector,
 )
 from latent.rag.stores.embedding import QueryEmbedder
@@ -174,6 +175,9 @@ class PostgresStore:
             connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
             yield
 
+    def tidy(self) -> None:
+        """PostgreSQL tidies up by itself."""
+
     def close(self) -> None:
         with self._lock:
             if self._connection is not None:
@@ -275,7 +279,7 @@ class PostgresStore:
 
 
 def _row(index: str, record: Record) -> tuple[Any, ...]:
-    metadata = orjson.dumps(dict(record.metadata)).decode()
+    metadata = metadata_json(NAME, index, record)
     if "\x00" in record.text or "\\u0000" in metadata:
         raise StoreRefusedError(NAME, index, f"{record.id!r} holds a NUL, which PostgreSQL does not take.")
     return (

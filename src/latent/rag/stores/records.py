@@ -97,6 +97,9 @@ class Store(Protocol):
     def lock(self) -> AbstractContextManager[None]:
         """Held by whoever changes the index, as long as it takes; others wait."""
 
+    def tidy(self) -> None:
+        """Join what many small writes left in pieces; called after an ingestion that changed something."""
+
     def close(self) -> None:
         """Free connections; the store is not used afterwards."""
 
