@@ -1,7 +1,7 @@
 """
 Measure everything, or the groups named, and print the tables.
 
-    python -m benchmarks [starts] [calls] [rows] [stream] [limits] [--write]
+    python -m benchmarks [starts] [calls] [rows] [stream] [limits] [models] [ingestion] [--write]
 
 With `--write`, the figures are kept in `benchmarks/RESULTS.md`; groups that were not measured keep theirs.
 """
@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.measure import Figure
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-GROUPS = ("starts", "calls", "rows", "stream", "limits")
+GROUPS = ("starts", "calls", "rows", "stream", "limits", "models", "ingestion")
 PACKAGES = ("prefect", "mlflow", "dask", "ray", "joblib", "diskcache")
 HEADER = "| what | ours | peer | peer's | ratio | reach | |\n|---|---:|---|---:|---:|---:|---|"
 

@@ -47,7 +47,8 @@ def requirements() -> list[str]:
         *pyproject["dependency-groups"].values(),
         pyproject["build-system"]["requires"],
     ]
-    return [requirement for group in groups for requirement in group]
+    # Extras that are made of other extras name this project itself, which is not asked for at an index.
+    return [one for group in groups for one in group if not one.startswith(f"{project['name']}[")]
 
 
 def resolve(interpreter: str) -> tuple[str, dict[str, str]]:

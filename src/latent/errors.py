@@ -8,6 +8,12 @@ Each says what happened, where, and what to do next::
     │   ├── WorkspaceError          no workspace, or one that cannot be used
     │   ├── ExpressionError (ValueError)  a condition on rows that cannot be used
     │   ├── NotInRunError (RuntimeError)  something that exists only inside a run was asked for outside
+    │   ├── ModelSpecError (ValueError)    a model, an embedder or one of its settings that cannot be
+    │   ├── EmptyTextError (ValueError)    a text without words, among texts to embed
+    │   ├── MissingKeyError         a provider's key is not set
+    │   ├── PromptError (ValueError)       a prompt template cannot be found, read or filled in
+    │   ├── ChunkSettingError (ValueError)   sizes of chunks that contradict each other
+    │   ├── MissingExtraError (ImportError)   a library that an extra brings is not installed
     │   └── SimulatorError (ValueError)   a provider simulator was set up or used wrongly
     ├── ConfigError (ValueError)    settings, parameters, YAML and TOML files
     │   ├── SettingsError           settings that are unknown or cannot be used
@@ -27,6 +33,22 @@ Each says what happened, where, and what to do next::
     ├── CacheError                  the store of remembered results
     │   ├── UnhashableError (TypeError)       a value without a stable fingerprint
     │   └── UnstorableError (TypeError)       a value that would not come back exactly as it was
+    ├── ModelCallError              a call to a model has no answer
+    │   ├── ModelRefusedError       the provider answered with an error; its status and words
+    │   │   ├── WrongKeyError       it does not take the key
+    │   │   ├── UnknownModelError (LookupError)   it has no model of this name
+    │   │   └── ContextWindowError (ValueError)   the prompt is longer than the model can read
+    │   ├── ModelConnectionError (ConnectionError)   no whole answer came
+    │   └── ModelTimeoutError (TimeoutError)         none came in time
+    ├── IngestionError              documents on their way into an index
+    │   ├── NoDocumentsError (FileNotFoundError)   a path or pattern that no file fits
+    │   └── UnreadableDocumentError (ValueError)   a file that holds no text, or not in the form it should
+    ├── StoreError                  an index of a vector store
+    │   ├── StoreNotFoundError (LookupError)      there is no such index
+    │   ├── StoreMismatchError (ValueError)       it was made for other vectors than those that are given
+    │   ├── StoreRefusedError (ValueError)        the store does not take what it was given
+    │   ├── StoreConnectionError (ConnectionError)   it cannot be reached, or vanished
+    │   └── PruneError          too much would be removed from an index at once
     ├── TrackingError               run folders, the spool and the MLflow store
     │   ├── DamagedDatabaseError    the workspace's MLflow database cannot be read
     │   └── RunNotFoundError (KeyError)
@@ -86,6 +108,91 @@ class SimulatorError(UsageError, ValueError):
 
     def __str__(self) -> str:
         return f"The simulator cannot use {self.setting}={self.value!r}: {self.reason}."
+
+
+class ModelSpecError(UsageError, ValueError):
+    """A model or an embedder cannot be what was asked for: its name, a setting, a message, a schema."""
+
+    def __init__(self, spec: str, reason: str) -> None:
+        super().__init__(spec, reason)  # all in args: errors cross process borders by pickle
+        self.spec, self.reason = spec, reason
+
+    def __str__(self) -> str:
+        return f"Model {self.spec!r} cannot be used: {self.reason}"
+
+
+class EmptyTextError(UsageError, ValueError):
+    """Texts that hold only blanks were to be embedded: they have no meaning, and providers refuse them."""
+
+    def __init__(self, spec: str, indices: tuple[int, ...], count: int) -> None:
+        """
+        Args:
+            indices: Which of the texts are empty, 0-based.
+            count: How many texts there were.
+        """
+        super().__init__(spec, indices, count)  # all in args: errors cross process borders by pickle
+        self.spec, self.indices, self.count = spec, indices, count
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"texts[{index}]" for index in self.indices[:5])
+        more = f" and {len(self.indices) - 5:,} more" if len(self.indices) > 5 else ""
+        verb = "is" if len(self.indices) == 1 else "are"
+        return f"{shown}{more} of {self.count:,} for {self.spec!r} {verb} empty: leave out what has no words."
+
+
+class MissingKeyError(UsageError):
+    """A provider takes no call without a key, and none is set."""
+
+    def __init__(self, spec: str, variable: str) -> None:
+        super().__init__(spec, variable)
+        self.spec, self.variable = spec, variable
+
+    def __str__(self) -> str:
+        return (
+            f"Model {self.spec!r} needs a key, and the environment variable {self.variable} is not set: "
+            f"export {self.variable}=..., or pass api_key=."
+        )
+
+
+class ChunkSettingError(UsageError, ValueError):
+    """Documents cannot be cut into chunks in the way that was asked for."""
+
+    def __init__(self, setting: str, value: object, reason: str) -> None:
+        super().__init__(setting, value, reason)  # all in args: errors cross process borders by pickle
+        self.setting, self.value, self.reason = setting, value, reason
+
+    def __str__(self) -> str:
+        return f"Documents cannot be chunked with {self.setting}={self.value!r}: {self.reason}."
+
+
+class MissingExtraError(UsageError, ImportError):
+    """Something was asked for that needs a library which is not installed; an extra brings it."""
+
+    def __init__(self, purpose: str, module: str, extra: str, distribution: str) -> None:
+        """
+        Args:
+            purpose: What needs it, as the beginning of a sentence: `PDF files`.
+        """
+        super().__init__(purpose, module, extra, distribution)  # all in args: errors cross process borders
+        self.purpose, self.module, self.extra, self.distribution = purpose, module, extra, distribution
+
+    def __str__(self) -> str:
+        return (
+            f"{self.purpose} need {self.module}, which is not installed: "
+            f"pip install '{self.distribution}[{self.extra}]'"
+        )
+
+
+class PromptError(UsageError, ValueError):
+    """A prompt template cannot be found, read or filled in."""
+
+    def __init__(self, file: str, line: int | None, reason: str) -> None:
+        super().__init__(file, line, reason)
+        self.file, self.line, self.reason = file, line, reason
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"Prompt {where} cannot be used: {self.reason}"
 
 
 class ConfigError(LatentError, ValueError):
@@ -223,6 +330,152 @@ class UnstorableError(CacheError, TypeError):
 
     def __str__(self) -> str:
         return f"{self.path or 'The result'} ({self.kind}) cannot be remembered: {self.reason}."
+
+
+class ModelCallError(LatentError):
+    """A call to a model has no answer."""
+
+    def __init__(self, spec: str, place: str, reason: str) -> None:
+        """
+        Args:
+            place: The address that was called, without credentials.
+        """
+        super().__init__(spec, place, reason)  # all in args: errors cross process borders by pickle
+        self.spec, self.place, self.reason = spec, place, reason
+
+    def __str__(self) -> str:
+        return f"Model {self.spec!r} gave no answer: {self.reason} ({self.place})"
+
+
+class ModelConnectionError(ModelCallError, ConnectionError):
+    """The provider cannot be reached, or what it sent is not a whole answer; worth another attempt."""
+
+
+class ModelTimeoutError(ModelCallError, TimeoutError):
+    """No answer came in time; worth another attempt."""
+
+
+class ModelRefusedError(ModelCallError):
+    """
+    The provider answered with an error.
+
+    Attributes:
+        status: Of the HTTP answer.
+        headers: Of the answer, names in lower case: a hint when to come back is among them.
+        body: The decoded JSON; a text where it is none.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        place: str,
+        reason: str,
+        status: int,
+        headers: Mapping[str, str],
+        body: Any,
+        hint: str,
+    ) -> None:
+        Exception.__init__(self, spec, place, reason, status, dict(headers), body, hint)
+        self.spec, self.place, self.reason, self.hint = spec, place, reason, hint
+        self.status, self.headers, self.body = status, dict(headers), body
+
+    def __str__(self) -> str:
+        said = self.reason.strip().rstrip(".")
+        hint = f" {self.hint}" if self.hint else ""
+        return f"Model {self.spec!r} refused the call (HTTP {self.status}, {self.place}): {said}.{hint}"
+
+
+class WrongKeyError(ModelRefusedError):
+    """The provider does not take the key, or the key may not use this model."""
+
+
+class UnknownModelError(ModelRefusedError, LookupError):
+    """The provider has no model of this name."""
+
+
+class ContextWindowError(ModelRefusedError, ValueError):
+    """The prompt is longer than the model can read."""
+
+
+class IngestionError(LatentError):
+    """Documents cannot be brought into an index."""
+
+
+class NoDocumentsError(IngestionError, FileNotFoundError):
+    """A path or a pattern that no file fits."""
+
+    def __init__(self, pattern: str, place: str, hint: str) -> None:
+        super().__init__(pattern, place, hint)
+        self.pattern, self.place, self.hint = pattern, place, hint
+
+    def __str__(self) -> str:
+        return f"No file in {self.place} fits {self.pattern!r}: {self.hint}"
+
+
+class UnreadableDocumentError(IngestionError, ValueError):
+    """A file holds no text, or not in the form that its suffix says."""
+
+    def __init__(self, source: str, reason: str, line: int | None = None) -> None:
+        """
+        Args:
+            line: 1-based; None when none is to blame.
+        """
+        super().__init__(source, reason, line)
+        self.source, self.reason, self.line = source, reason, line
+
+    def __str__(self) -> str:
+        where = f"{self.source}:{self.line}" if self.line else self.source
+        return f"{where} cannot be read: {self.reason}"
+
+
+class StoreError(LatentError):
+    """An index of a vector store cannot be used."""
+
+    def __init__(self, store: str, index: str, reason: str) -> None:
+        super().__init__(store, index, reason)  # all in args: errors cross process borders by pickle
+        self.store, self.index, self.reason = store, index, reason
+
+    def __str__(self) -> str:
+        return f"Index {self.index!r} of {self.store}: {self.reason}"
+
+
+class StoreNotFoundError(StoreError, LookupError):
+    """The store has no index of this name."""
+
+
+class StoreMismatchError(StoreError, ValueError):
+    """An index was made for other vectors than those it is given: their length, metric or model."""
+
+
+class StoreRefusedError(StoreError, ValueError):
+    """The store does not take what it was given: a name, a record, a filter, a key."""
+
+
+class StoreConnectionError(StoreError, ConnectionError):
+    """The store cannot be reached, or vanished midway; what was written before is kept."""
+
+
+class PruneError(StoreError):
+    """So many sources are gone that a mistake is likelier than a wish; nothing was removed."""
+
+    def __init__(self, store: str, index: str, gone: tuple[str, ...], known: int, max_loss: float) -> None:
+        """
+        Args:
+            gone: The sources that are gone or empty now.
+            known: How many sources the index has.
+            max_loss: The share that may go at once.
+        """
+        LatentError.__init__(self, store, index, gone, known, max_loss)
+        self.store, self.index, self.gone, self.known, self.max_loss = store, index, gone, known, max_loss
+
+    def __str__(self) -> str:
+        shown = ", ".join(map(repr, self.gone[:3])) + (", ..." if len(self.gone) > 3 else "")
+        return (
+            f"Index {self.index!r} of {self.store} would lose {len(self.gone)} of its {self.known} sources, more "
+            f"than {self.max_loss:.0%} at once ({shown}). They are gone or empty; nothing was removed. If that "
+            f"is meant, say max_loss={min(1.0, -(-100 * len(self.gone) // self.known) / 100):g}; to keep them, "
+            "prune=False."
+        )
 
 
 class TrackingError(LatentError):

@@ -62,37 +62,32 @@ class TestQuestions:
         assert set(TOPICS) - {topic for question in QUESTIONS for topic in question["topics"]} == set()
 
 
-class TestChunks:
-    @pytest.mark.parametrize(("chunk_chars", "overlap_chars"), [(500, 100), (100, 0), (120, 60), (3000, 1)])
-    def test_chunks_rebuild_every_topic(self, prepare, chunk_chars, overlap_chars):
-        for text in TOPICS.values():
-            spans = prepare.spans(text, chunk_chars, overlap_chars)
-            rebuilt = ""
-            for start, end in spans:
-                assert 0 < end - start <= chunk_chars
-                assert len(rebuilt) - overlap_chars <= start <= len(rebuilt) < end
-                rebuilt += text[len(rebuilt) : end]
-            assert rebuilt == text
-
-    def test_chunks_end_with_a_paragraph_where_they_can(self, prepare):
-        text = "one two\n\nthree four\n\nfive"
-        assert [text[a:b] for a, b in prepare.spans(text, 15, 0)] == ["one two\n\n", "three four\n\n", "five"]
-
-    def test_the_overlap_begins_at_a_border(self, prepare):
-        text = "one two three four five"
-        chunks = [text[start:end] for start, end in prepare.spans(text, 14, 7)]
-        assert chunks == ["one two three ", "three four ", "four five"]
-
-    def test_text_without_any_border_is_cut_at_the_limit(self, prepare):
-        assert prepare.spans("x" * 25, 10, 4) == [(0, 10), (6, 16), (12, 22), (18, 25)]
-
-    @pytest.mark.parametrize(("text", "expected"), [("", []), ("short", [(0, 5)])])
-    def test_short_texts(self, prepare, text, expected):
-        assert prepare.spans(text, 100, 10) == expected
-
+class TestPrepare:
     def test_an_overlap_that_leaves_little_new_is_refused(self, prepare):
-        with pytest.raises(ValueError, match="at most half of chunk_chars"):
-            prepare.PrepareConfig(chunk_chars=200, overlap_chars=150)
+        with pytest.raises(ValueError, match="at most half of chunk_size"):
+            prepare.PrepareConfig(chunk_size=200, overlap=150)
+
+
+class TestAnswers:
+    @pytest.mark.parametrize(
+        ("evidence", "answer", "expected"),
+        [
+            (
+                ["a tuple cannot be changed"],
+                "It cannot change: a tuple stays.",
+                2 / 3,
+            ),  # tuple, cannot; not changed
+            (["no such words", "tuple cannot"], "Tuple, cannot!", 1.0),
+            (["tuple cannot"], "", 0.0),
+        ],
+    )
+    def test_evidence_words_are_those_of_the_quote_that_fits_best(self, evaluate, evidence, answer, expected):
+        assert evaluate.evidence_words(evidence, answer) == pytest.approx(expected)
+
+    def test_the_questions_that_are_answered_come_from_all_parts_of_the_list(self, evaluate):
+        numbers = list(range(10))
+        assert evaluate.spread(numbers, 3) == [0, 3, 6, 1, 2, 4, 5, 7, 8, 9]
+        assert evaluate.spread(numbers, 0) == evaluate.spread(numbers, 10) == numbers
 
 
 class TestScores:
@@ -160,13 +155,20 @@ class TestReport:
             {"question": "What is a | b?", "topics": ["bitwise"], "rank": None, "retrieved": list("abcd")},
             {"question": "Why?", "topics": ["x", "y"], "rank": 7, "retrieved": ["z"]},
         ]
-        lines = reporting.report(summary, misses, depth=10, confidence=0.95).splitlines()
+        said = [{"question": "Why?", "answer": "Because\nit is.", "rank": None}]
+        text = reporting.report(
+            summary, said, misses, mode="bm25", model="a:model", depth=10, confidence=0.95
+        )
+        lines = text.splitlines()
+        assert "| Why? | Because it is. | - |" in lines
         assert "| metric | mean (95% interval) | coverage |" in lines
         assert "| hit@5 | 0.500 (0.250 to 0.750) | 3 of 4 |" in lines
-        assert "| easy | 4 | " + " | ".join(["0.500 (0.250 to 0.750)"] * 3) + " |" in lines
+        assert "| easy | 4 | " + " | ".join(["0.500 (0.250 to 0.750)"] * 4) + " |" in lines
         assert "| What is a \\| b? | bitwise | > 10 | a, b, c |" in lines
         assert "| Why? | x, y | 7 | z |" in lines
 
     def test_without_misses_it_says_so(self, reporting):
         summary = [summary_row("all", metric, 1.0, None, None) for metric in reporting.METRICS]
-        assert "None: every question" in reporting.report(summary, [], depth=10, confidence=0.9)
+        text = reporting.report(summary, [], [], mode="vector", model="m", depth=10, confidence=0.9)
+        assert "None: every question" in text
+        assert "It was not asked." in text

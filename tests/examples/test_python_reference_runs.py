@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from latent.config import Workspace
 from latent.prefect.running import run
+from latent.rag import open_store
 from tests.examples.conftest import PYTHON_REFERENCE, forget_flows
 
 QUESTIONS = 6
@@ -17,7 +18,7 @@ QUESTIONS = 6
 @pytest.fixture
 def workspace(make_workspace: Any) -> Workspace:
     """A copy of the example, without tracking: that is tested elsewhere."""
-    patterns = ("config/*.yaml", "flows/**/*.py", "flows/**/*.yaml")
+    patterns = ("config/*.yaml", "flows/**/*.py", "flows/**/*.yaml", "flows/**/*.md")
     files = [path for pattern in patterns for path in PYTHON_REFERENCE.glob(pattern)]
     questions = (PYTHON_REFERENCE / "data" / "questions.jsonl").read_bytes().splitlines(keepends=True)
     forget_flows()
@@ -30,21 +31,31 @@ def workspace(make_workspace: Any) -> Workspace:
     )
 
 
-def test_topics_are_ranked_by_their_best_chunk_and_a_second_run_computes_nothing(workspace):
-    first = [run(workspace, name) for name in ("prepare", "evaluate")]
+def test_topics_are_ranked_by_their_best_passage_and_a_second_run_computes_nothing(
+    workspace, provider_simulator
+):
+    """The model is a simulated one here, as `-p model=...` allows; the bundled one is tested elsewhere."""
+    asking = {"model": "openai:gpt-5-mini", "questions_answered": 2}
+    first = [run(workspace, "prepare"), run(workspace, "evaluate", asking)]
     assert [result.error for result in first] == [None, None]
-    chunks, (scored, report) = first[0].value, first[1].value
-    assert len(scored) == QUESTIONS
-    from flows.embedding import embed  # of the workspace, which can be imported from since the run
-
+    index, (scored, report) = first[0].value, first[1].value
+    assert (len(scored), sum(row["answer"] is not None for row in scored)) == (QUESTIONS, 2)
+    assert provider_simulator.requests == 2
+    store = open_store("lancedb", index["name"], create=False)
+    assert index["records"] == store.count() > 1_000
     for row in scored:
-        # By another way than the flow's: a topic is as good as its best chunk. Twins share their place.
-        similarity = np.stack(chunks["embedding"]) @ embed([row["question"]], 256)[0]
-        best = chunks.assign(similarity=similarity).groupby("topic")["similarity"].max()
-        assert best[row["retrieved"]].tolist() == best.nlargest(10).tolist()
+        # By another way than the flow's: a topic is as good as its best passage.
+        best = {}
+        for match in store.query(row["question"], index["records"]):
+            topic = Path(match.source).stem
+            best[topic] = max(match.score, best.get(topic, -1.0))
+        retrieved = [best[topic] for topic in row["retrieved"]]
+        assert retrieved == sorted(best.values(), reverse=True)[:10]
     assert (workspace.root / "data/evaluate/report.md").read_text(encoding="utf-8") == report
 
-    again = [run(workspace, name) for name in ("prepare", "evaluate")]
-    assert [(result.error, result.executed) for result in again] == [(None, 0), (None, 0)]
-    assert [result.reused for result in again] == [3, QUESTIONS + 3]
+    again = [run(workspace, "prepare"), run(workspace, "evaluate", asking)]
+    assert [result.error for result in again] == [None, None]
+    assert again[0].counts == {"cached": 1, "ok": 1}  # only the index is described anew
+    assert again[1].executed == 0
     assert again[1].value == first[1].value
+    assert provider_simulator.requests == 2

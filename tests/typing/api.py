@@ -8,6 +8,7 @@ from typing import assert_type
 
 from pydantic import BaseModel
 
+from latent.llm import Answer, Model, prompt
 from latent.prefect import checkpoint, clear_checkpoints, flow, log_metric, logger, params, task
 from latent.prefect.futures import TaskFuture
 from latent.prefect.rows.futures import MappedFutures
@@ -62,6 +63,15 @@ def main(limit: int) -> int:
     assert_type(paid_too(1), str)
     assert_type(params.as_model(Config).batch_size, int)
     return limit
+
+
+@flow("asked")
+def asked(model: Model) -> str:
+    assert_type(model.complete("a"), Answer)
+    assert_type(model.complete(["a", "b"], output=Config, repeat=1, refresh="incomplete"), Answer)
+    assert_type(model.map(["a"], output=Config, max_workers=5), MappedFutures[Answer])
+    assert_type(model.map(["a"]).result(), list[Answer])
+    return prompt("judge").render(answer="a")
 
 
 @flow

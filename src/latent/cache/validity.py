@@ -59,8 +59,8 @@ def subject(name: str) -> str:
     `*` stands for the names of all parameters.
     """
     kind, _, rest = name.partition(":")
-    if rest and kind == "dataset":
-        return f"dataset {rest!r}"
+    if rest and kind in ("dataset", "file"):
+        return f"{kind} {rest!r}"
     return "the names of the parameters" if name == "*" else f"parameter {name!r}"
 
 

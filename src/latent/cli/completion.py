@@ -8,12 +8,13 @@ from __future__ import annotations
 
 
 def complete_flow(incomplete: str) -> list[str]:
-    """The workspace's flow folders that begin with what is typed so far."""
+    """The workspace's flow folders, and flows that need none, that begin with what is typed so far."""
     from latent.config import find_workspace
     from latent.errors import LatentError
+    from latent.flows import READY
 
     try:
         folders = find_workspace().flow_folders()
     except (LatentError, OSError):
         return []  # a message here would land in the middle of the user's command line
-    return [name for name in folders if name.startswith(incomplete)]
+    return [name for name in dict.fromkeys((*folders, *READY)) if name.startswith(incomplete)]

@@ -23,12 +23,13 @@ def graph(
     Nothing is run. Without a name: all flows of the workspace.
     """
     from latent.cli.ls import end_if_broken
+    from latent.flows import READY
     from latent.prefect.running import discover, find_flow
     from latent.registry import TaskRegistry
 
     workspace = workspace_here()
     if flow is not None:
-        find_flow(workspace, flow)  # an unknown name is told before all the others are loaded
+        find_flow(workspace, flow, READY)  # an unknown name is told before all the others are loaded
     index = discover(workspace)
     say((TaskRegistry.to_mermaid(flow) if mermaid else TaskRegistry.ascii(flow)).rstrip())
     end_if_broken(index)

@@ -20,13 +20,19 @@ def new() -> None:
 @app.command("flow")
 def new_flow(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; a Python identifier.")],
+    ready: Annotated[
+        str | None,
+        typer.Option("--from", metavar="READY", help="Copy a ready flow, to be changed: document_ingestion."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that stand in the way.")] = False,
 ) -> None:
     """Add flows/NAME with a flow, its parameters and its catalog."""
     from latent.cli.init import add_files
-    from latent.cli.scaffold import flow_files
+    from latent.cli.scaffold import flow_files, ready_flow_files
 
     root = workspace_here().root
-    add_files(root, flow_files(name), command=f"latent new flow {name}", force=force)
+    files = flow_files(name) if ready is None else ready_flow_files(name, ready)
+    command = f"latent new flow {name}" + (f" --from {ready}" if ready else "")
+    add_files(root, files, command=command, force=force)
     say(f"The flow stands in {root / 'flows' / name}. Next:")
     say(f"  latent run {name}")

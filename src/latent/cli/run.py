@@ -56,6 +56,12 @@ def run(
             'arguments holds for: "ask:index < 10". Repeatable.',
         ),
     ] = None,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Say what the run would ask of models, and what that would cost; nothing is sent."
+        ),
+    ] = False,
     max_cost: Annotated[
         float | None, typer.Option("--max-cost", metavar="USD", help="Stop once calls have cost so much.")
     ] = None,
@@ -84,6 +90,7 @@ def run(
         parameters=parameter or (),
         refresh=refresh or (),
         only_failed=only_failed,
+        plan=plan,
         max_cost=max_cost,
         max_calls=max_calls,
         max_minutes=max_minutes,
@@ -96,12 +103,24 @@ def run(
     # The engine last: a slip on the command line is told at once.
     from latent.cli.live import live_view
     from latent.cli.summary import show_result
+    from latent.flows import READY
     from latent.prefect.running import run as run_flow
 
     with _stoppable() as signals:
         result = run_flow(
-            workspace, flow, overrides, tracebacks=show_traceback, options=options, watch=live_view
+            workspace,
+            flow,
+            overrides,
+            tracebacks=show_traceback,
+            options=options,
+            watch=live_view,
+            ready=READY,
         )
+    if result.outlook is not None and (result.error is None or not result.outlook.is_empty):
+        from latent.cli.plan import show_plan
+
+        show_plan(workspace, result)
+        raise typer.Exit(DONE)
     show_result(workspace, result, wishes)
     if wait_tracking and result.run_id is not None:
         _wait_for_tracking(workspace, result.run_id)

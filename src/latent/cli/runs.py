@@ -70,7 +70,7 @@ def show(
     ] = False,
 ) -> None:
     """Show one run: its tasks, its data, its error, and whether tracking is complete."""
-    from latent.cli.summary import reused, show_facts
+    from latent.cli.summary import MODEL_COLUMNS, model_rows, reused, show_facts
     from latent.tracking import load_run
 
     workspace = workspace_here()
@@ -89,6 +89,9 @@ def show(
         ]
         say()
         show_table(["task", "outcome", "time", "attempts", "reused"], rows)
+    if run.models:
+        say()
+        show_table(MODEL_COLUMNS, model_rows(run.models))
     if run.datasets:
         say()
         data = [(each["direction"], each["name"], each["rows"], each["path"]) for each in run.datasets]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from latent.errors import UsageError, WorkspaceError, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from importlib.resources.abc import Traversable
 
 _RENAMED = {"gitignore": ".gitignore"}
@@ -52,12 +52,32 @@ def flow_files(name: str) -> dict[str, bytes]:
     Raises:
         UsageError: The name cannot be a flow's.
     """
+    return _renamed(name, _FLOW_PLACEHOLDER, _walk(_templates() / "_flow"))
+
+
+def ready_flow_files(name: str, ready: str) -> dict[str, bytes]:
+    """
+    The files of a flow that comes with latent, under another name, as `workspace_files` gives them.
+
+    Raises:
+        UsageError: There is no such flow, or the name cannot be a flow's.
+    """
+    from latent.flows import READY
+
+    if ready not in READY:
+        hint = did_you_mean(ready, READY, f"there is {', '.join(READY)}.")
+        raise UsageError(f"There is no ready flow {ready!r}: {hint}")
+    files = _walk(package_files(READY[ready].rpartition(".")[0]))
+    return _renamed(name, ready, (each for each in files if each[0] != "__init__.py"))
+
+
+def _renamed(name: str, placeholder: str, files: Iterable[tuple[str, bytes]]) -> dict[str, bytes]:
     # It is a folder, a Python function, and the first part of `flow.dataset`.
     if not name.isidentifier() or not name.isascii():
         raise UsageError(f"{name!r} cannot name a flow: use letters, digits and underscores, a letter first.")
     return {
-        f"flows/{name}/{path}": content.replace(_FLOW_PLACEHOLDER.encode(), name.encode())
-        for path, content in _walk(_templates() / "_flow")
+        f"flows/{name}/{path}": content.replace(placeholder.encode(), name.encode())
+        for path, content in files
     }
 
 

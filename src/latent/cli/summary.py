@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 RESULT_CHARS = 300
 """A returned value is shown up to this length."""
 
+MODEL_COLUMNS = ("model", "calls", "tokens in", "tokens out", "cost")
+"""What is shown of the models that a run called."""
+
 _ENDINGS = {"ok": ("done", "green"), "failed": ("failed", "red"), "interrupted": ("interrupted", "yellow")}
 
 
@@ -33,6 +36,9 @@ def show_result(workspace: Workspace, result: RunResult, wishes: Wishes) -> None
     say(headline(result))
     if result.tasks:
         show_table(["task", "outcome", "time", "reused"], task_rows(result.tasks))
+    if result.services:
+        shown = {name: account.as_dict() for name, account in result.services.items()}
+        show_table(MODEL_COLUMNS, model_rows(shown))
     show_facts(_facts(workspace, result, wishes))
 
 
@@ -60,6 +66,28 @@ def task_rows(tasks: Mapping[str, TaskAccount]) -> list[tuple[str, str, str, str
         (name, outcomes(task.counts), duration(task.seconds), reused(task.counts))
         for name, task in tasks.items()
     ]
+
+
+def model_rows(models: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str, str]]:
+    """A line for each model: its answered requests, tokens of prompts and answers, and what they cost."""
+    return [
+        (
+            name,
+            f"{account['calls']:,}",
+            f"{account['amounts'].get('input_tokens', 0):,}",
+            f"{account['amounts'].get('output_tokens', 0):,}",
+            _cost(account),
+        )
+        for name, account in models.items()
+    ]
+
+
+def _cost(account: Mapping[str, Any]) -> str:
+    """What a model's calls cost, as far as their prices are known."""
+    if account["cost_usd"] is None:
+        return "unknown"
+    unpriced = account["unpriced"]
+    return money(account["cost_usd"]) + (f" and {several(unpriced, 'unpriced call')}" if unpriced else "")
 
 
 def reused(counts: Mapping[str, int]) -> str:

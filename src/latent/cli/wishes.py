@@ -23,6 +23,7 @@ class Wishes:
     refresh: Sequence[str] = ()
     """`--refresh TASK` or `--refresh TASK:CONDITION`."""
     only_failed: bool = False
+    plan: bool = False
     max_cost: float | None = None
     max_calls: int | None = None
     max_minutes: float | None = None
@@ -80,15 +81,17 @@ def options_of(workspace: Workspace, flow: str, wishes: Wishes) -> RunOptions:
     wishes.check_numbers()
     refresh: dict[str, str | None] = {}
     if wishes.refresh or wishes.only_failed:
+        from latent.flows import READY
         from latent.prefect.discovery import find_flow
 
-        name = find_flow(workspace, flow).name
+        name = find_flow(workspace, flow, READY).name
         refresh = _refresh(wishes.refresh, name, _known_tasks(workspace, name)) if wishes.refresh else {}
         if wishes.only_failed:
             _check_has_run(workspace, name)
     return RunOptions(
         refresh=refresh,
         only_failed=wishes.only_failed,
+        plan=wishes.plan,
         max_cost_usd=wishes.max_cost,
         max_calls=wishes.max_calls,
         max_minutes=wishes.max_minutes,

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from latent.errors import NotInRunError
 from latent.prefect.run import current_run
 from latent.prefect.run_options import RunOptions
 from latent.prefect.scope import current_scope
+from latent.prefect.services import ServiceAccount, merged
 from latent.registry import TaskRegistry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from latent.config import Settings
     from latent.prefect.tasks import Task
 
@@ -52,7 +56,7 @@ class Budget:
             max_minutes=given.max_minutes if wanted.max_minutes is None else wanted.max_minutes,
         )
 
-    def admit(self, task: Task[..., object], rows: int = 1) -> int:
+    def admit(self, task: Task[..., Any], rows: int = 1) -> int:
         """How many of so many rows may begin; they count as calls from now on."""
         if self.max_calls is None and self.max_cost_usd is None and self._deadline is None:
             return rows
@@ -80,6 +84,29 @@ class Budget:
         if self.reached is None and self._deadline is not None and time.monotonic() >= self._deadline:
             self.reached = f"The budget of {self.max_minutes:g} minutes is used up."
         return self.reached is not None
+
+
+def use(service: str, amounts: Mapping[str, int], cost_usd: float | None) -> None:
+    """
+    Book one answered call to a paid service on the row and the run that made it; nothing outside of runs.
+
+    Args:
+        service: Names it in the run's account: a model.
+        amounts: What it counts, by name.
+        cost_usd: None: its price is not known, which is told apart from free.
+    """
+    run, scope = current_run(), current_scope()
+    account = ServiceAccount(1, int(cost_usd is None), Counter(amounts), cost_usd)
+    while scope is not None:
+        scope.used = scope.used or {}
+        merged(scope.used, {service: account})
+        scope = scope.parent
+    if run is None or (run.outcomes is None and current_scope() is None):
+        return
+    if run.outcomes is not None:
+        run.outcomes.used({service: account})
+    if cost_usd is not None:
+        spend(cost_usd)
 
 
 def spend(cost_usd: float) -> None:

@@ -21,6 +21,7 @@ from prefect.context import TaskRunContext
 from latent.cache import Lease
 from latent.cache.code import CodeFingerprint, code_fingerprint
 from latent.errors import RunStoppedError, TaskExecutionError, UnstorableError
+from latent.prefect.abstained import outcome_of, recalled_outcome
 from latent.prefect.admission import admit, admit_async, holding, timely, timely_async
 from latent.prefect.carried import carry, unpack
 from latent.prefect.deliveries import packed
@@ -28,6 +29,7 @@ from latent.prefect.failures import explained, row_error
 from latent.prefect.global_limits import attached
 from latent.prefect.key import CallKey, call_key, is_still_key
 from latent.prefect.logs import warn_once
+from latent.prefect.outlook import REASON
 from latent.prefect.outputs import check_outputs, count_rows, restore_outputs, save_outputs
 from latent.prefect.retry_policy import why_everything_stops
 from latent.prefect.run import Run, current_run, entered
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
     from latent.cache import Hit
     from latent.prefect.rows.job import Stop
+    from latent.prefect.services import ServiceAccount
     from latent.prefect.tasks import Task
     from latent.tracking.records import CacheState, Outcome
 
@@ -98,6 +101,8 @@ class Call:
         self.queue_seconds = 0.0
         """Time spent waiting for a limit."""
         self.cost_usd: float | None = None
+        self.used: dict[str, ServiceAccount] | None = None
+        """What it used of paid services, by name; None: nothing."""
         self.outcome: Outcome | None = None
         """None until the call has ended."""
         self.task_run_id: str | None = None
@@ -115,6 +120,13 @@ class Call:
         hit = self.run.memory.recall(self.key.key, code=self.code, parameter=parameter, missed=self.missed)
         return NO_VALUE if hit is None else self.accept(hit)
 
+    def planned(self) -> RunStoppedError | None:
+        """What stands for the result when the run is only planned, and the call would be paid for."""
+        outlook = self.run.outlook
+        if outlook is None or not outlook.skips(self.task, self.arguments):
+            return None
+        return RunStoppedError(REASON, self.task.name)
+
     def find_key(self) -> bool:
         """Whether there is a key to look under: the task is remembered, its arguments have fingerprints."""
         if not self.task.remembers:
@@ -126,7 +138,7 @@ class Call:
     @property
     def code(self) -> CodeFingerprint | None:
         """The fingerprint of the task's code when it was called; None if the user's own key decides alone."""
-        if self._code is None and self.key is not None and not self.key.users_own:
+        if self._code is None and self.key is not None and self.task.counts_code and not self.key.users_own:
             self._code = code_fingerprint(self.task.fn, self.run.workspace.root)
         return self._code
 
@@ -143,7 +155,7 @@ class Call:
             record_read(self.run.read_datasets(self.shared.fingerprints))
         if self.task.outputs:
             restore_outputs(self.run, self.task.outputs, value, hit.entry.outputs, owner=self.task.label)
-        self.account("cached", value, cache="hit")
+        self.account(recalled_outcome(value), value, cache="hit")
         return value
 
     def attempt_task(self) -> Any:
@@ -171,6 +183,7 @@ class Call:
         self.started_at = self.started_at or time.time()
         self.arguments = unpack(given)
         with in_run(self.run), self._shown_running(), open_scope(self.task.name, self.span_id) as scope:
+            scope.attempt = self.attempts
             attempt = Attempt(self, scope)
             try:
                 yield attempt
@@ -264,7 +277,7 @@ class Call:
     @property
     def reason(self) -> str | None:
         """Why the result was not reused, as far as that is known."""
-        if self.refreshes and self.outcome != "cached":
+        if self.refreshes and self.attempts:
             return REFRESHED
         return None if self.key is None else self.missed.get(self.key.key)
 
@@ -333,13 +346,13 @@ class Attempt:
         """Remember, save and account for what the function returned; the value once all of that is done."""
         call = self.call
         # First the memory, then the datasets: a save that fails must not cost the computation again.
-        call.cost_usd = self.scope.cost_usd
+        call.cost_usd, call.used = self.scope.cost_usd, self.scope.used
         entry = self._remember(value)
         if call.task.outputs and call.row_index is None:
             fingerprints = save_outputs(call.run, call.task.outputs, value, owner=call.task.label)
             if entry is not None:
                 call.run.memory.set_outputs(entry, fingerprints)
-        call.account("ok", value, cache=call.cache_state, rows_in=self._rows_in)
+        call.account(outcome_of(value), value, cache=call.cache_state, rows_in=self._rows_in)
         return value
 
     def _remember(self, value: Any) -> Any:
@@ -389,6 +402,8 @@ def work(call: Call, given: Mapping[str, Any]) -> Any:
         if (key := attempt.key_to_claim()) is not None:
             attempt.recall(attempt.idle_lease(key) or call.run.memory.claim(key))
         if not attempt.is_recalled:
+            if (planned := call.planned()) is not None:
+                raise planned
             args, kwargs = attempt.arguments()
             with holding(call, admit(call)), timely(call):
                 value = call.task.fn(*args, **kwargs)
@@ -402,6 +417,8 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
         if (key := attempt.key_to_claim()) is not None:
             attempt.recall(attempt.idle_lease(key) or await call.run.memory.claim_async(key))
         if not attempt.is_recalled:
+            if (planned := call.planned()) is not None:
+                raise planned
             args, kwargs = attempt.arguments()
             with holding(call, await admit_async(call)):
                 coroutine = cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs))

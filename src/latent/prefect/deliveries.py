@@ -9,8 +9,11 @@ from prefect.client.schemas.objects import State
 
 if TYPE_CHECKING:
     from latent.prefect.call import Call
+    from latent.tracking.records import Outcome
 
-_FACTS = ("attempts", "started_at", "duration_seconds", "queue_seconds", "cost_usd", "task_run_id", "key")
+_FACTS = (
+    "attempts", "started_at", "duration_seconds", "queue_seconds", "cost_usd", "used", "task_run_id", "key",
+)  # fmt: skip
 
 
 class Delivery(NamedTuple):
@@ -18,8 +21,7 @@ class Delivery(NamedTuple):
 
     value: Any
     facts: dict[str, Any]
-    is_cached: bool
-    """Whether it was remembered by the time that the worker had it."""
+    outcome: Outcome
 
 
 def packed(call: Call, value: Any) -> Any:
@@ -27,7 +29,7 @@ def packed(call: Call, value: Any) -> Any:
     if isinstance(value, State):
         return value
     facts = {name: getattr(call, name) for name in _FACTS}
-    return Delivery(value, facts, is_cached=call.outcome == "cached")
+    return Delivery(value, facts, call.outcome or "ok")
 
 
 def unpack(call: Call, state: State[Any]) -> None:
@@ -43,4 +45,6 @@ def unpack(call: Call, state: State[Any]) -> None:
     vars(call).update(content.facts)
     if content.facts["cost_usd"] is not None:
         call.run.spent(call.task.name, content.facts["cost_usd"])
-    call.account("cached" if content.is_cached else "ok", content.value, cache=call.cache_state)
+    if content.facts["used"] and call.run.outcomes is not None:
+        call.run.outcomes.used(content.facts["used"])
+    call.account(content.outcome, content.value, cache=call.cache_state)

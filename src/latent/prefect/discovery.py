@@ -8,11 +8,13 @@ import sys
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import FlowImportError, FlowNotFoundError, RegistryError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import ModuleType
 
     from latent.config import Workspace
@@ -76,9 +78,12 @@ def discover(workspace: Workspace) -> FlowIndex:
     return index
 
 
-def find_flow(workspace: Workspace, name: str) -> FoundFlow:
+def find_flow(workspace: Workspace, name: str, ready: Mapping[str, str] = MappingProxyType({})) -> FoundFlow:
     """
     One flow by its name; imports no other flow's file when the flow has a folder of its own.
+
+    Args:
+        ready: Flows that need no file in the workspace: modules by name. A folder of that name comes first.
 
     Raises:
         FlowNotFoundError: No file defines it.
@@ -89,12 +94,20 @@ def find_flow(workspace: Workspace, name: str) -> FoundFlow:
         entry = folder.name
         flows = {found.name: found for found in _flows_in(workspace, entry, folder)}
         return flows[_entry_name(flows, entry)]
+    if (module := ready.get(name.replace("-", "_"))) is not None:
+        return _ready_flow(name.replace("-", "_"), module)
     index = discover(workspace)
     if name in index.flows:
         return index.flows[name]
     # The flow may well stand in a file that does not load.
     broken = "".join(f" (besides, {error})" for error in index.errors[:1])
-    raise FlowNotFoundError(name, (*index.flows, *workspace.flow_folders()), f"{workspace.root.name}{broken}")
+    known = (*index.flows, *workspace.flow_folders(), *ready)
+    raise FlowNotFoundError(name, known, f"{workspace.root.name}{broken}")
+
+
+def _ready_flow(name: str, module: str) -> FoundFlow:
+    made = getattr(importlib.import_module(module), name)
+    return FoundFlow(made.name, Path(sys.modules[module].__file__ or ""), made)
 
 
 def _flows_in(workspace: Workspace, name: str, folder: Path) -> list[FoundFlow]:

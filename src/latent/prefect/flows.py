@@ -26,13 +26,14 @@ from latent.prefect.global_limits import shared_limits
 from latent.prefect.inputs import VARIADIC, Binder, dataset_names, without
 from latent.prefect.logs import run_log
 from latent.prefect.outcomes import Outcomes
+from latent.prefect.outlook import Outlook
 from latent.prefect.outputs import check_outputs, count_rows, save_outputs
 from latent.prefect.run import Run, configuration, current_run, entered, file_of, workspace_for
 from latent.prefect.run_options import RunOptions
 from latent.prefect.scope import current_scope, record_read
 from latent.registry import TaskRegistry
 from latent.tracking.recorder import RunRecorder
-from latent.tracking.records import RunInfo, describe_error
+from latent.tracking.records import RunInfo, RunOutcome, describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -323,6 +324,8 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
     run.outcomes = Outcomes(parent.outcomes if parent else None)
     run.options = launched.options if launched else parent.options if parent else RunOptions()
     run.budget = parent.budget if parent else Budget.of(workspace.settings, run.options)
+    if run.options.plan:
+        run.outlook = (parent.outlook if parent else None) or Outlook()
     if launched is not None:
         launched.run = run
     TaskRegistry.observe_flow(flow.name, parent.flow_name if parent else None)
@@ -340,6 +343,9 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
 
 @contextmanager
 def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
+    if run.outlook is not None:
+        yield  # a plan is no run: what was recorded last stays the last run
+        return
     info = RunInfo(
         run_id=run.run_id,
         flow_name=run.flow_name,
@@ -360,12 +366,18 @@ def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
             mapped.stop("The flow ended before the row was begun. Run it again: what is finished is kept.")
         for future in run.submitted:
             future.stop()
-        recorder.finish("failed" if isinstance(error, Exception) else "interrupted", describe_error(error))
+        outcome: RunOutcome = "failed" if isinstance(error, Exception) else "interrupted"
+        recorder.finish(outcome, describe_error(error), models=_models(run))
         raise
     else:
-        recorder.finish("ok", result_preview=run.result_preview)
+        recorder.finish("ok", result_preview=run.result_preview, models=_models(run))
     finally:
         recorder.flush()
+
+
+def _models(run: Run) -> dict[str, dict[str, Any]]:
+    """What the run used of each model."""
+    return {} if run.outcomes is None else {n: used.as_dict() for n, used in run.outcomes.services.items()}
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from math import inf
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from latent.prefect.services import ServiceAccount, merged
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -45,6 +47,8 @@ class Outcomes:
     def __init__(self, parent: Outcomes | None = None) -> None:
         self.parent = parent
         self.tasks: dict[str, TaskAccount] = {}
+        self.services: dict[str, ServiceAccount] = {}
+        """What was used of paid services, by name: models above all."""
         self._lock = Lock()
 
     def note(self, record: TaskRecord) -> bool:
@@ -83,6 +87,13 @@ class Outcomes:
             account.cost_usd = (account.cost_usd or 0.0) + cost_usd
         if self.parent is not None:
             self.parent.spent(task, cost_usd)
+
+    def used(self, services: Mapping[str, ServiceAccount]) -> None:
+        """Add to what was used of paid services."""
+        with self._lock:
+            merged(self.services, services)
+        if self.parent is not None:
+            self.parent.used(services)
 
     @property
     def counts(self) -> Counter[str]:

@@ -137,9 +137,9 @@ def can_succeed_later(error: BaseException, answer: ProviderAnswer | None) -> bo
     Not what latent itself refuses, since that stays wrong until somebody mends it, and not what a provider
     refused (400, 401, 403, 404, 422, ...). Everything else may.
     """
-    if isinstance(error, LatentError):
-        return False
-    return answer is None or not answer.is_refusal
+    if answer is None:
+        return not isinstance(error, LatentError)
+    return not answer.is_refusal
 
 
 def why_everything_stops(error: BaseException) -> str | None:

@@ -36,7 +36,7 @@ from latent.prefect.run_options import RunOptions
 from latent.tracking.preview import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from pydantic import BaseModel
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from latent.prefect.budget import Budget
     from latent.prefect.futures import TaskFuture
     from latent.prefect.outcomes import Outcomes
+    from latent.prefect.outlook import Outlook
     from latent.prefect.rows.futures import MappedFutures
     from latent.tracking import RunRecorder
 
@@ -59,6 +60,9 @@ MISSING: Final = Missing.MISSING
 
 DATASET: Final = "dataset:"
 """Stands before the name of a dataset among what a call depended on."""
+
+FILE: Final = "file:"
+"""Stands before the path of a file of the workspace among what a call depended on: a prompt, say."""
 
 NAMES: Final = "*"
 """Stands for the names of all parameters among what a call depended on."""
@@ -112,6 +116,8 @@ class Run:
     """What may still be spent; None outside of flows and in worker processes."""
     shares_limits: bool = False
     """Whether limits take their slots from a Prefect server, in worker processes too."""
+    outlook: Outlook | None = None
+    """What the run would pay for, when it is only planned; None for a run that does it."""
     options: RunOptions = field(default_factory=RunOptions)
     """What whoever started the run asked for beside its parameters."""
     flow_run: Any = None
@@ -169,6 +175,8 @@ class Run:
         """Today's fingerprint of a parameter, or of what else a call depended on while it ran."""
         if name.startswith(DATASET):
             return self.dataset_fingerprint(name.removeprefix(DATASET))
+        if name.startswith(FILE):
+            return self.file_fingerprint(name.removeprefix(FILE))
         if (known := self._fingerprints.get(name)) is None:
             value = self.parameter_names() if name == NAMES else self.parameter(name)
             known = "missing" if value is MISSING else stable_hash(value)
@@ -187,6 +195,18 @@ class Run:
             return self.catalog.fingerprint(name)
         except (CatalogError, UnhashableError):
             return "missing"
+
+    def file_fingerprint(self, path: str) -> str:
+        """Today's fingerprint of a file, by its path relative to the workspace; one of its own for none."""
+        try:
+            return stable_hash((self.workspace.root / path).read_bytes())
+        except OSError:
+            return "missing"
+
+    def read_files(self, files: Iterable[Path]) -> dict[str, str]:
+        """What a call has to write down when it reads files of the workspace."""
+        labels = [self.workspace.label(file) for file in files]
+        return {f"{FILE}{label}": self.file_fingerprint(label) for label in labels}
 
     def read_datasets(self, fingerprints: Mapping[str, str]) -> dict[str, str]:
         """What a surrounding task has to write down when datasets were read inside of it."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from latent.prefect.discovery import FlowIndex, FoundFlow, discover, find_flow
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from latent.config import Workspace
     from latent.prefect.flows import Launch
     from latent.prefect.outcomes import Outcomes, TaskAccount
+    from latent.prefect.outlook import Outlook
+    from latent.prefect.services import ServiceAccount
 
 __all__ = ["FlowIndex", "FoundFlow", "RunResult", "discover", "find_flow", "run"]
 
@@ -43,6 +46,10 @@ class RunResult:
     """Calls of tasks by outcome, subflows included."""
     tasks: Mapping[str, TaskAccount] = field(default_factory=dict)
     """The same by task."""
+    services: Mapping[str, ServiceAccount] = field(default_factory=dict)
+    """What was used of paid services, by name: models above all."""
+    outlook: Outlook | None = None
+    """What the run would pay for, when it was only planned."""
     stopped_by: str | None = None
     """The part of the budget that was used up, as a sentence; None when rows were not left out for it."""
 
@@ -65,6 +72,7 @@ def run(
     tracebacks: bool = True,
     options: RunOptions | None = None,
     watch: Callable[[Outcomes], AbstractContextManager[object]] | None = None,
+    ready: Mapping[str, str] = MappingProxyType({}),
 ) -> RunResult:
     """
     Run a flow of the workspace; a failure or an interruption is returned, not raised.
@@ -75,12 +83,13 @@ def run(
         tracebacks: Whether Prefect's log lines about failures bring their tracebacks to the terminal.
         options: What to compute again, and where to stop.
         watch: Entered with the run's account while the run is under way: a live view, say.
+        ready: Flows that need no file in the workspace: their modules by name.
 
     Raises:
         FlowNotFoundError: The workspace has no such flow.
         FlowImportError: Its file cannot be loaded.
     """
-    found = find_flow(workspace, name)
+    found = find_flow(workspace, name, ready)
     from latent.prefect.brief_logs import brief_logs
     from latent.prefect.flows import Launch, launch
 
@@ -126,6 +135,8 @@ def _result(
         seconds=seconds,
         counts=outcomes.counts if outcomes else Counter(),
         tasks=dict(outcomes.tasks) if outcomes else {},
+        services=dict(outcomes.services) if outcomes else {},
+        outlook=run.outlook if run else None,
         stopped_by=run.budget.reached if run and run.budget else None,
     )
 

@@ -16,17 +16,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from latent.prefect.services import ServiceAccount
+
 
 class Scope:
     """The parameters read by one call, and the span it is traced under."""
 
-    __slots__ = ("cost_usd", "parameters_read", "parent", "span_id", "task_name")
+    __slots__ = ("attempt", "cost_usd", "parameters_read", "parent", "span_id", "task_name", "used")
 
     def __init__(self, task_name: str, span_id: str | None, parent: Scope | None) -> None:
         self.task_name, self.span_id, self.parent = task_name, span_id, parent
         self.parameters_read: dict[str, str] = {}
         self.cost_usd: float | None = None
         """What the call has cost so far, as far as it was told."""
+        self.used: dict[str, ServiceAccount] | None = None
+        """What it has used of paid services so far, by the service's name; None: nothing."""
+        self.attempt = 1
+        """Which attempt of the call this is, 1-based."""
 
     def record(self, reads: Mapping[str, str]) -> None:
         """Write down fingerprints by parameter name, here and in every scope around this one."""

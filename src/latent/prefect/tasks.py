@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
     from latent.config import Settings
+    from latent.prefect.outlook import Estimator
     from latent.prefect.retry_policy import RetryOn
 
 P = ParamSpec("P")
@@ -52,7 +53,10 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 
-_OWN_OPTIONS = ("input", "output", "cache", "retry", "retry_on", "no_retry_on", "span_type", "limit")
+_OWN_OPTIONS = (
+    *("input", "output", "cache", "retry", "retry_on", "no_retry_on", "span_type", "limit"),
+    *("counts_code", "estimator"),
+)
 
 
 class Task(prefect.Task[P, R]):
@@ -76,6 +80,8 @@ class Task(prefect.Task[P, R]):
         no_retry_on: RetryOn | None = None,
         span_type: str = "CHAIN",
         limit: str | None = None,
+        counts_code: bool = True,
+        estimator: Estimator | None = None,
         cache_expiration: timedelta | Unset | None = UNSET,
         **prefect_options: Any,
     ) -> None:
@@ -91,6 +97,8 @@ class Task(prefect.Task[P, R]):
             "no_retry_on": no_retry_on,
             "span_type": span_type,
             "limit": limit,
+            "counts_code": counts_code,
+            "estimator": estimator,
         }
         """Our options as the user gave them."""
         self.given_row_options = row_options
@@ -136,6 +144,16 @@ class Task(prefect.Task[P, R]):
             and not self.isgenerator
             and not _is_no_cache(self.options.get("cache_policy"))
         )
+
+    @property
+    def counts_code(self) -> bool:
+        """Whether results depend on the function's code; not where the arguments say all that counts."""
+        return bool(self.own["counts_code"])
+
+    @property
+    def estimator(self) -> Estimator | None:
+        """Tells what a call would take, for tasks whose calls are paid for."""
+        return cast("Estimator | None", self.own["estimator"])
 
     @property
     def users_key(self) -> bool:

@@ -1,4 +1,4 @@
-"""Help for tests of flows: a workspace in a temporary folder, and a provider of models on this machine."""
+"""Help for tests of flows: a workspace in a temporary folder, and providers of models and of Pinecone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from latent.testing.pinecone import PineconeSimulator as PineconeSimulator
     from latent.testing.provider import Fault as Fault
     from latent.testing.provider import LogNormal as LogNormal
     from latent.testing.provider import ModelCall as ModelCall
@@ -21,6 +22,7 @@ _HOME = {
     "Fault": "provider",
     "LogNormal": "provider",
     "ModelCall": "provider",
+    "PineconeSimulator": "pinecone",
     "ProviderSimulator": "provider",
     "Record": "provider",
     "Reply": "provider",
@@ -34,6 +36,7 @@ __all__ = [
     "Fault",
     "LogNormal",
     "ModelCall",
+    "PineconeSimulator",
     "ProviderSimulator",
     "Record",
     "Reply",

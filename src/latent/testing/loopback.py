@@ -41,6 +41,8 @@ class HttpRequest:
     method: str
     path: str
     """Without the query."""
+    query: str
+    """What stands behind the path's question mark, undecoded."""
     headers: dict[bytes, bytes]
     """By lower-case name."""
     body: bytes
@@ -282,6 +284,7 @@ class _Connection(asyncio.Protocol):
             HttpRequest(
                 method=self._parser.get_method().decode("ascii"),
                 path=self._url.partition(b"?")[0].decode("latin-1"),
+                query=self._url.partition(b"?")[2].decode("latin-1"),
                 headers=self._headers,
                 body=self._body,
                 keep_alive=self._parser.should_keep_alive(),

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import pytest
 
 from latent.config.workspace import Workspace, find_workspace
+from latent.testing.pinecone import PineconeSimulator
 from latent.testing.provider import ProviderSimulator
 from latent.testing.workspace import temporary_workspace, write_files
 
@@ -81,3 +82,12 @@ def make_provider_simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakePro
 def provider_simulator(make_provider_simulator: MakeProviderSimulator) -> ProviderSimulator:
     """A simulator without limits, latency or faults; the environment leads clients to it."""
     return make_provider_simulator()
+
+
+@pytest.fixture
+def pinecone_simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[PineconeSimulator]:
+    """A Pinecone without indexes; the environment leads the official client to it."""
+    with PineconeSimulator() as simulator:
+        for name, value in simulator.environment.items():
+            monkeypatch.setenv(name, value)
+        yield simulator

@@ -179,6 +179,7 @@ class Journal:
             "provenance": None,
             "outcomes": {},
             "tasks": [],
+            "models": {},
             "datasets": [],
             "error": None,
             "result_preview": None,
@@ -215,6 +216,7 @@ class Journal:
             "tasks": self.masker.data(self._summary.as_list()),
             "error": masked["error"],
             "result_preview": masked["result_preview"],
+            "models": masked["models"],
             "dropped": self.dropped,
         }
         self._run_changed = True

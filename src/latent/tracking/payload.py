@@ -96,6 +96,13 @@ def batch_of(
     return batch
 
 
+def _used(name: str, account: Mapping[str, Any], at: int) -> list[Metric]:
+    """What a run used of one model."""
+    numbers = {"calls": account["calls"], **account["amounts"], "cost_usd": account["cost_usd"]}
+    prefix = f"model.{key_of(name)}"
+    return [Metric(f"{prefix}.{key}", value, at) for key, value in numbers.items() if value is not None]
+
+
 def crashed(run: Mapping[str, Any], last_seen: float, tasks: Sequence[Mapping[str, Any]]) -> Batch:
     """The end that a run never wrote, because its process died."""
     error = {"type": "Crashed", "message": "The process died before the run ended."}
@@ -245,6 +252,8 @@ def _finish(batch: Batch, run: Mapping[str, Any], line: Mapping[str, Any]) -> No
     batch.metrics.append(Metric("run.duration", max(line["finished_at"] - run["started_at"], 0.0), at))
     for task in line["tasks"]:
         batch.metrics += _sums(task, at)
+    for name, account in (line.get("models") or {}).items():
+        batch.metrics += _used(name, account, at)
     if error := line.get("error"):
         batch.tags["latent.error"] = cut(f"{error.get('type')}: {error.get('message')}", _TAG_CHARS)
         batch.texts["error.txt"] = str(error.get("traceback") or batch.tags["latent.error"])

@@ -117,9 +117,18 @@ class RunRecorder:
         self._put("metric", {"name": name, "value": shown, "step": step or 0, "at": time.time()})
 
     def finish(
-        self, outcome: RunOutcome, error: Mapping[str, Any] | None = None, result_preview: Any = None
+        self,
+        outcome: RunOutcome,
+        error: Mapping[str, Any] | None = None,
+        result_preview: Any = None,
+        models: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
-        """Close the account: `error` as `describe_error` makes it, `result_preview` as `preview` does."""
+        """
+        Close the account: `error` as `describe_error` makes it, `result_preview` as `preview` does.
+
+        Args:
+            models: Of each model by its name: `calls`, `unpriced` of them, `amounts` by name, `cost_usd`.
+        """
         self.finished = True
         if self.tracked:
             binding.remove(self)
@@ -128,6 +137,7 @@ class RunRecorder:
             "finished_at": time.time(),
             "error": None if error is None else dict(error),
             "result_preview": result_preview,
+            "models": {name: dict(account) for name, account in (models or {}).items()},
         }
         self._put("finish", content)
 

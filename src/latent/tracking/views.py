@@ -90,6 +90,11 @@ class RunView:
         return list(self.record["tasks"]) if self._has_account else self._summary.as_list()
 
     @property
+    def models(self) -> dict[str, dict[str, Any]]:
+        """What was used of each model: `calls`, `unpriced` of them, `amounts` by name, `cost_usd`."""
+        return dict(self.record.get("models") or {})
+
+    @property
     def datasets(self) -> list[dict[str, Any]]:
         """The datasets that were loaded and saved: name, direction, fingerprint, path, rows, size_bytes."""
         return list(self.record.get("datasets") or ())

@@ -6,32 +6,52 @@ from typing import Any
 
 Row = dict[str, Any]
 
-METRICS = {"hit_at_1": "hit@1", "hit_at_5": "hit@5", "reciprocal_rank": "reciprocal rank"}
+METRICS = {
+    "hit_at_1": "hit@1",
+    "hit_at_5": "hit@5",
+    "reciprocal_rank": "reciprocal rank",
+    "evidence_words": "evidence words",
+}
 """The scores of a question, and what people call them."""
 
 INTRODUCTION = """\
-{questions} questions about the Python language reference. For each, the {depth} topics whose passages are
-most similar in meaning are retrieved. hit@k: a topic that answers the question is among the first k.
-Reciprocal rank: 1 for the first place, 1/2 for the second, and so on; 0 when it is not among the {depth}."""
+{questions} questions about the Python language reference. For each, the {depth} topics whose passages fit
+best are retrieved ({mode}). hit@k: a topic that answers the question is among the first k. Reciprocal rank:
+1 for the first place, 1/2 for the second, and so on; 0 when it is not among the {depth}. Evidence words: the
+share of the words of a quote that answers the question which {model} used in its own answer."""
 
 
-def report(summary: list[Row], misses: list[Row], *, depth: int, confidence: float) -> str:
+def report(
+    summary: list[Row],
+    answered: list[Row],
+    misses: list[Row],
+    *,
+    mode: str,
+    model: str,
+    depth: int,
+    confidence: float,
+) -> str:
     """
     What was measured, how sure it is, and where it went wrong.
 
     Args:
         summary: A row for each group of questions and metric, as `summarise` makes them.
-        misses: The questions to be shown, as rows of `score`.
+        answered: The questions that the model was asked, as rows of `score`.
+        misses: The questions to be shown, likewise.
+        mode: How passages were found.
+        model: What answered.
         depth: How many topics were retrieved for each question.
         confidence: Of the intervals, 0 to 1.
     """
     overall = [row for row in summary if row["group"] == "all"]
     sections = [
-        "# Searching the Python language reference by meaning",
-        INTRODUCTION.format(questions=overall[0]["questions"], depth=depth),
+        "# Searching the Python language reference",
+        INTRODUCTION.format(questions=overall[0]["questions"], depth=depth, mode=mode, model=model),
         headline_table(overall, confidence),
         "## By difficulty",
         difficulty_table(summary),
+        "## What the model answered",
+        answer_table(answered),
         "## The worst misses",
         miss_table(misses, depth),
     ]
@@ -65,6 +85,16 @@ def difficulty_table(summary: list[Row]) -> str:
     return markdown_table(
         ["difficulty", "questions", *METRICS.values()],
         [[group, str(cells[0]["questions"]), *map(with_interval, cells)] for group, cells in rows.items()],
+    )
+
+
+def answer_table(answered: list[Row]) -> str:
+    """The questions that the model was asked, and what it said."""
+    if not answered:
+        return "It was not asked."
+    return markdown_table(
+        ["question", "answer", "rank of its topic"],
+        [[row["question"], " ".join(row["answer"].split()), str(row["rank"] or "-")] for row in answered],
     )
 
 

@@ -12,6 +12,7 @@ from latent.prefect.logs import harmless
 
 if TYPE_CHECKING:
     from latent.prefect.futures import TaskFuture
+    from latent.prefect.services import ServiceAccount
     from latent.tracking.records import Outcome
 
 
@@ -35,6 +36,8 @@ class RowEnd(NamedTuple):
     key: str | None = None
     cost_usd: float | None = None
     """None: not known, which is not free."""
+    used: dict[str, ServiceAccount] | None = None
+    """What it used of paid services, by name; None: nothing."""
 
 
 class Totals:

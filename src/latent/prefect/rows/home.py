@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prefect.futures import PrefectFuture
 
 from latent.errors import RunStoppedError, TaskExecutionError
+from latent.prefect.abstained import outcome_of, recalled_outcome
 from latent.prefect.call import REFRESHED
 from latent.prefect.failures import explained, row_error
 from latent.prefect.futures import TaskFuture, futures_in, is_done
@@ -135,7 +136,8 @@ class Home:
         ends = []
         for job in jobs:
             if job.key is not None and job.key.key in hits:
-                ends.append(RowEnd(job.index, "ok", hits[job.key.key].value, attempts=1, key=job.key.key))
+                value = hits[job.key.key].value
+                ends.append(RowEnd(job.index, outcome_of(value), value, attempts=1, key=job.key.key))
             else:
                 ends.append(self._failed(job.index, job.arguments, error))
         if ends:
@@ -165,6 +167,8 @@ class Home:
         for end in ends:
             if end.cost_usd is not None:
                 self.run.spent(self.task.name, end.cost_usd)
+            if end.used and self.run.outcomes is not None:
+                self.run.outcomes.used(end.used)
         self.report(ends)
 
     def unfinished_of(self, index: int) -> list[PrefectFuture[Any]]:
@@ -226,8 +230,9 @@ class Home:
         return [self._twin(index, end) for index in self.planner.twins_of(end.index)]
 
     def _twin(self, index: int, end: RowEnd) -> RowEnd:
-        if end.outcome in ("ok", "cached"):
-            return RowEnd(index, "cached", self.planner.copy_of(end), key=end.key)
+        if end.error is None:
+            value = self.planner.copy_of(end)
+            return RowEnd(index, recalled_outcome(value), value, key=end.key)
         error = end.error
         if isinstance(error, TaskExecutionError):
             arguments = self.columns.arguments(index)
@@ -262,7 +267,7 @@ class Home:
 
     def _reason(self, end: RowEnd) -> str | None:
         """Why a row was not reused, as far as that is known."""
-        if end.outcome in ("cached", "skipped"):
+        if end.outcome in ("cached", "skipped") or (end.outcome == "abstained" and not end.attempts):
             return None
         if self.planner.selection.is_active and self.planner.selection.refreshes(end.index):
             return REFRESHED

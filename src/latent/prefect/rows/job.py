@@ -8,6 +8,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import RunStoppedError
+from latent.prefect.abstained import outcome_of, recalled_outcome
 from latent.prefect.rows.ends import RowEnd
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from latent.errors import TaskExecutionError
     from latent.limits import Permit
     from latent.prefect.key import CallKey
+    from latent.prefect.services import ServiceAccount
     from latent.tracking.records import Outcome
 
 
@@ -68,6 +70,7 @@ class Job:
         "refreshes",
         "started_at",
         "ticket",
+        "used",
         "value",
         "waited_seconds",
     )
@@ -100,6 +103,7 @@ class Job:
         self.waited_seconds = 0.0
         """All pauses before further attempts together."""
         self.cost_usd: float | None = None
+        self.used: dict[str, ServiceAccount] | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -113,10 +117,10 @@ class Job:
             self.started_at, self.began = time.time(), time.monotonic()
 
     def succeed(self, value: Any, *, keeps: bool) -> None:
-        self.outcome, self.value, self.keeps = "ok", value, keeps
+        self.outcome, self.value, self.keeps = outcome_of(value), value, keeps
 
     def reuse(self, value: Any) -> None:
-        self.outcome, self.value = "cached", value
+        self.outcome, self.value = recalled_outcome(value), value
 
     def fail(self, error: TaskExecutionError) -> None:
         self.outcome, self.error = "failed", error
@@ -144,6 +148,7 @@ class Job:
             self.queue_seconds,
             None if self.key is None else self.key.key,
             self.cost_usd,
+            self.used,
         )
 
     # Only what is known before it runs travels to another process.

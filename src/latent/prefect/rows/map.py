@@ -12,6 +12,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from latent.prefect.admission import limiter_of
 from latent.prefect.call import Call
 from latent.prefect.futures import failure_in, is_done, result_in
+from latent.prefect.outlook import REASON
 from latent.prefect.rows.batches import HOOKS, Batch, MapSpec
 from latent.prefect.rows.columns import Columns
 from latent.prefect.rows.ends import RowEnd, Totals
@@ -142,8 +143,20 @@ class Submission:
         ends, jobs = home.planner.plan([index for index in indices if index not in waiting])
         home.report(ends)
         home.note_bulk(Totals().with_rows(ends), began_at=began)
+        jobs = self._not_only_planned(jobs)
         self.one_each = self._is_one_each(len(jobs) + len(waiting))
         return [*(self._runs(jobs) if self.one_each else self._batches(jobs)), *self._late(waiting)]
+
+    def _not_only_planned(self, jobs: list[Job]) -> list[Job]:
+        """The rows that run; in a plan, what would be paid for is skipped."""
+        outlook = self.run.outlook
+        if outlook is None:
+            return jobs
+        skipped = [job for job in jobs if outlook.skips(self.task, job.arguments)]
+        for job in skipped:
+            job.skip(self.task.name, REASON)
+        self.home.report([job.end() for job in skipped])
+        return [job for job in jobs if not job.has_ended]
 
     def load(self, pieces: Sequence[Piece]) -> None:
         """Give the work to the map's feeder, which begins as much at a time as may be under way."""
@@ -327,6 +340,7 @@ class Submission:
             home.lost_rows(indices, error)
             return done()
         home.report([*failed, *ends])
+        jobs = self._not_only_planned(jobs)
         if not jobs:
             return done()
         if self.one_each:

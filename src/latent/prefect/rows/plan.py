@@ -12,6 +12,7 @@ import xxhash
 from latent.cache.code import code_fingerprint, code_identity
 from latent.cache.keys import RowKeys
 from latent.errors import RunStoppedError, UnhashableError
+from latent.prefect.abstained import recalled_outcome
 from latent.prefect.futures import resolved
 from latent.prefect.key import CallKey, call_key
 from latent.prefect.rows.ends import RowEnd
@@ -55,7 +56,7 @@ class Planner:
         self.task, self.run, self.columns, self.shared, self.selection = task, run, columns, shared, selection
         self._recalls = recalls and not task.refresh_cache
         self.code: CodeFingerprint | None = None
-        if task.remembers and not task.users_key:
+        if task.remembers and task.counts_code and not task.users_key:
             self.code = code_fingerprint(task.fn, run.workspace.root)
         self._lock = Lock()
         self._keys = self._row_keys()
@@ -92,14 +93,15 @@ class Planner:
             for index, key in zip(indices, keys, strict=True):
                 hit = None if key is None else hits.get(key.key)
                 if hit is not None and not selects:
-                    ends.append(RowEnd(index, "cached", hit.value, key=hit.entry.key))
+                    ends.append(RowEnd(index, recalled_outcome(hit.value), hit.value, key=hit.entry.key))
                     continue
                 refreshes = selects and self.selection.refreshes(index)
                 if key is not None and self._ended and self._first.get(key.key) in self._ended:
                     # What an earlier row of this map remembered is as new as can be; else it is done again.
                     self._first[key.key], refreshes = index, False
                 if hit is not None and not refreshes:
-                    ends.append(RowEnd(index, "cached", hit.value, key=hit.entry.key))
+                    outcome = recalled_outcome(hit.value)
+                    ends.append(RowEnd(index, outcome, hit.value, key=hit.entry.key))
                 elif (reason := self.selection.leaves_out(index)) is not None:
                     ends.append(
                         RowEnd(index, "skipped", error=RunStoppedError(reason, self.task.name, index))

@@ -11,7 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import UnfinishedRun
 
 from latent.cache.results import Result
-from latent.errors import CacheError, UnstorableError
+from latent.errors import CacheError, RunStoppedError, UnstorableError
 from latent.prefect.admission import limiter_of, sync_timeout, within
 from latent.prefect.failures import explained, row_error
 from latent.prefect.futures import failure_in, result_in, unfinished
@@ -21,6 +21,7 @@ from latent.prefect.outputs import check_outputs
 from latent.prefect.retries import next_delay, policy_of, stops_everything, why_everything_stops
 from latent.prefect.scope import open_scope, record_read
 from latent.prefect.sdk_retries import report_sdk_retries
+from latent.prefect.services import merged
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -169,6 +170,7 @@ class RowWork:
     @contextmanager
     def _around(self, job: Job) -> Iterator[Scope]:
         with open_scope(self.task.name, job.ticket.span_id) as scope, job.permit or nullcontext():
+            scope.attempt = job.attempts
             try:
                 if self.task.timeout_seconds is None or self.task.isasync:
                     yield scope
@@ -178,6 +180,9 @@ class RowWork:
             finally:
                 if scope.cost_usd is not None:
                     job.cost_usd = (job.cost_usd or 0.0) + scope.cost_usd
+                if scope.used is not None:
+                    job.used = job.used or {}
+                    merged(job.used, scope.used)
 
     def _arguments(self, job: Job, scope: Scope) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if not self._outputs_checked:
@@ -234,6 +239,9 @@ class RowWork:
 
     def fail(self, job: Job, error: BaseException) -> None:
         """End a row with the error that its caller sees."""
+        if isinstance(error, RunStoppedError):
+            job.skip(self.task.name, error.reason)  # a call inside of it was not to be begun
+            return
         job.fail(
             explained(
                 self.task, self.run, row_error(error), arguments=job.arguments, attempts=job.attempts,

@@ -1,0 +1,93 @@
+"""`latent run FLOW --plan`: what the run would ask of paid services, before it does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from latent.cli.summary import show_facts
+from latent.cli.terminal import printable, say, show_table
+from latent.cli.wording import duration, money, several
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from latent.config import Workspace
+    from latent.prefect.outlook import Estimate, Outlook, Range
+    from latent.prefect.running import RunResult
+
+SAMPLE_CHARS = 600
+"""The first prompt of each model is shown up to this length."""
+
+
+def show_plan(workspace: Workspace, result: RunResult) -> None:
+    """Print what a planned run has counted; it spent nothing."""
+    outlook = result.outlook
+    assert outlook is not None, "only a planned run has an outlook"
+    estimates = outlook.estimates
+    if not estimates:
+        say(f"Flow {result.flow_name!r} would pay for nothing: everything is remembered, or free.")
+        return
+    calls = sum(estimate.calls for estimate in estimates)
+    reused = f" {result.reused:,} calls are remembered." if result.reused else ""
+    say(f"Flow {result.flow_name!r} would make {several(calls, 'call')}. Nothing was sent.{reused}")
+    show_table(
+        ["model", "calls", "tokens in", "tokens out", "cost", "limit", "time"],
+        [_row(workspace, estimate) for estimate in estimates],
+    )
+    show_facts(_facts(workspace, result, outlook))
+
+
+def _row(workspace: Workspace, estimate: Estimate) -> tuple[object, ...]:
+    return (
+        estimate.service,
+        f"{estimate.calls:,}",
+        _range(estimate.input_tokens),
+        _range(estimate.output_tokens),
+        _cost(estimate),
+        estimate.limit,
+        _time(workspace, estimate),
+    )
+
+
+def _range(tokens: Range) -> str | None:
+    least, most = tokens
+    if most is None:
+        return f"from {least:,.0f}" if least else None
+    return f"{least:,.0f} to {most:,.0f}" if most > least else f"{least:,.0f}"
+
+
+def _cost(estimate: Estimate) -> str:
+    if estimate.cost_usd is None:
+        return "unknown"
+    least, most = estimate.cost_usd
+    if most is None:
+        return f"from {money(least)}"
+    return f"{money(least)} to {money(most)}" if most > least else money(least)
+
+
+def _time(workspace: Workspace, estimate: Estimate) -> str | None:
+    """The least time that the limit leaves; None where nothing is known of it."""
+    from latent.prefect.outlook import seconds_under
+
+    limit = workspace.settings.limits.get(estimate.limit or "")
+    seconds = None if limit is None else seconds_under(limit, estimate)
+    return None if seconds is None else f"at least {duration(seconds)}"
+
+
+def _facts(workspace: Workspace, result: RunResult, outlook: Outlook) -> Iterator[tuple[str, str]]:
+    from latent.config import masker_for
+
+    mask = masker_for(workspace).text
+    known = [estimate.cost_usd for estimate in outlook.estimates if estimate.cost_usd is not None]
+    if len(known) > 1:
+        least = sum(cost[0] for cost in known)
+        tops = [cost[1] for cost in known]
+        most = None if None in tops else sum(top for top in tops if top is not None)
+        yield "Total", f"{money(least)} to {money(most)}" if most is not None else f"from {money(least)}"
+    for estimate in outlook.estimates:
+        if estimate.sample:
+            shown = printable(mask(estimate.sample))
+            cut = f"{shown[:SAMPLE_CHARS]}..." if len(shown) > SAMPLE_CHARS else shown
+            yield "First prompt", f"{cut} ({estimate.service})"
+    if result.error is not None:
+        yield "Open", "what comes after these answers depends on them, and is not in the plan"

@@ -1,0 +1,8 @@
+"""Flows that are ready to run in any workspace: `latent run NAME`, `latent new flow MINE --from NAME`."""
+
+from __future__ import annotations
+
+READY = {"document_ingestion": "latent.flows.document_ingestion.flow"}
+"""The module of each ready flow, by its name."""
+
+__all__ = ["READY"]

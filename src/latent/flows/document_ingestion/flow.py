@@ -1,0 +1,262 @@
+"""Document ingestion: files are cut into chunks, embedded, and an index is kept in step with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from latent.config import find_workspace
+from latent.errors import StoreMismatchError, StoreNotFoundError, StoreRefusedError, UsageError
+from latent.llm import Embedder
+from latent.prefect import flow, log_metric, logger, task
+from latent.rag import Chunk, Document, chunk_document, find_documents, load_document
+from latent.rag.sources import content_fingerprints, vanished
+from latent.rag.stores import Store, StoreAddress
+from latent.rag.stores.checks import batches
+from latent.rag.stores.embedding import HEADER
+from latent.rag.stores.records import record_of
+from latent.rag.sync import Wanted
+from latent.rag.syncing import IndexSync, note_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+
+    from latent.config import Workspace
+    from latent.prefect import Task
+    from latent.rag.sync import Changes
+
+EMBED_BATCH = 100
+"""Texts of one call to the embedder."""
+
+SOURCES_AT_ONCE = 500
+"""So many sources are loaded, cut, embedded and written before the next: memory does not grow with them."""
+
+
+OPENAI_LIMIT = "openai-embeddings"
+
+FORMAT = 1
+"""Changes when all indexes have to be written anew."""
+
+WHAT_IS_MISSING = (
+    "Which documents, and into which index? Say -p 'file_paths=[\"docs/**/*.md\"]' -p index_name=docs."
+)
+
+
+class DocumentIngestionConfig(BaseModel):
+    """What `-p` and `parameters.yaml` may say; checked when the flow starts."""
+
+    file_paths: list[str] | str = Field(default=[], description="Files and globs, local or fsspec URLs")
+    index_name: str = Field(default="", description="The index that is kept in step with them")
+    chunk_size: int = Field(default=512, ge=1, description="The most that a chunk holds")
+    overlap: int = Field(default=64, ge=0, description="The most that a chunk repeats of the one before")
+    unit: Literal["characters", "tokens"] = Field(
+        default="characters", description="What chunks are measured in"
+    )
+    embedder: str = Field(default="local:wordllama", description="As latent.llm.Embedder takes it")
+    embedder_options: dict[str, Any] = Field(default={}, description="dimensions, base_url, ...")
+    limit: str | None = Field(
+        default=None, description="A [limits.NAME] that calls of the embedder take part in"
+    )
+    store: str = Field(default="lancedb", description="lancedb, pinecone or pgvector")
+    store_options: dict[str, Any] = Field(default={}, description="As latent.rag.open_store takes them")
+    metric: str | None = Field(
+        default=None, description="cosine, dotproduct or euclidean; for a new index cosine"
+    )
+    prune: bool = Field(default=True, description="Remove what is gone or empty now")
+    max_loss: float = Field(default=0.2, ge=0, le=1, description="The share of sources that may go at once")
+    remember_loaded_hours: float | None = Field(default=24, ge=0, description="0: not at all; null: for ever")
+    remember_chunks_days: float | None = Field(default=7, ge=0, description="0: not at all; null: for ever")
+
+
+@task("load", row_id="source", cache_expiration=timedelta(hours=24), span_type="PARSER")
+def load(source: str, content: str, root: str) -> list[Document]:
+    """
+    The documents of a source: one, or one for each row of a table.
+
+    Args:
+        content: Fingerprint of what the file holds: a changed file is loaded again.
+    """
+    return load_document(source, root=root)
+
+
+@task("chunk", cache_expiration=timedelta(days=7))
+def chunk(documents: list[Document], chunk_size: int, overlap: int, unit: Any) -> list[list[Chunk]]:
+    """The chunks of each document of a source."""
+    return [
+        chunk_document(document, chunk_size=chunk_size, overlap=overlap, unit=unit) for document in documents
+    ]
+
+
+@task("embed", cache=False, span_type="EMBEDDING")
+def embed(texts: list[str], embedder: Any) -> np.ndarray:
+    """
+    The vectors of a batch of texts: float32, shape (texts, dimensions).
+
+    The embedder remembers each text for ever by itself, whatever batch it stands in.
+    """
+    vectors: np.ndarray = embedder.embed(texts)
+    return vectors
+
+
+@task("upsert", cache=False, no_retry_on=(StoreRefusedError, StoreMismatchError, StoreNotFoundError))
+def upsert(chunks: Sequence[Chunk], vectors: Sequence[Any], store: Any) -> int:
+    """Write chunks with their vectors; how many."""
+    store.upsert(map(record_of, chunks, vectors))
+    return len(chunks)
+
+
+@flow("document_ingestion", config_schema=DocumentIngestionConfig)
+def document_ingestion(
+    file_paths: list[str] | str | None = None,
+    index_name: str = "",
+    chunk_size: int = 512,
+    overlap: int = 64,
+    *,
+    unit: Literal["characters", "tokens"] = "characters",
+    embedder: str = "local:wordllama",
+    embedder_options: dict[str, Any] | None = None,
+    limit: str | None = None,
+    store: str = "lancedb",
+    store_options: dict[str, Any] | None = None,
+    metric: str | None = None,
+    prune: bool = True,
+    max_loss: float = 0.2,
+    remember_loaded_hours: float | None = 24,
+    remember_chunks_days: float | None = 7,
+) -> int:
+    """
+    Bring an index into step with files, and return how many of its vectors are theirs.
+
+    Sources that have not changed cost nothing. What is gone or empty now is taken out of the index, unless
+    that is more than `max_loss` of it. An unreadable file is a failed row; what the index had of it stays.
+    """
+    if not file_paths or not index_name:
+        raise UsageError(WHAT_IS_MISSING)
+    workspace = find_workspace()
+    sources = find_documents(file_paths, root=workspace.root)
+    model = made_embedder(workspace, embedder, limit, embedder_options or {})
+    note = note_of(model)
+    address = StoreAddress(
+        name=store, index_name=index_name, root=workspace.root, options=store_options or {}
+    )
+    index = address.open(dimensions=note.dimensions, metric=metric, create=True)
+    try:
+        with index.lock():
+            known = set(index.read_manifest()) - {HEADER, *sources}
+            gone = vanished(known, workspace.root) if prune else []
+            ingestion = Ingestion(
+                root=workspace.root,
+                index=index,
+                model=model,
+                contents=content_fingerprints(sources, workspace),
+                chunking={"chunk_size": chunk_size, "overlap": overlap, "unit": unit},
+                load=remembering(load, remember_loaded_hours, timedelta(hours=1)),
+                chunk=remembering(chunk, remember_chunks_days, timedelta(days=1)),
+                prune=prune,
+            )
+            sync = IndexSync(index, note, sources, gone=gone, max_loss=max_loss)
+            done = ingestion.bring_up(sync)
+            if any(changes.lines for changes in done):
+                index.tidy()
+            report(done, sync, gone)
+    finally:
+        index.close()
+    return sync.vectors()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ingestion:
+    """What all waves of one ingestion have in common."""
+
+    root: Path
+    index: Store
+    model: Any
+    contents: dict[str, str]
+    """Fingerprints of the sources as they are now."""
+    chunking: dict[str, Any]
+    load: Task[..., list[Document]]
+    chunk: Task[..., list[list[Chunk]]]
+    prune: bool
+
+    @property
+    def settings(self) -> str:
+        """What the chunks of a source depend on beside its content."""
+        return " ".join(map(str, [FORMAT, *self.chunking.values(), self.model.identity]))
+
+    def bring_up(self, sync: IndexSync) -> list[Changes]:
+        """Change what has to change, in waves; then take out what is gone, and see who inherits from that."""
+        done: list[Changes] = []
+        tried: set[str] = set()
+        for _ in range(2):
+            while wave := self._next_wave(sync, tried):
+                done.append(sync.apply(self.wanted_of(wave), self.write, prune=self.prune))
+                # Whoever shared chunks with a source of this wave may be due again.
+                tried = (tried - set(done[-1].lines)) | set(wave)
+            done.append(sync.remove_gone())
+            tried -= set(done[-1].lines)
+        return done
+
+    def _next_wave(self, sync: IndexSync, tried: set[str]) -> list[str]:
+        pending = sync.pending(self.contents, self.settings)
+        return [source for source in pending if source not in tried][:SOURCES_AT_ONCE]
+
+    def wanted_of(self, wave: list[str]) -> dict[str, Wanted]:
+        """What the sources of a wave are to contribute; those that cannot be read are left out."""
+        contents = [self.contents[source] for source in wave]
+        loaded = self.load.map(wave, contents, str(self.root), on_error="collect").result()
+        readable = {s: found for s, found in zip(wave, loaded, strict=True) if isinstance(found, list)}
+        if not readable:
+            return {}
+        cut = self.chunk.map(list(readable.values()), **self.chunking).result()
+        return {
+            source: Wanted(
+                content=self.contents[source],
+                settings=self.settings,
+                documents={each.hash: chunks for each, chunks in zip(documents, lists, strict=True)},
+            )
+            for (source, documents), lists in zip(readable.items(), cut, strict=True)
+        }
+
+    def write(self, chunks: Sequence[Chunk]) -> None:
+        """Embed chunks and write them to the index."""
+        texts = list(batches((each.text for each in chunks), EMBED_BATCH))
+        embedded = embed.map(texts, embedder=self.model).result()
+        vectors = [vector for batch in embedded for vector in batch]
+        upsert.map(
+            list(batches(chunks, self.index.batch_size)),
+            list(batches(vectors, self.index.batch_size)),
+            store=self.index,
+        ).result()
+
+
+def made_embedder(workspace: Workspace, spec: str, limit: str | None, options: dict[str, Any]) -> Embedder:
+    """The embedder, under the limit `openai-embeddings` where it is OpenAI's and the settings define that."""
+    if limit is None and spec.startswith("openai:") and OPENAI_LIMIT in workspace.settings.limits:
+        limit = OPENAI_LIMIT
+    return Embedder(spec, limit=limit, **options)
+
+
+def remembering(made: Task[..., Any], length: float | None, unit: timedelta) -> Task[..., Any]:
+    """A task whose results are remembered for so long: 0 not at all, None for ever."""
+    if length == 0:
+        return made.with_options(cache=False)
+    return made.with_options(cache_expiration=None if length is None else length * unit)
+
+
+def report(done: Sequence[Changes], sync: IndexSync, gone: Sequence[str]) -> None:
+    """Say what was done, and keep the numbers with the run."""
+    written = sum(len(changes.write) for changes in done)
+    deleted = sum(len(changes.obsolete) for changes in done)
+    figures = {"vectors": sync.vectors(), "chunks_written": written, "chunks_deleted": deleted}
+    for name, number in figures.items():
+        log_metric(name, number)
+    logger.info(
+        f"Index {sync.store.index_name!r}: {len(sync.sources):,} sources, {figures['vectors']:,} vectors; "
+        f"{written:,} written, {deleted:,} deleted, {len(gone):,} sources gone."
+    )

@@ -1,0 +1,41 @@
+"""How providers are spoken to: for each API, the request it takes and the answer it gives."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+if TYPE_CHECKING:
+    from latent.llm.messages import Turns
+    from latent.llm.request import Reading, Request
+
+
+class Speaker(Protocol):
+    """One API: pure functions on JSON."""
+
+    PATH: str
+    """Below the endpoint's `base_url`."""
+
+    def payload(self, request: Request, turns: Turns) -> dict[str, Any]:
+        """The body of a request."""
+
+    def reading(self, document: dict[str, Any]) -> Reading:
+        """
+        What an answer's body says.
+
+        Raises:
+            ValueError: It has another shape.
+        """
+
+    def check(self, spec: str, sampling: dict[str, Any]) -> None:
+        """Raise `ModelSpecError` for a sampling parameter of ours that the API does not have."""
+
+
+_MODULES = {"anthropic": "anthropic", "openai": "openai_chat", "openai-responses": "openai_responses"}
+
+
+@lru_cache
+def speaker_of(dialect: str) -> Speaker:
+    """The module that speaks a dialect."""
+    return cast("Speaker", import_module(f"{__name__}.{_MODULES[dialect]}"))

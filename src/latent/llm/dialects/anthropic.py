@@ -1,0 +1,130 @@
+"""Anthropic's messages: https://docs.claude.com/en/api/messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from latent.errors import ModelSpecError
+from latent.llm.answer import FinishReason, Usage
+from latent.llm.messages import Attachment, File, Message, Part, Turns, split_system
+from latent.llm.request import Reading, Request
+from latent.llm.schemas import in_words
+
+PATH = "/v1/messages"
+
+MAX_TOKENS = 4096
+"""The API wants a limit; this is ours where the model has none."""
+
+_OURS = frozenset({"max_tokens", "temperature", "top_p", "stop", "seed", "reasoning"})
+_FINISH: dict[str, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "refusal": "refusal",
+    "tool_use": "tool",
+}
+
+
+def check(spec: str, sampling: dict[str, Any]) -> None:
+    """Raise for what the API does not have."""
+    if "seed" in sampling:
+        raise ModelSpecError(spec, "Anthropic's API has no `seed`; `repeat=` asks for further answers.")
+
+
+def payload(request: Request, turns: Turns) -> dict[str, Any]:
+    """The body of a request."""
+    system, messages = split_system(request.system, turns)
+    sampling = request.sampling
+    body: dict[str, Any] = {
+        "model": request.endpoint.model,
+        "max_tokens": sampling.get("max_tokens", MAX_TOKENS),
+        "messages": [_message(message) for message in messages],
+    }
+    for name in ("temperature", "top_p"):
+        if name in sampling:
+            body[name] = sampling[name]
+    if (stop := sampling.get("stop")) is not None:
+        body["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
+    body |= _reasoning(sampling.get("reasoning"))
+    body |= {name: value for name, value in sampling.items() if name not in _OURS}
+    output = request.output
+    if output is not None and request.mode == "schema":
+        shape = {"type": "json_schema", "schema": output.strict_schema("anthropic")[0]}
+        body["output_config"] = {**body.get("output_config", {}), "format": shape}
+    elif output is not None and request.mode == "tool":
+        tool = {"name": output.name, "description": "Gives the answer.", "input_schema": output.schema}
+        body |= {"tools": [tool], "tool_choice": {"type": "tool", "name": output.name}}
+    elif output is not None:
+        system = "\n\n".join(filter(None, [system, in_words(output)]))
+    if system:
+        body["system"] = system
+    return body
+
+
+def reading(document: dict[str, Any]) -> Reading:
+    """What an answer's body says."""
+    content = document.get("content")
+    if not isinstance(content, list):
+        raise ValueError("it has no `content`")
+    texts = [block["text"] for block in content if block.get("type") == "text"]
+    tools = [block for block in content if block.get("type") == "tool_use"]
+    usage = document.get("usage") or {}
+    read, written = usage.get("cache_read_input_tokens") or 0, usage.get("cache_creation_input_tokens") or 0
+    details = usage.get("output_tokens_details") or {}
+    return Reading(
+        text="".join(texts),
+        finish_reason=_FINISH.get(str(document.get("stop_reason")), "other"),
+        model=str(document.get("model") or ""),
+        usage=Usage(
+            # Anthropic does not count what came from its cache, or went there, among the input.
+            input_tokens=(usage.get("input_tokens") or 0) + read + written,
+            output_tokens=usage.get("output_tokens") or 0,
+            cached_tokens=read,
+            cache_write_tokens=written,
+            reasoning_tokens=details.get("thinking_tokens") or 0,
+        ),
+        request_id=document.get("id"),
+        tool_calls=tuple(
+            {
+                "id": tool.get("id"),
+                "name": tool.get("name"),
+                "arguments": orjson.dumps(tool.get("input")).decode(),
+            }
+            for tool in tools
+        ),
+    )
+
+
+def _reasoning(wanted: Any) -> dict[str, Any]:
+    """`"low"` to `"max"` is an effort, a number a budget of tokens, a mapping the API's own `thinking`."""
+    if wanted is None:
+        return {}
+    if isinstance(wanted, str):
+        return {"thinking": {"type": "adaptive"}, "output_config": {"effort": wanted}}
+    if isinstance(wanted, int):
+        return {"thinking": {"type": "enabled", "budget_tokens": wanted}}
+    return {"thinking": dict(wanted)}
+
+
+def _message(message: Message) -> dict[str, Any]:
+    if all(isinstance(part, str) for part in message.parts):
+        return {"role": message.role, "content": message.text}
+    return {"role": message.role, "content": [_part(part) for part in message.parts]}
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if not isinstance(part, Attachment):
+        return {"type": "text", "text": part}
+    source = (
+        {"type": "url", "url": part.url}
+        if part.url
+        else {"type": "base64", "media_type": part.media_type, "data": part.base64}
+    )
+    if not isinstance(part, File):
+        return {"type": "image", "source": source}
+    if part.data is not None and part.media_type.startswith("text/"):
+        source = {"type": "text", "media_type": "text/plain", "data": part.data.decode(errors="replace")}
+    return {"type": "document", "source": source} | ({"title": part.name} if part.name else {})

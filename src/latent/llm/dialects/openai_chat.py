@@ -1,0 +1,108 @@
+"""OpenAI's chat completions, which nearly everybody speaks: platform.openai.com/docs/api-reference/chat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from latent.errors import ModelSpecError
+from latent.llm.answer import FinishReason, Usage
+from latent.llm.messages import Attachment, File, Message, Part, Turns, split_system
+from latent.llm.request import Reading, Request
+from latent.llm.schemas import in_words
+
+PATH = "/chat/completions"
+
+_SAME = ("temperature", "top_p", "stop", "seed")
+_OURS = frozenset({*_SAME, "max_tokens", "reasoning"})
+_FINISH: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "content_filter": "refusal",
+    "tool_calls": "tool",
+    "function_call": "tool",
+}
+
+
+def check(spec: str, sampling: dict[str, Any]) -> None:
+    """All of our sampling parameters have their place here."""
+
+
+def payload(request: Request, turns: Turns) -> dict[str, Any]:
+    """The body of a request."""
+    system, messages = split_system(request.system, turns)
+    sampling, output = request.sampling, request.output
+    body: dict[str, Any] = {"model": request.endpoint.model}
+    if "max_tokens" in sampling:
+        # OpenAI's reasoning models refuse the old name; of the others, many know only that.
+        name = "max_completion_tokens" if request.endpoint.provider == "openai" else "max_tokens"
+        body[name] = sampling["max_tokens"]
+    body |= {name: sampling[name] for name in _SAME if name in sampling}
+    body |= _reasoning(sampling.get("reasoning"))
+    body |= {name: value for name, value in sampling.items() if name not in _OURS}
+    if output is not None and request.mode == "schema":
+        schema, strict = output.strict_schema("openai")
+        shape = {"name": output.name, "schema": schema, "strict": strict}
+        body["response_format"] = {"type": "json_schema", "json_schema": shape}
+    elif output is not None and request.mode == "tool":
+        function = {"name": output.name, "description": "Gives the answer.", "parameters": output.schema}
+        body["tools"] = [{"type": "function", "function": function}]
+        body["tool_choice"] = {"type": "function", "function": {"name": output.name}}
+    elif output is not None:
+        body["response_format"] = {"type": "json_object"}
+        system = "\n\n".join(filter(None, [system, in_words(output)]))
+    head = [{"role": "system", "content": system}] if system else []
+    body["messages"] = head + [_message(message) for message in messages]
+    return body
+
+
+def reading(document: dict[str, Any]) -> Reading:
+    """What an answer's body says; of several choices, the first."""
+    choices = document.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise ValueError("it has no `choices`")
+    message = choices[0].get("message") or {}
+    refused = message.get("refusal")
+    finish = _FINISH.get(str(choices[0].get("finish_reason")), "other")
+    usage = document.get("usage") or {}
+    given, made = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
+    return Reading(
+        text=refused or message.get("content") or "",
+        finish_reason="refusal" if refused else finish,
+        model=str(document.get("model") or ""),
+        usage=Usage(
+            input_tokens=usage.get("prompt_tokens") or 0,
+            output_tokens=usage.get("completion_tokens") or 0,
+            cached_tokens=given.get("cached_tokens") or 0,
+            reasoning_tokens=made.get("reasoning_tokens") or 0,
+        ),
+        request_id=document.get("id"),
+        tool_calls=tuple(
+            {"id": call.get("id"), **{name: call["function"].get(name) for name in ("name", "arguments")}}
+            for call in message.get("tool_calls") or ()
+            if call.get("function")
+        ),
+    )
+
+
+def _reasoning(wanted: Any) -> dict[str, Any]:
+    """`"low"` to `"high"` is an effort; a mapping stands in the request as it is."""
+    if wanted is None:
+        return {}
+    return dict(wanted) if not isinstance(wanted, (str, int)) else {"reasoning_effort": str(wanted)}
+
+
+def _message(message: Message) -> dict[str, Any]:
+    if all(isinstance(part, str) for part in message.parts):
+        return {"role": message.role, "content": message.text}
+    return {"role": message.role, "content": [_part(part) for part in message.parts]}
+
+
+def _part(part: Part) -> dict[str, Any]:
+    if not isinstance(part, Attachment):
+        return {"type": "text", "text": part}
+    if isinstance(part, File):
+        if part.url:
+            reason = "OpenAI's chat takes no address of a file: read it, or use 'openai-responses:...'."
+            raise ModelSpecError(part.url, reason)
+        return {"type": "file", "file": {"filename": part.name or "file", "file_data": part.data_url}}
+    return {"type": "image_url", "image_url": {"url": part.data_url}}

@@ -1,0 +1,110 @@
+"""OpenAI's responses: https://platform.openai.com/docs/api-reference/responses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from latent.errors import ModelSpecError
+from latent.llm.answer import FinishReason, Usage
+from latent.llm.messages import Attachment, File, Message, Part, Turns, split_system
+from latent.llm.request import Reading, Request
+from latent.llm.schemas import in_words
+
+PATH = "/responses"
+
+_SAME = ("temperature", "top_p")
+_OURS = frozenset({*_SAME, "max_tokens", "reasoning"})
+
+
+def check(spec: str, sampling: dict[str, Any]) -> None:
+    """Raise for what the API does not have."""
+    for name in ("stop", "seed"):
+        if name in sampling:
+            raise ModelSpecError(
+                spec, f"OpenAI's responses have no `{name}`: its chat API, 'openai:...', has one."
+            )
+
+
+def payload(request: Request, turns: Turns) -> dict[str, Any]:
+    """The body of a request; nothing is stored at OpenAI unless `store=True` says so."""
+    system, messages = split_system(request.system, turns)
+    sampling, output = request.sampling, request.output
+    body: dict[str, Any] = {"model": request.endpoint.model, "store": False}
+    if "max_tokens" in sampling:
+        body["max_output_tokens"] = sampling["max_tokens"]
+    body |= {name: sampling[name] for name in _SAME if name in sampling}
+    if (wanted := sampling.get("reasoning")) is not None:
+        body["reasoning"] = dict(wanted) if not isinstance(wanted, (str, int)) else {"effort": str(wanted)}
+    body |= {name: value for name, value in sampling.items() if name not in _OURS}
+    if output is not None and request.mode == "schema":
+        schema, strict = output.strict_schema("openai-responses")
+        shape = {"type": "json_schema", "name": output.name, "schema": schema, "strict": strict}
+        body["text"] = {**body.get("text", {}), "format": shape}
+    elif output is not None and request.mode == "tool":
+        tool = {"name": output.name, "description": "Gives the answer.", "parameters": output.schema}
+        body["tools"] = [{"type": "function", "strict": False, **tool}]
+        body["tool_choice"] = {"type": "function", "name": output.name}
+    elif output is not None:
+        body["text"] = {**body.get("text", {}), "format": {"type": "json_object"}}
+        system = "\n\n".join(filter(None, [system, in_words(output)]))
+    if system:
+        body["instructions"] = system
+    body["input"] = [_message(message) for message in messages]
+    return body
+
+
+def reading(document: dict[str, Any]) -> Reading:
+    """What an answer's body says."""
+    items = document.get("output")
+    if not isinstance(items, list):
+        raise ValueError("it has no `output`")
+    parts = [part for item in items if item.get("type") == "message" for part in item.get("content") or ()]
+    refusals = [part.get("refusal") or "" for part in parts if part.get("type") == "refusal"]
+    texts = [part.get("text") or "" for part in parts if part.get("type") == "output_text"]
+    calls = [item for item in items if item.get("type") == "function_call"]
+    usage = document.get("usage") or {}
+    given, made = usage.get("input_tokens_details") or {}, usage.get("output_tokens_details") or {}
+    return Reading(
+        text="".join(refusals or texts),
+        finish_reason=_finish_reason(document, bool(refusals), bool(calls)),
+        model=str(document.get("model") or ""),
+        usage=Usage(
+            input_tokens=usage.get("input_tokens") or 0,
+            output_tokens=usage.get("output_tokens") or 0,
+            cached_tokens=given.get("cached_tokens") or 0,
+            cache_write_tokens=given.get("cache_write_tokens") or 0,
+            reasoning_tokens=made.get("reasoning_tokens") or 0,
+        ),
+        request_id=document.get("id"),
+        tool_calls=tuple(
+            {"id": call.get("call_id"), "name": call.get("name"), "arguments": call.get("arguments")}
+            for call in calls
+        ),
+    )
+
+
+def _finish_reason(document: dict[str, Any], refused: bool, called: bool) -> FinishReason:
+    why = (document.get("incomplete_details") or {}).get("reason")
+    if refused or why == "content_filter":
+        return "refusal"
+    if why == "max_output_tokens":
+        return "length"
+    if document.get("status") != "completed":
+        return "other"
+    return "tool" if called else "stop"
+
+
+def _message(message: Message) -> dict[str, Any]:
+    if all(isinstance(part, str) for part in message.parts):
+        return {"role": message.role, "content": message.text}
+    return {"role": message.role, "content": [_part(part, message.role) for part in message.parts]}
+
+
+def _part(part: Part, role: str) -> dict[str, Any]:
+    if not isinstance(part, Attachment):
+        return {"type": "output_text" if role == "assistant" else "input_text", "text": part}
+    if isinstance(part, File):
+        if part.url:
+            return {"type": "input_file", "file_url": part.url}
+        return {"type": "input_file", "filename": part.name or "file", "file_data": part.data_url}
+    return {"type": "input_image", "image_url": part.data_url, "detail": "auto"}

@@ -1,0 +1,150 @@
+"""Embeddings from whoever speaks OpenAI's API: what is sent, what comes back, how texts are put together."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from latent.errors import EmptyTextError, ModelConnectionError, ModelRefusedError, ModelSpecError
+from latent.llm.answer import Usage
+from latent.llm.endpoints import Endpoint
+from latent.llm.prices import cost_usd
+from latent.prefect.budget import use
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from latent.llm.ways import Way
+
+PATH = "/embeddings"
+BYTES_PER_TOKEN = 3
+"""Fewer than in most texts, so that a batch stays below what a request may hold."""
+_REFUSES_BASE64 = (400, 422)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingRequest:
+    """Everything about a request but its texts."""
+
+    endpoint: Endpoint
+    dimensions: int | None
+    limit: str | None
+    timeout_seconds: float
+
+
+def checked_texts(spec: str, texts: Sequence[str]) -> list[str]:
+    """
+    The texts as a list.
+
+    Raises:
+        ModelSpecError: It is a single text, or holds something else.
+        EmptyTextError: One holds only blanks: it has no place among the others.
+    """
+    if isinstance(texts, str):
+        raise ModelSpecError(spec, "embed takes a list of texts: put the one text into a list.")
+    listed = list(texts)
+    for index, text in enumerate(listed):
+        if not isinstance(text, str):
+            raise ModelSpecError(spec, f"texts[{index}] is no text, but of type {type(text).__name__}.")
+    empty = [index for index, text in enumerate(listed) if not text or text.isspace()]
+    if empty:
+        raise EmptyTextError(spec, tuple(empty), len(listed))
+    return listed
+
+
+def token_estimate(text: str) -> int:
+    """How many tokens a text has at most, as far as its length tells."""
+    return len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN + 1
+
+
+def batches(sizes: Sequence[int], most: int, most_tokens: int) -> list[range]:
+    """Consecutive texts that go together: at most so many, and together of at most so many tokens."""
+    found, first, tokens = [], 0, 0
+    for index, size in enumerate(sizes):
+        if index > first and (index - first >= most or tokens + size > most_tokens):
+            found.append(range(first, index))
+            first, tokens = index, 0
+        tokens += size
+    return [*found, range(first, len(sizes))] if len(sizes) else found
+
+
+async def ask(request: EmbeddingRequest, texts: Sequence[str], way: Way) -> np.ndarray:
+    """
+    The vectors of one batch: float32, shape (texts, dimensions), in the order of the texts.
+
+    Raises:
+        ModelCallError: There is no answer, or not one vector for each text.
+    """
+    if request.limit is None:
+        vectors, _ = await _send(request, texts, way)
+        return vectors
+    tokens = sum(map(token_estimate, texts))
+    async with way.admitted(request.limit, tokens) as permit:
+        vectors, used = await _send(request, texts, way)
+        permit.release(tokens_used=used)
+    return vectors
+
+
+async def _send(request: EmbeddingRequest, texts: Sequence[str], way: Way) -> tuple[np.ndarray, int]:
+    endpoint = request.endpoint
+    payload: dict[str, Any] = {"model": endpoint.model, "input": list(texts), "encoding_format": "base64"}
+    if request.dimensions is not None:
+        payload["dimensions"] = request.dimensions
+    try:
+        reply = await way.post(endpoint, PATH, payload, timeout_seconds=request.timeout_seconds)
+    except ModelRefusedError as error:
+        if error.status not in _REFUSES_BASE64 or "encoding_format" not in str(error):
+            raise
+        # Some servers know only lists of numbers: ten times as long to read, and the same.
+        payload["encoding_format"] = "float"
+        reply = await way.post(endpoint, PATH, payload, timeout_seconds=request.timeout_seconds)
+    used = _used_tokens(reply.document)
+    cost = cost_usd(endpoint.provider, endpoint.model, Usage(input_tokens=used))
+    use(endpoint.spec, {"input_tokens": used}, cost)
+    return _vectors(request, reply.document, len(texts)), used
+
+
+def _used_tokens(document: dict[str, Any]) -> int:
+    usage = document.get("usage")
+    count = (usage.get("prompt_tokens") or usage.get("total_tokens")) if isinstance(usage, dict) else None
+    return count if isinstance(count, int) else 0
+
+
+def _vectors(request: EmbeddingRequest, document: dict[str, Any], count: int) -> np.ndarray:
+    import numpy as np
+
+    endpoint = request.endpoint
+    try:
+        # The API does not promise the order of the texts; each answer says whose it is.
+        items = sorted(document["data"], key=lambda item: int(item["index"]))
+        rows = [_vector(item["embedding"]) for item in items]
+        vectors = np.stack(rows).astype(np.float32, copy=False)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelConnectionError(
+            endpoint.spec, endpoint.place, f"what it sent are no embeddings: {error}."
+        ) from error
+    if len(vectors) != count or [item["index"] for item in items] != list(range(count)):
+        reason = f"it sent {len(vectors):,} vectors for {count:,} texts."
+        raise ModelConnectionError(endpoint.spec, endpoint.place, reason)
+    if not np.isfinite(vectors).all():
+        raise ModelConnectionError(endpoint.spec, endpoint.place, "a vector holds what is no number.")
+    if request.dimensions is not None and vectors.shape[1] != request.dimensions:
+        raise ModelSpecError(
+            endpoint.spec,
+            f"its vectors have {vectors.shape[1]} dimensions and cannot be cut to "
+            f"dimensions={request.dimensions}: leave that out.",
+        )
+    return vectors
+
+
+def _vector(value: Any) -> np.ndarray:
+    import numpy as np
+
+    if isinstance(value, str):
+        return np.frombuffer(b64decode(value, validate=True), dtype="<f4")
+    vector = np.asarray(value, dtype=np.float32)
+    if vector.ndim != 1:
+        raise ValueError(f"a vector of the shape {vector.shape}")
+    return vector

@@ -1,0 +1,177 @@
+"""The texts of one call: looked up, put into batches, asked for, remembered."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from latent.cache.hashing import stable_hash
+from latent.cache.keys import RowKeys, key_of_parts
+from latent.cache.results import Result
+from latent.errors import RunStoppedError
+from latent.llm.answer import Usage
+from latent.llm.embedding import EmbeddingRequest, ask, batches, token_estimate
+from latent.llm.prices import cost_usd
+from latent.llm.ways import Blocking, Waiting, finished
+from latent.prefect.outlook import Estimate
+from latent.prefect.retries import next_delay, policy_of
+from latent.prefect.run import Run, current_run, surroundings
+from latent.prefect.scope import current_scope
+from latent.prefect.tasks import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from latent.llm.ways import Way
+
+KIND = "embedding"
+"""The kind of these entries in the store."""
+VERSION = 1
+"""Part of every key; changes when the same request would be sent or read otherwise."""
+
+
+class Work:
+    """One call of an embedder, from its texts to their vectors; its batches may be done in any threads."""
+
+    def __init__(
+        self,
+        request: EmbeddingRequest,
+        texts: Sequence[str],
+        *,
+        identity: str,
+        batch_size: int,
+        batch_tokens: int,
+        remember: bool,
+    ) -> None:
+        self._request, self._identity = request, identity
+        self._batch_size, self._batch_tokens, self._remembers = batch_size, batch_tokens, remember
+        self._run: Run = current_run() or surroundings(None)
+        self._positions: dict[str, int] = {}
+        """Each different text, by its place among those."""
+        self._order = [self._positions.setdefault(text, len(self._positions)) for text in texts]
+        self._texts = list(self._positions)
+        self._keys, self._parts = self._made_keys()
+        self._vectors: dict[int, np.ndarray] = {}
+
+    def batches(self) -> list[list[int]]:
+        """The texts that are not remembered, in the batches in which they are asked for."""
+        self._recall(range(len(self._texts)))
+        missing = [index for index in range(len(self._texts)) if index not in self._vectors]
+        if missing and self._run.outlook is not None:
+            raise self._run.outlook.refuse(self._estimate(missing))
+        sizes = [token_estimate(self._texts[index]) for index in missing]
+        spans = batches(sizes, self._batch_size, self._batch_tokens)
+        return [[missing[place] for place in span] for span in spans]
+
+    def address(self, base_url: str) -> None:
+        """Where requests go, when that was not known before."""
+        self._request = replace(self._request, endpoint=replace(self._request.endpoint, base_url=base_url))
+
+    def do(self, batch: Sequence[int]) -> None:
+        """Ask for a batch, and remember it; blocks its thread."""
+        finished(self._do(batch, Blocking()))
+
+    async def do_async(self, batch: Sequence[int]) -> None:
+        """As `do`, without blocking the event loop."""
+        await self._do(batch, Waiting())
+
+    def vectors(self, dimensions: int | None) -> np.ndarray:
+        """float32, shape (texts, dimensions): those of all texts, in their order."""
+        import numpy as np
+
+        if not self._order:
+            return np.empty((0, dimensions or 0), dtype=np.float32)
+        return np.stack([self._vectors[index] for index in self._order])
+
+    def _made_keys(self) -> tuple[list[str], list[dict[str, str]]]:
+        shared = {"embedder": stable_hash(self._identity), "version": stable_hash(VERSION)}
+        keys = RowKeys(self._request.endpoint.spec, ("text",), shared)
+        made = [keys.key((text,)) for text in self._texts] if self._remembers else []
+        return [key for key, _ in made], [parts for _, parts in made]
+
+    def _recall(self, indices: Sequence[int]) -> None:
+        if not self._remembers:
+            return
+        by_key = {self._keys[index]: index for index in indices}
+        hits = self._run.memory.recall_many(by_key, code=None, parameter=self._run.parameter_fingerprint)
+        for key, hit in hits.items():
+            self._vectors[by_key[key]] = hit.value
+
+    async def _do(self, batch: Sequence[int], way: Way) -> None:
+        if not self._remembers:
+            self._vectors |= zip(batch, await self._asked(batch, way), strict=True)
+            return
+        key = key_of_parts("embeddings", {str(place): self._keys[index] for place, index in enumerate(batch)})
+        with await way.claim(self._run.memory, key):
+            # Whoever held it may have finished between the look and the claim.
+            self._recall(batch)
+            missing = [index for index in batch if index not in self._vectors]
+            if missing:
+                self._keep(missing, await self._asked(missing, way))
+
+    def _keep(self, indices: Sequence[int], vectors: np.ndarray) -> None:
+        self._run.memory.remember_many(
+            Result(
+                key=self._keys[index],
+                value=vector,
+                task=self._request.endpoint.spec,
+                kind=KIND,
+                code=None,
+                parameters_read={},
+                key_parts=self._parts[index],
+                expires_in=None,
+                outputs={},
+            )
+            for index, vector in zip(indices, vectors, strict=True)
+        )
+        self._vectors |= zip(indices, vectors, strict=True)
+
+    async def _asked(self, batch: Sequence[int], way: Way) -> np.ndarray:
+        """The vectors of a batch, by the first attempt that has them."""
+        texts = [self._texts[index] for index in batch]
+        self._admit()
+        policy = policy_of(
+            _task(self._request.endpoint.spec, self._request.limit), self._run.workspace.settings
+        )
+        failed, waited = 0, 0.0
+        while True:
+            try:
+                return await ask(self._request, texts, way)
+            except Exception as error:
+                failed += 1
+                pause = next_delay(policy, failed, error, waited_seconds=waited, random=random.random)
+                if pause is None:
+                    raise
+            waited += pause
+            await way.sleep(pause)
+
+    def _admit(self) -> None:
+        """A request inside of a row belongs to it; one of the flow itself counts in the run's budget."""
+        budget = self._run.budget
+        task = _task(self._request.endpoint.spec, self._request.limit)
+        if budget is not None and current_scope() is None and not budget.admit(task):
+            raise RunStoppedError(budget.reached or "The run was stopped.", task.name)
+
+    def _estimate(self, missing: Sequence[int]) -> Estimate:
+        texts = [self._texts[index] for index in missing]
+        sizes = [token_estimate(text) for text in texts]
+        few, many = sum(len(text) for text in texts) // 5, sum(sizes)
+        endpoint = self._request.endpoint
+        costs = [cost_usd(endpoint.provider, endpoint.model, Usage(input_tokens=n)) for n in (few, many)]
+        return Estimate(
+            service=endpoint.spec,
+            calls=len(batches(sizes, self._batch_size, self._batch_tokens)),
+            limit=self._request.limit,
+            input_tokens=(few, many),
+            cost_usd=None if costs[0] is None else (costs[0], costs[1]),
+            sample=texts[0],
+        )
+
+
+@lru_cache(maxsize=64)
+def _task(spec: str, limit: str | None) -> Task[..., object]:
+    """Stands for the requests of an embedder where retries and budgets are those of a task."""
+    return Task(ask, name=spec, limit=limit, span_type="EMBEDDING")

@@ -1,0 +1,171 @@
+"""Where a model is called: from `provider:name` to an address, a dialect and a key."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from latent.errors import MissingKeyError, ModelSpecError, nearest
+
+Dialect = Literal["anthropic", "openai", "openai-responses"]
+"""Whose API is spoken: Anthropic's messages, OpenAI's chat completions (as by many others), its responses."""
+
+LOCAL = "local"
+"""The provider of models that run in this process."""
+
+ANTHROPIC_VERSION = "2023-06-01"
+
+
+@dataclass(frozen=True, slots=True)
+class _Provider:
+    dialect: Dialect
+    base_url: str
+    base_url_variable: str
+    key_variable: str
+
+
+_PROVIDERS = {
+    "anthropic": _Provider(
+        "anthropic", "https://api.anthropic.com", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"
+    ),
+    "openai": _Provider("openai", "https://api.openai.com/v1", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
+    "openai-responses": _Provider(
+        "openai-responses", "https://api.openai.com/v1", "OPENAI_BASE_URL", "OPENAI_API_KEY"
+    ),
+}
+PROVIDERS = (*_PROVIDERS, LOCAL)
+"""Providers that need no `base_url`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One model at one address."""
+
+    provider: str
+    model: str
+    """Its name as the provider knows it."""
+    dialect: Dialect
+    base_url: str = field(repr=False)
+    """Without a slash at the end; empty for a local model. May hold credentials: `place` is what is shown."""
+    key_variable: str
+    """The environment variable that holds the key."""
+    needs_key: bool
+    given_key: str | None = field(default=None, repr=False)
+    """What `api_key=` said; None: the environment decides, at each call."""
+
+    @property
+    def spec(self) -> str:
+        """`provider:model`, as messages and accounts name it."""
+        return f"{self.provider}:{self.model}"
+
+    @property
+    def place(self) -> str:
+        """The address without credentials: what may be shown, hashed and remembered."""
+        return shown_url(self.base_url) if self.base_url else "in this process"
+
+    def address(self) -> str:
+        """What requests go to; starts the server of a local model, the first time."""
+        if self.base_url:
+            return self.base_url
+        from latent.llm.local.server import base_url_of
+
+        return base_url_of(self.spec).rstrip("/")
+
+    def key(self) -> str | None:
+        """
+        The key for a call; None where a server of one's own wants none.
+
+        Raises:
+            MissingKeyError: The provider wants one, and neither `api_key=` nor the environment has it.
+        """
+        key = self.given_key or os.environ.get(self.key_variable) or None
+        if key is None and self.needs_key:
+            raise MissingKeyError(self.spec, self.key_variable)
+        return key
+
+    def headers(self) -> dict[str, str]:
+        """What a call sends beside its body; holds the key."""
+        key = self.key()
+        if self.dialect == "anthropic":
+            return {"anthropic-version": ANTHROPIC_VERSION} | ({} if key is None else {"x-api-key": key})
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        for variable, name in _OPENAI_HEADERS.items():
+            if self.provider.startswith("openai") and (value := os.environ.get(variable)):
+                headers[name] = value
+        return headers
+
+
+_OPENAI_HEADERS = {"OPENAI_ORG_ID": "openai-organization", "OPENAI_PROJECT_ID": "openai-project"}
+
+
+def endpoint_of(spec: str, *, base_url: str | None = None, api_key: str | None = None) -> Endpoint:
+    """
+    Where the model `spec` is called.
+
+    Args:
+        spec: `provider:model`. With a `base_url`, any provider that speaks OpenAI's chat API: the name before
+            the colon then only says whose it is, and where its key stands (`GROQ_API_KEY` for `groq`).
+
+    Raises:
+        ModelSpecError: It names no provider, or one that is not known and has no `base_url`.
+    """
+    provider, model = _parts(spec)
+    known = _PROVIDERS.get(provider)
+    is_local = provider == LOCAL and base_url is None
+    if base_url is None and known is None and not is_local:
+        near = nearest(provider, PROVIDERS)
+        hint = f"did you mean {near + ':' + model!r}? " if near else ""
+        raise ModelSpecError(
+            spec,
+            f"there is no provider {provider!r} (known: {', '.join(PROVIDERS)}): {hint}"
+            "Any other that speaks OpenAI's API is reached by base_url=.",
+        )
+    return Endpoint(
+        provider=provider,
+        model=model,
+        dialect=known.dialect if known else "openai",
+        base_url="" if is_local else _checked_url(spec, base_url or _usual_url(known)),
+        key_variable=known.key_variable if known else f"{_variable(provider)}_API_KEY",
+        needs_key=base_url is None and not is_local,
+        given_key=api_key,
+    )
+
+
+def shown_url(url: str) -> str:
+    """An address without the user and password, and without the query, that it may hold."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _parts(spec: str) -> tuple[str, str]:
+    if not isinstance(spec, str):
+        raise ModelSpecError(str(spec), "a model is named by a text: 'provider:model'.")
+    provider, colon, model = spec.strip().partition(":")
+    if not colon or not provider or not model:
+        raise ModelSpecError(
+            spec, f"write 'provider:model', say 'openai:gpt-5-mini' (providers: {', '.join(PROVIDERS)})."
+        )
+    return provider.lower(), model
+
+
+def _usual_url(provider: _Provider | None) -> str:
+    assert provider is not None, "only known providers have an address of their own"
+    return os.environ.get(provider.base_url_variable) or provider.base_url
+
+
+def _checked_url(spec: str, url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ModelSpecError(
+            spec,
+            f"its base_url {shown_url(url)!r} is no address: it begins with http:// or https://, say "
+            "http://localhost:11434/v1.",
+        )
+    return url.rstrip("/")
+
+
+def _variable(provider: str) -> str:
+    """A provider's name as the beginning of an environment variable's."""
+    return "".join(letter if letter.isalnum() else "_" for letter in provider).upper()

@@ -1,0 +1,92 @@
+"""Errors that providers answer with, as errors of ours that say what to do next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from latent.config.secrets import Masker
+from latent.errors import ContextWindowError, ModelRefusedError, UnknownModelError, WrongKeyError, nearest
+from latent.limits.quota import message_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from latent.llm.endpoints import Endpoint
+
+_TOO_LONG_WORDS = (
+    "context length",  # OpenAI, vLLM
+    "context window",
+    "context size",  # llama.cpp
+    "prompt is too long",  # Anthropic
+    "maximum number of tokens",
+    "too many tokens",
+    "exceed_context_size",
+)
+_LONGEST_TEXT = 500
+"""Characters of an answer that is no JSON (a proxy's page, say) that a message repeats."""
+
+
+def refusal(endpoint: Endpoint, status: int, headers: Mapping[str, str], body: bytes) -> ModelRefusedError:
+    """The error for an answer with a status of 400 or more; a key that is repeated there is masked."""
+    known = _masked(endpoint, _decoded(body))
+    said = message_of(known)[:_LONGEST_TEXT] or "it does not say why"
+    kind, hint = _explained(endpoint, status, known, said)
+    return kind(endpoint.spec, endpoint.place, said, status, _masked(endpoint, dict(headers)), known, hint)
+
+
+def _explained(endpoint: Endpoint, status: int, body: Any, said: str) -> tuple[type[ModelRefusedError], str]:
+    """The class of the error, and what the user can do."""
+    if status in (401, 403) or _code(body) == "invalid_api_key":
+        source = "api_key=" if endpoint.given_key else endpoint.key_variable
+        return WrongKeyError, f"Check the key in {source}, and what it may use."
+    if _is_too_long(status, body, said):
+        return ContextWindowError, "Shorten the prompt, or take a model that reads more."
+    if _is_unknown_model(endpoint, status, body, said):
+        return UnknownModelError, _nearest_model(endpoint)
+    return ModelRefusedError, ""
+
+
+def _is_too_long(status: int, body: Any, said: str) -> bool:
+    if status not in (400, 413, 422):
+        return False
+    words = said.lower()
+    if _code(body) in ("context_length_exceeded", "exceed_context_size_error"):
+        return True
+    return any(phrase in words for phrase in _TOO_LONG_WORDS)
+
+
+def _is_unknown_model(endpoint: Endpoint, status: int, body: Any, said: str) -> bool:
+    if _code(body) in ("model_not_found", "invalid_model"):
+        return True
+    return status == 404 and (endpoint.model in said or "model" in said.lower())
+
+
+def _nearest_model(endpoint: Endpoint) -> str:
+    from latent.llm.prices import known_models
+
+    near = nearest(endpoint.model, known_models(endpoint.provider))
+    if near is None or near == endpoint.model:
+        return "The provider's own list of models says what there is."
+    return f"Did you mean {endpoint.provider + ':' + near!r}?"
+
+
+def _code(body: Any) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    if not isinstance(error, dict):
+        return ""
+    return str(error.get("code") or error.get("type") or "")
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode(errors="replace")
+
+
+def _masked(endpoint: Endpoint, value: Any) -> Any:
+    key = endpoint.key()
+    # By value and by shape: a provider may repeat the key, whole or in part.
+    return Masker([key] if key else []).data(value)

@@ -1,0 +1,91 @@
+"""llama.cpp in this process, behind its own HTTP server that speaks OpenAI's API on loopback."""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from latent.config.extras import import_extra
+from latent.errors import ModelSpecError
+from latent.llm.local.weights import gguf_of
+
+CONTEXT_TOKENS = 8192
+"""Prompt and answer of all calls under way together; a model that was trained with fewer has fewer."""
+PARALLEL = 4
+"""Calls that are worked on at once; others wait in the server."""
+_PROMPT_CACHE_MIB = 256
+
+_Key = tuple[Path, bool]
+
+_lock = threading.Lock()
+_servers: dict[_Key, Any] = {}
+
+
+def base_url_of(spec: str, *, embeddings: bool = False) -> str:
+    """
+    Where the model `spec` is called, with `/v1` at its end; starts its server when this process has none yet.
+
+    A server is started once per process and model, shared by all threads, and ends with the process. Starting
+    takes about half a second for SmolLM2, and as long as it takes to read the file for larger models.
+
+    Args:
+        embeddings: Ask for a server that makes embeddings: llama.cpp wants to know when it starts.
+
+    Raises:
+        ModelSpecError: There is no such model, or llama.cpp cannot use its file.
+        MissingExtraError: The extra `local` is not installed.
+    """
+    key = (gguf_of(spec), embeddings)
+    with _lock:
+        if (server := _servers.get(key)) is None:
+            server = _servers[key] = _start(spec, *key)
+    return f"{server.listening_address}/v1"
+
+
+def stop_servers() -> None:
+    """End every server of this process, and free its memory; the next call starts it again."""
+    with _lock:
+        # The servers end with their objects.
+        _servers.clear()
+
+
+def _start(spec: str, path: Path, embeddings: bool) -> Any:
+    library = import_extra("xllamacpp", extra="local", purpose="Local models")
+    parameters = library.CommonParams()
+    parameters.model.path = str(path)
+    parameters.model_alias = {spec}
+    parameters.hostnames, parameters.port = ["127.0.0.1"], 0
+    parameters.n_ctx, parameters.n_parallel, parameters.kv_unified = CONTEXT_TOKENS, PARALLEL, True
+    parameters.cache_ram_mib = _PROMPT_CACHE_MIB
+    # Its own log would run through the progress of the terminal.
+    parameters.verbosity = -1
+    parameters.ui = parameters.endpoint_slots = parameters.warmup = False
+    if embeddings:
+        parameters.embedding = True
+        # A text is read in one go, so that it may be as long as the context.
+        parameters.n_ubatch = parameters.n_batch = CONTEXT_TOKENS
+        if parameters.pooling_type == library.llama_pooling_type.LLAMA_POOLING_TYPE_UNSPECIFIED:
+            parameters.pooling_type = library.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
+    try:
+        return library.Server(parameters)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ModelSpecError(spec, f"llama.cpp cannot use {path}: {error}.") from error
+
+
+def _begin_anew() -> None:
+    """In a forked child the threads of the parent's servers are missing: ending one would wait for ever."""
+    global _lock, _servers
+    _lock = threading.Lock()
+    for server in _servers.values():
+        # One reference too many, so that not even the end of the interpreter destroys it.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
+    _servers = {}
+
+
+atexit.register(stop_servers)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -1,0 +1,224 @@
+"""What is said to a model: texts, images and files, in the forms that people write them."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from latent.errors import ModelSpecError
+
+Role = Literal["user", "assistant", "system"]
+ROLES: tuple[Role, ...] = ("user", "assistant", "system")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """
+    Something beside text in a message, by its bytes or by its address.
+
+    Known again by its content: a file that was read and then changed is another attachment.
+    """
+
+    data: bytes | None = field(default=None, repr=False)
+    url: str | None = None
+    """Where the provider fetches it itself; None when `data` is sent."""
+    media_type: str = "application/octet-stream"
+    name: str | None = None
+    """Shown to the model where the provider has a place for it."""
+
+    @classmethod
+    def of(cls, source: str | Path | bytes, media_type: str | None = None) -> Attachment:
+        """
+        An attachment from a file's path, an `http(s)://` address, or bytes.
+
+        Raises:
+            ModelSpecError: The file cannot be read, or nothing tells its media type.
+        """
+        if isinstance(source, bytes):
+            return cls(data=source, media_type=media_type or cls._guessed("bytes", _type_of(source)))
+        if isinstance(source, str) and source.startswith(("http://", "https://")):
+            guessed = media_type or mimetypes.guess_type(source.partition("?")[0])[0]
+            return cls(url=source, media_type=guessed or cls._fallback())
+        path = Path(source)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ModelSpecError(
+                str(path), f"the {cls._kind()} cannot be read: {error.strerror or error}."
+            ) from error
+        found = media_type or _type_of(data) or mimetypes.guess_type(path.name)[0]
+        return cls(data=data, media_type=cls._guessed(str(path), found), name=path.name)
+
+    @classmethod
+    def _guessed(cls, source: str, media_type: str | None) -> str:
+        if media_type is None:
+            raise ModelSpecError(
+                source, f"nothing tells what kind of {cls._kind()} it is: pass media_type='...'."
+            )
+        return media_type
+
+    @classmethod
+    def _kind(cls) -> str:
+        return cls.__name__.lower()
+
+    @classmethod
+    def _fallback(cls) -> str:
+        return "application/octet-stream"
+
+    @property
+    def base64(self) -> str:
+        """The bytes as text."""
+        return base64.b64encode(self.data or b"").decode()
+
+    @property
+    def data_url(self) -> str:
+        """The address, or the bytes as one."""
+        return self.url or f"data:{self.media_type};base64,{self.base64}"
+
+    def __latent_hash__(self) -> Any:
+        return ("latent.llm.attachment", self._kind(), self.data, self.url, self.media_type, self.name)
+
+
+class Image(Attachment):
+    """A picture in a message: `Image.of("chart.png")`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def _fallback(cls) -> str:
+        return "image/png"
+
+
+class File(Attachment):
+    """A document in a message, PDF above all: `File.of("report.pdf")`."""
+
+    __slots__ = ()
+
+    @classmethod
+    def _fallback(cls) -> str:
+        return "application/pdf"
+
+
+Part: TypeAlias = "str | Attachment"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    parts: tuple[Part, ...]
+
+    @property
+    def text(self) -> str:
+        """Its texts, one below the other."""
+        return "\n".join(part for part in self.parts if isinstance(part, str))
+
+    def __latent_hash__(self) -> Any:
+        return ("latent.llm.message", self.role, self.parts)
+
+
+Prompt: TypeAlias = "str | Message | Attachment | Mapping[str, Any] | Sequence[Any]"
+"""What `complete` takes: a text, parts of one message, a message, or several."""
+
+Turns: TypeAlias = "str | tuple[Message, ...]"
+"""A prompt in its one normal form: the text of a single message from the user, or messages."""
+
+
+def turns_of(spec: str, prompt: Prompt) -> Turns:
+    """
+    A prompt in its normal form, so that equal prompts are remembered as one.
+
+    Raises:
+        ModelSpecError: It is empty, or says something else than texts, images and files.
+    """
+    if isinstance(prompt, str):
+        if not prompt:
+            raise ModelSpecError(spec, "the prompt is empty.")
+        return prompt
+    messages = tuple(_messages(spec, prompt))
+    if not messages or not any(message.parts for message in messages):
+        raise ModelSpecError(spec, "the prompt is empty.")
+    first = messages[0]
+    if (
+        len(messages) == 1
+        and first.role == "user"
+        and len(first.parts) == 1
+        and isinstance(first.parts[0], str)
+    ):
+        return first.parts[0]
+    return messages
+
+
+def messages_of(turns: Turns) -> tuple[Message, ...]:
+    """The messages of a prompt in its normal form."""
+    return (Message("user", (turns,)),) if isinstance(turns, str) else turns
+
+
+def split_system(system: str | None, turns: Turns) -> tuple[str | None, tuple[Message, ...]]:
+    """The system prompt, with what messages add to it, and the other messages."""
+    messages = messages_of(turns)
+    told = [message.text for message in messages if message.role == "system"]
+    if not told:
+        return system, messages
+    texts = ([system] if system else []) + told
+    return "\n\n".join(texts), tuple(message for message in messages if message.role != "system")
+
+
+def _messages(spec: str, prompt: Any) -> list[Message]:
+    if isinstance(prompt, (Message, Mapping)):
+        return [_message(spec, prompt)]
+    if isinstance(prompt, Attachment):
+        return [Message("user", (prompt,))]
+    if not isinstance(prompt, Sequence) or isinstance(prompt, bytes):
+        raise ModelSpecError(spec, f"a prompt is a text or messages, not a {type(prompt).__name__}.")
+    if all(isinstance(each, Message) or (isinstance(each, Mapping) and "role" in each) for each in prompt):
+        return [_message(spec, each) for each in prompt]
+    return [Message("user", _parts(spec, prompt))]
+
+
+def _message(spec: str, given: Any) -> Message:
+    if isinstance(given, Message):
+        return given
+    role, unknown = given.get("role"), sorted(set(given) - {"role", "content"})
+    if role not in ROLES:
+        raise ModelSpecError(spec, f"a message's role is one of {', '.join(ROLES)}, not {role!r}.")
+    if unknown:
+        raise ModelSpecError(spec, f"a message has `role` and `content`, and no {unknown[0]!r}.")
+    content = given.get("content")
+    many = isinstance(content, Sequence) and not isinstance(content, (str, bytes))
+    return Message(role, _parts(spec, content if many else [content]))
+
+
+def _parts(spec: str, given: Sequence[Any]) -> tuple[Part, ...]:
+    return tuple(part for each in given if (part := _part(spec, each)) != "")
+
+
+def _part(spec: str, given: Any) -> Part:
+    if isinstance(given, (str, Attachment)):
+        return given
+    if isinstance(given, Mapping) and given.get("type") == "text" and isinstance(given.get("text"), str):
+        return str(given["text"])
+    raise ModelSpecError(
+        spec,
+        f"a part of a message is a text, Image.of(...) or File.of(...), not a {type(given).__name__}.",
+    )
+
+
+_SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+    (b"%PDF-", "application/pdf"),
+)
+
+
+def _type_of(data: bytes) -> str | None:
+    """The media type that the first bytes tell: names lie more often."""
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for signature, kind in _SIGNATURES if data.startswith(signature)), None)

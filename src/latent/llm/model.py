@@ -1,0 +1,233 @@
+"""`Model`: a model by its name, and the three ways to ask it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from latent.errors import ModelSpecError, NotInRunError
+from latent.llm.dialects import speaker_of
+from latent.llm.endpoints import endpoint_of
+from latent.llm.messages import turns_of
+from latent.llm.request import OUTPUT_MODES, Request, sampling_of
+from latent.llm.schemas import output_type
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from latent.llm.answer import Answer
+    from latent.llm.calls import Refresh
+    from latent.llm.messages import Prompt, Turns
+    from latent.llm.request import OutputMode
+    from latent.prefect.rows.futures import MappedFutures
+
+_SAMPLING = ("max_tokens", "temperature", "top_p", "stop", "seed", "reasoning")
+_OTHERS = ("base_url", "api_key", "system", "limit", "timeout_seconds", "output_mode", "repairs")
+PARAMETERS = frozenset({*_SAMPLING, *_OTHERS, "retries", "cache_expiration"})
+
+REFRESH = (True, False, "incomplete")
+
+
+class Model:
+    """
+    A model, with everything that decides how it answers.
+
+    Answers are remembered, for ever unless `cache_expiration` says otherwise, by everything that can change
+    them: see `docs/models.md`. The key of the account is not among it, and is written nowhere.
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        stop: str | Sequence[str] | None = None,
+        seed: int | None = None,
+        reasoning: str | int | Mapping[str, Any] | None = None,
+        system: str | None = None,
+        limit: str | None = None,
+        timeout_seconds: float = 600.0,
+        output_mode: OutputMode | None = None,
+        repairs: int = 1,
+        retries: int | None = None,
+        cache_expiration: timedelta | None = None,
+        **sampling: Any,
+    ) -> None:
+        """
+        Args:
+            spec: `provider:name`: `anthropic:`, `openai:` (chat), `openai-responses:`, `local:`, or with a
+                `base_url` any name for a provider that speaks OpenAI's chat API.
+            base_url: Where the API is, say `http://localhost:11434/v1`.
+            api_key: Instead of the environment variable: `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, or for
+                another provider its name with `_API_KEY` behind it.
+            max_tokens: Where an answer is cut. None: where the provider does; 4,096 with Anthropic.
+            reasoning: How much the model thinks before it answers: an effort (`"low"`), for Anthropic also a
+                number of tokens, or what the provider's API takes, as a mapping.
+            system: What the model is told before every conversation.
+            limit: Name of a `[limits.NAME]` section of the settings that each request takes part in.
+            timeout_seconds: How long one request may take.
+            output_mode: How structured output is asked for. None: what is best for the model.
+            repairs: How often an answer that does not validate is sent back to be mended.
+            retries: Further attempts of a call that failed; None: as the settings say of tasks.
+            cache_expiration: How long answers are remembered; None: for ever.
+            sampling: Further parameters, as the provider's API names them; sent as they are.
+
+        Raises:
+            ModelSpecError: There is no such provider, or a parameter cannot be used.
+        """
+        self.endpoint = endpoint_of(spec, base_url=base_url, api_key=api_key)
+        own = {
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            "stop": list(stop) if isinstance(stop, tuple) else stop,
+            "seed": seed,
+            "reasoning": dict(reasoning) if isinstance(reasoning, Mapping) else reasoning,
+        }
+        self.sampling = sampling_of(self.spec, sampling, own, PARAMETERS)
+        speaker_of(self.endpoint.dialect).check(self.spec, self.sampling)
+        self._check("max_tokens", max_tokens, least=1)
+        self._check("repairs", repairs, least=0)
+        if output_mode is not None and output_mode not in OUTPUT_MODES:
+            raise ModelSpecError(self.spec, f"`output_mode` is one of {OUTPUT_MODES}, not {output_mode!r}.")
+        self.system, self.limit, self.timeout_seconds = system, limit, timeout_seconds
+        self.output_mode, self.repairs = output_mode, repairs
+        self._options: dict[str, Any] = {"cache_expiration": cache_expiration}
+        if retries is not None:
+            # A number alone would mean retries without pauses, as in Prefect.
+            self._options |= {"retries": retries, "retry_delay_seconds": _pauses, "retry_jitter_factor": 0.5}
+
+    @property
+    def spec(self) -> str:
+        """`provider:name`."""
+        return self.endpoint.spec
+
+    def __repr__(self) -> str:
+        return f"Model({self.spec!r})"
+
+    def complete(
+        self,
+        prompt: Prompt,
+        *,
+        output: type[BaseModel] | None = None,
+        repeat: int = 0,
+        refresh: Refresh = False,
+    ) -> Answer:
+        """
+        The model's answer to a prompt: remembered, or asked for.
+
+        Args:
+            prompt: A text; texts, images and files of one message; or messages with `role` and `content`.
+            output: The type of `answer.output`.
+            repeat: Another number asks for another answer to the same prompt.
+            refresh: `True` asks again whatever is remembered; `"incomplete"` when what is remembered was cut,
+                refused or not valid.
+
+        Raises:
+            ModelCallError: There is no answer; its subclasses say why.
+            MissingKeyError: The provider wants a key, and none is set.
+            ModelSpecError: The prompt or the output type cannot be used.
+        """
+        from latent.llm.calls import complete
+
+        request, turns = self._request(output), self._turns(prompt, repeat, refresh)
+        return complete(self._task, request, turns, repeat, refresh)
+
+    async def complete_async(
+        self,
+        prompt: Prompt,
+        *,
+        output: type[BaseModel] | None = None,
+        repeat: int = 0,
+        refresh: Refresh = False,
+    ) -> Answer:
+        """As `complete`, without blocking the event loop."""
+        from latent.llm.calls import complete_async
+
+        request, turns = self._request(output), self._turns(prompt, repeat, refresh)
+        return await complete_async(self._task, request, turns, repeat, refresh)
+
+    def map(
+        self,
+        prompts: Iterable[Prompt],
+        *,
+        output: type[BaseModel] | None = None,
+        repeat: int | Sequence[int] = 0,
+        refresh: Refresh = False,
+        **row_options: Any,
+    ) -> MappedFutures[Answer]:
+        """
+        Ask about each prompt, as rows of a map: remembered ones at once, the others as limits allow.
+
+        Args:
+            repeat: One for all prompts, or one for each.
+            row_options: `max_workers`, `on_error`, ...: see `RowOptions`.
+
+        Returns:
+            Futures in input order; `.result()` of the list gives all answers, or raises one error that groups
+            the failures of all rows.
+
+        Raises:
+            NotInRunError: No flow is running.
+        """
+        from latent.llm.calls import forget
+        from latent.prefect.run import current_run
+
+        if current_run() is None:
+            raise NotInRunError(f"Model {self.spec!r}: `map` works inside of a flow. Call it from one.")
+        request = self._request(output)
+        turns = [self._turns(prompt, 0, refresh) for prompt in prompts]
+        for number in {repeat} if isinstance(repeat, int) else set(repeat):
+            self._check("repeat", number, least=0)
+        task = self._task.with_options(refresh_cache=True) if refresh is True else self._task
+        if refresh == "incomplete":
+            forget(task, request, turns, [repeat] * len(turns) if isinstance(repeat, int) else repeat)
+        futures: MappedFutures[Answer] = task.map(request, turns, repeat, **row_options)
+        return futures
+
+    @cached_property
+    def _task(self) -> Any:
+        from latent.llm.calls import task_for
+
+        return task_for(self.spec, limit=self.limit, **self._options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_task"}
+
+    def __latent_hash__(self) -> Any:
+        # So that a task which uses a model is computed anew when the model is another, or asked otherwise.
+        identity = self._request(None).identity()
+        return ("latent.llm.model", identity, self.output_mode, self.repairs)
+
+    def _request(self, output: type[BaseModel] | None) -> Request:
+        return Request(
+            endpoint=self.endpoint,
+            sampling=self.sampling,
+            system=self.system,
+            output=output_type(self.spec, output),
+            output_mode=self.output_mode,
+            repairs=self.repairs,
+            timeout_seconds=self.timeout_seconds,
+            limit=self.limit,
+        )
+
+    def _turns(self, prompt: Prompt, repeat: int, refresh: Refresh) -> Turns:
+        self._check("repeat", repeat, least=0)
+        if refresh not in REFRESH:
+            raise ModelSpecError(self.spec, f"`refresh` is one of {REFRESH}, not {refresh!r}.")
+        return turns_of(self.spec, prompt)
+
+    def _check(self, name: str, value: int | None, *, least: int) -> None:
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise ModelSpecError(self.spec, f"`{name}` is a whole number, at least {least}, not {value!r}.")
+
+
+def _pauses(retries: int) -> list[float]:
+    """Pauses that double, where `retries=` is given; see `[tasks]` of the settings for those that vary."""
+    return [min(1.0 * 2.0**n, 60.0) for n in range(retries)]

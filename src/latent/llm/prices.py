@@ -1,0 +1,79 @@
+"""What calls cost, by the price data that ships with genai-prices: nothing is downloaded."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from latent.llm.endpoints import LOCAL
+
+if TYPE_CHECKING:
+    from latent.llm.answer import Usage
+
+_SAME_PRICES = {"openai-responses": "openai"}
+"""Providers of ours that are another's under a second name."""
+
+
+def cost_usd(provider: str, model: str, usage: Usage) -> float | None:
+    """
+    What a call cost in US dollars; None when the model's price is not known, which is not free.
+
+    A model that runs in this process costs nothing.
+    """
+    if provider == LOCAL:
+        return 0.0
+    return _cost(
+        provider,
+        model,
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _cost(provider: str, model: str, given: int, made: int, cached: int, written: int) -> float | None:
+    if (found := _model(provider, model)) is None:
+        return None
+    from datetime import UTC, datetime
+
+    from genai_prices import Usage as Tokens
+
+    owner, priced = found
+    tokens = Tokens(
+        input_tokens=given, output_tokens=made, cache_read_tokens=cached, cache_write_tokens=written
+    )
+    total = priced.calc_price(
+        tokens, owner, genai_request_timestamp=datetime.now(UTC), auto_update_timestamp=None
+    )
+    return float(total.total_price)
+
+
+def known_models(provider: str) -> tuple[str, ...]:
+    """The provider's models that have a price; what a misspelled name is compared with."""
+    return _names(_SAME_PRICES.get(provider, provider))
+
+
+def context_window(provider: str, model: str) -> int | None:
+    """How many tokens the model reads at once; None when that is not known."""
+    found = _model(provider, model)
+    return None if found is None else found[1].context_window
+
+
+@lru_cache(maxsize=1024)
+def _model(provider: str, model: str) -> tuple[Any, Any] | None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        return get_snapshot().find_provider_model(model, None, _SAME_PRICES.get(provider, provider), None)
+    except LookupError:
+        return None
+
+
+@lru_cache(maxsize=32)
+def _names(provider: str) -> tuple[str, ...]:
+    from genai_prices.data_snapshot import get_snapshot
+
+    found = (each for each in get_snapshot().providers if each.id == provider)
+    return tuple(model.id for each in found for model in each.models)

@@ -1,0 +1,188 @@
+"""
+Prompts as files: Jinja2 templates in `flows/<name>/prompts/*.md`.
+
+Sandboxed, since a prompt may come from elsewhere; strict, since an undefined name in a prompt is paid for and
+not seen. What a template renders to is what the model is asked, and what its answer is remembered by.
+"""
+
+from __future__ import annotations
+
+import inspect
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from latent.errors import PromptError, did_you_mean
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from jinja2.sandbox import SandboxedEnvironment
+
+    from latent.prefect.run import Run
+
+FOLDER = "prompts"
+SUFFIX = ".md"
+
+
+class PromptTemplate:
+    """
+    A prompt with names to be filled in: `prompt("judge").render(question=..., answer=...)`.
+
+    Among the arguments of a task it counts by its text, so that a changed file is asked anew.
+    """
+
+    __slots__ = ("_folder", "path", "text")
+
+    def __init__(self, text: str, path: Path | None = None) -> None:
+        """
+        Args:
+            path: The file that it comes from; other templates of its folder can be included.
+
+        Raises:
+            PromptError: It is no template; with the line.
+        """
+        self.text, self.path = text, path
+        self._folder = None if path is None else path.parent
+        self._template()
+
+    def render(self, **values: Any) -> str:
+        """
+        The prompt, with every name filled in; white space at its ends is left out.
+
+        Raises:
+            PromptError: A name in it has no value, or a value cannot be used as it says.
+        """
+        from jinja2 import TemplateError, UndefinedError
+
+        try:
+            return self._template().render(values).strip()
+        except UndefinedError as error:
+            given = ", ".join(values) or "nothing"
+            raise PromptError(self._name, None, f"{error.message}; given: {given}.") from error
+        except TemplateError as error:
+            raise PromptError(self._name, getattr(error, "lineno", None), f"{error.message}.") from error
+        except (TypeError, ValueError, ArithmeticError) as error:
+            raise PromptError(self._name, None, f"{type(error).__name__}: {error}.") from error
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that have to be given."""
+        from jinja2.meta import find_undeclared_variables
+
+        environment = _environment(self._folder)
+        return frozenset(find_undeclared_variables(environment.parse(self.text)))
+
+    @property
+    def _name(self) -> str:
+        return "the prompt" if self.path is None else str(self.path)
+
+    def _template(self) -> Template:
+        return _compiled(self.text, self._folder, self._name)
+
+    def __repr__(self) -> str:
+        return f"PromptTemplate({self._name!r})" if self.path else f"PromptTemplate({self.text[:40]!r})"
+
+    def __latent_hash__(self) -> Any:
+        # What it includes counts too, as far as the names of the files stand in it.
+        return ("latent.llm.prompt", self.text, _included(self.text, self._folder))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PromptTemplate, (self.text, self.path)
+
+
+def prompt(name: str, *, folder: str | Path | None = None) -> PromptTemplate:
+    """
+    The template `<name>.md` of the running flow; outside of a run, of the flow that the caller's file is in.
+
+    A task that reads one depends on its text: a changed file has the task computed anew.
+
+    Args:
+        folder: Where it lies; the flow's `prompts/` by default.
+
+    Raises:
+        PromptError: There is no such file, or it is no template.
+    """
+    run = _run(inspect.currentframe())
+    place = Path(folder) if folder is not None else _folder_of(run)
+    file = place / f"{name}{'' if name.endswith(SUFFIX) else SUFFIX}"
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        known = sorted(each.stem for each in place.glob(f"*{SUFFIX}"))
+        listed = f"it has {', '.join(known)}." if known else "it has none."
+        raise PromptError(
+            str(file), None, f"there is no such file: {did_you_mean(name, known, listed)}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptError(str(file), None, f"it cannot be read: {error}.") from error
+    made = PromptTemplate(text, file)
+    _note_read(run, file, made)
+    return made
+
+
+def _run(frame: Any) -> Run:
+    from latent.prefect.run import current_run, surroundings
+
+    if (run := current_run()) is not None:
+        return run
+    caller = frame.f_back if frame is not None else None
+    return surroundings(caller.f_code.co_filename if caller is not None else None)
+
+
+def _folder_of(run: Run) -> Path:
+    home = run.workspace.flow_folder(run.flow_name) if run.flow_name else None
+    if home is None:
+        what = f"flow {run.flow_name!r} has no folder" if run.flow_name else "no flow is running"
+        raise PromptError(FOLDER, None, f"{what}, so there is none of prompts either: pass folder=.")
+    return home / FOLDER
+
+
+def _note_read(run: Run, file: Path, made: PromptTemplate) -> None:
+    """Write down that whatever runs here depends on the file, and on those that it includes."""
+    from latent.prefect.scope import record_read
+
+    included = [file.parent / name for name in _included(made.text, file.parent)]
+    record_read(run.read_files([file, *included]))
+
+
+def _included(text: str, folder: Path | None) -> dict[str, str]:
+    """What a template includes, and what that includes: the texts of files of its folder, by name."""
+    from jinja2.meta import find_referenced_templates
+
+    if folder is None:
+        return {}
+    found: dict[str, str] = {}
+    waiting = [text]
+    while waiting:
+        for name in find_referenced_templates(_environment(folder).parse(waiting.pop())):
+            if name is not None and name not in found and (file := folder / name).is_file():
+                found[name] = file.read_text(encoding="utf-8-sig")
+                waiting.append(found[name])
+    return found
+
+
+@lru_cache(maxsize=64)
+def _environment(folder: Path | None) -> SandboxedEnvironment:
+    from jinja2 import FileSystemLoader, StrictUndefined
+    from jinja2.sandbox import SandboxedEnvironment
+
+    loader = None if folder is None else FileSystemLoader(folder, encoding="utf-8-sig")
+    # Prompts are no HTML: nothing is escaped.
+    return SandboxedEnvironment(
+        loader=loader,
+        undefined=StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+@lru_cache(maxsize=256)
+def _compiled(text: str, folder: Path | None, name: str) -> Template:
+    from jinja2 import TemplateSyntaxError
+
+    try:
+        return _environment(folder).from_string(text)
+    except TemplateSyntaxError as error:
+        raise PromptError(name, error.lineno, f"{error.message}.") from error

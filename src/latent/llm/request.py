@@ -1,0 +1,152 @@
+"""Everything about a call but its prompt: the model, how it samples, what form the answer has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from latent.errors import ModelSpecError, nearest
+from latent.llm.endpoints import LOCAL, Endpoint
+from latent.llm.schemas import OutputType
+
+LAYER_VERSION = 1
+"""
+Part of every key: raised when this package would send something else for the same request.
+
+The version of the distribution is not: an upgrade must not have everything paid for again.
+"""
+
+OutputMode = Literal["schema", "tool", "json"]
+"""
+How structured output is asked for.
+
+`schema`: the provider holds the model to the schema. `tool`: as the arguments of a tool that must be called.
+`json`: in words, with the provider's JSON mode where it has one.
+"""
+OUTPUT_MODES: tuple[OutputMode, ...] = ("schema", "tool", "json")
+
+_OURS = frozenset(
+    {"messages", "input", "model", "stream", "n", "response_format", "instructions", "output_config"}
+)
+"""Fields of a request that this package fills itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What all calls of a model with one output type have in common; hashed once for a whole map."""
+
+    endpoint: Endpoint
+    sampling: Mapping[str, Any]
+    """By our names (`max_tokens`, ...); others stand in it as the provider names them."""
+    system: str | None = None
+    output: OutputType | None = None
+    output_mode: OutputMode | None = None
+    """None: what is best for the model; see `mode`."""
+    repairs: int = 1
+    """How often an answer that does not validate is sent back to be mended."""
+    timeout_seconds: float = 600.0
+    limit: str | None = None
+
+    @property
+    def mode(self) -> OutputMode:
+        """How structured output is asked for."""
+        return self.output_mode or _best_mode(self.endpoint)
+
+    def identity(self) -> dict[str, Any]:
+        """
+        All that can change an answer, beside the prompt and the repeat index.
+
+        Not the key, the limit, the timeout: they decide whether there is an answer, not which.
+        """
+        endpoint = self.endpoint
+        return {
+            "layer": LAYER_VERSION,
+            "provider": endpoint.provider,
+            "dialect": endpoint.dialect,
+            "base_url": endpoint.place,
+            "model": endpoint.model,
+            "weights": _weights(endpoint),
+            "sampling": dict(self.sampling),
+            "system": self.system,
+            "output": None if self.output is None else self.output.identity,
+            "mode": None if self.output is None else self.mode,
+            "repairs": None if self.output is None else self.repairs,
+        }
+
+    def __latent_hash__(self) -> Any:
+        return ("latent.llm.request", self.identity())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a provider's document says, in terms that all dialects share."""
+
+    text: str
+    finish_reason: Any
+    model: str = ""
+    usage: Any = field(default=None)
+    request_id: str | None = None
+    tool_calls: tuple[Mapping[str, Any], ...] = ()
+
+
+def sampling_of(
+    spec: str, given: Mapping[str, Any], own: Mapping[str, Any], names: frozenset[str]
+) -> dict[str, Any]:
+    """
+    What is set of `own`, our sampling parameters, and `given`, the provider's.
+
+    Args:
+        names: Of all parameters that a model takes: what misspelled ones are compared with.
+
+    Raises:
+        ModelSpecError: One is not JSON, is this package's to fill, or looks like a slip of the pen.
+    """
+    sampling = {name: value for name, value in own.items() if value is not None}
+    for name, value in given.items():
+        if name in _OURS:
+            raise ModelSpecError(spec, f"`{name}` is filled by latent; it is no parameter of a model.")
+        near = nearest(name, names)
+        if near is not None and _is_slip(name, near):
+            raise ModelSpecError(spec, f"there is no parameter `{name}`: did you mean `{near}`?")
+        sampling[name] = value
+    try:
+        json.dumps(sampling, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ModelSpecError(spec, f"its parameters have to be JSON values: {error}.") from None
+    return sampling
+
+
+def _is_slip(name: str, near: str) -> bool:
+    """Whether one letter too many, too few or swapped makes the difference: `top_k` is no slip of `top_p`."""
+    from difflib import SequenceMatcher
+
+    return SequenceMatcher(None, name, near).ratio() >= 0.85
+
+
+_WITHOUT_SCHEMA = {
+    "anthropic": ("claude-2", "claude-3", "claude-v1", "claude-instant", "claude-opus-4-0",
+                  "claude-opus-4-2025", "claude-sonnet-4-0", "claude-sonnet-4-2025"),
+    "openai": ("gpt-3.5", "gpt-4-", "gpt-4o-2024-05-13", "o1-mini", "o1-preview"),
+}  # fmt: skip
+"""
+Beginnings of names of models without a schema mode. Sources: "Structured outputs" in the documentation of
+Anthropic (from Claude Sonnet 4.5 and Opus 4.1 on) and of OpenAI (from gpt-4o-2024-08-06 on).
+"""
+
+
+def _best_mode(endpoint: Endpoint) -> OutputMode:
+    family = "openai" if endpoint.provider.startswith("openai") else endpoint.provider
+    if endpoint.model == "gpt-4" or endpoint.model.startswith(_WITHOUT_SCHEMA.get(family, ("\0",))):
+        return "tool"
+    return "schema"
+
+
+def _weights(endpoint: Endpoint) -> str | None:
+    """What tells the weights of a local model apart, where only a path names them; None for a service."""
+    if endpoint.provider != LOCAL or endpoint.base_url:
+        return None
+    from latent.llm.local.weights import fingerprint_of, gguf_of
+
+    return fingerprint_of(gguf_of(endpoint.spec))

@@ -1,0 +1,173 @@
+"""
+HTTP to providers: one session for the whole process, on the event loop that async rows run on.
+
+A thin layer on aiohttp that sends JSON and gets JSON; `docs/models.md` tells why no SDK lies in between. It
+never tries again: retries, limits and memory belong to the engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from latent.errors import ModelConnectionError, ModelTimeoutError, UsageError
+from latent.limits.permit import observe
+from latent.llm.failures import refusal
+from latent.prefect.rows.lanes import row_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    import aiohttp
+
+    from latent.llm.endpoints import Endpoint
+
+R = TypeVar("R")
+
+USER_AGENT = "latent-flows"
+CONNECT_SECONDS = 30.0
+"""Who is not connected after so long is not there; the rest of a call's time is the model's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a provider answered to a request that it took."""
+
+    document: dict[str, Any]
+    headers: Mapping[str, str]
+    """Names in lower case."""
+
+
+async def post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], *, timeout_seconds: float) -> Reply:
+    """
+    Send one request, from any event loop.
+
+    Args:
+        path: Below the endpoint's `base_url`, with a slash before it.
+
+    Raises:
+        ModelRefusedError: The provider answered with an error.
+        ModelConnectionError: It cannot be reached, or its answer is broken.
+        ModelTimeoutError: No answer came in time.
+        MissingKeyError: It wants a key, and none is set.
+    """
+    sending = _post(endpoint, path, payload, timeout_seconds)
+    loop = row_loop()
+    if asyncio.get_running_loop() is loop:
+        return await sending
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(sending, loop))
+
+
+def post_now(endpoint: Endpoint, path: str, payload: Mapping[str, Any], *, timeout_seconds: float) -> Reply:
+    """As `post`, for plain functions; blocks its thread."""
+    return _wait_for(_post(endpoint, path, payload, timeout_seconds))
+
+
+def _wait_for(work: Coroutine[Any, Any, R]) -> R:
+    loop = row_loop()
+    with suppress(RuntimeError):
+        if asyncio.get_running_loop() is loop:
+            work.close()
+            raise UsageError(
+                "A plain call to a model inside of an async row would stop the event loop on which all async "
+                "rows wait for their answers, its own among them. Write `await model.complete_async(...)` or "
+                "`await embedder.embed_async(...)`."
+            )
+    future = asyncio.run_coroutine_threadsafe(work, loop)
+    try:
+        return future.result()
+    except BaseException:
+        # Ctrl-C ends the request too: nobody would read its answer.
+        future.cancel()
+        raise
+
+
+async def _post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], timeout_seconds: float) -> Reply:
+    import aiohttp
+
+    headers = endpoint.headers()
+    timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
+    place = endpoint.place
+    # A local model's server is started in a thread: it reads a file of some hundred megabytes.
+    address = endpoint.base_url or await asyncio.to_thread(endpoint.address)
+    try:
+        session = await _session()
+        sending = session.post(address + path, data=_dumped(payload), headers=headers, timeout=timeout)
+        async with sending as response:
+            body = await response.read()
+    except TimeoutError as error:
+        reason = f"none came within {timeout_seconds:g} s. Raise timeout_seconds= if the model needs longer."
+        raise ModelTimeoutError(endpoint.spec, place, reason) from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise ModelConnectionError(endpoint.spec, place, f"{type(error).__name__}: {error}") from None
+    answered = _lower(response.headers)
+    if response.status >= 400:
+        raise refusal(endpoint, response.status, answered, body)
+    observe(answered)
+    document = _document(body)
+    if document is None:
+        raise ModelConnectionError(endpoint.spec, place, "what it sent is no whole JSON document.")
+    return Reply(document, answered)
+
+
+def _dumped(payload: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(payload)
+    except TypeError:
+        # Lone surrogates, as odd file names hold them, have no UTF-8; as escapes they can be sent.
+        return json.dumps(payload).encode()
+
+
+def _document(body: bytes) -> dict[str, Any] | None:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _lower(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in headers.items()}
+
+
+_open: aiohttp.ClientSession | None = None
+_loop: asyncio.AbstractEventLoop | None = None
+"""The loop that the session belongs to."""
+_opening = Lock()
+
+
+async def _session() -> aiohttp.ClientSession:
+    """The session of the row loop; a new one when the loop is a new one, as after a fork."""
+    global _open, _loop
+    import aiohttp
+
+    loop = asyncio.get_running_loop()
+    if _open is not None and not _open.closed and _loop is loop:
+        return _open
+    with _opening:
+        _loop = loop
+        _open = aiohttp.ClientSession(
+            # How many calls are under way is for rows and limits to say.
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+            headers={"content-type": "application/json", "user-agent": USER_AGENT},
+            # Looking for proxies takes time at each request.
+            trust_env=any(name.lower().endswith("_proxy") and value for name, value in os.environ.items()),
+            auto_decompress=True,
+        )
+        atexit.register(_close, _open, loop)
+        return _open
+
+
+def _close(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop) -> None:
+    """At the end of the process, so that no connection is left open behind the server's back."""
+    if loop.is_running():
+        with suppress(Exception):
+            asyncio.run_coroutine_threadsafe(session.close(), loop).result(timeout=1.0)

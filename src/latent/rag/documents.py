@@ -1,0 +1,77 @@
+"""Documents and their chunks: what loading makes, what chunking makes of it, and what stores keep."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def content_hash(text: str) -> str:
+    """MD5 of a text as hex digits: tells contents apart, and guards nothing."""
+    # A text that was not loaded here may hold lone surrogates, which UTF-8 has no form for.
+    return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+
+
+def chunk_id(document_hash: str, index: int) -> str:
+    """The name of a document's chunk: equal for equal texts, wherever they lie."""
+    return f"{document_hash}:{index}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """The text of one source, or of one row of it, and what else is known of it."""
+
+    source: str
+    """Where it came from: a path relative to the workspace, with slashes, or a URL as it was given."""
+    title: str
+    """What it calls itself; the file's name without suffix when it does not say."""
+    text: str
+    """What is chunked. Never holds a lone surrogate or a NUL, which stores refuse."""
+    hash: str
+    """`content_hash` of the text. Sources of equal text share it."""
+    media_type: str = "text/plain"
+    """What it was read as, say `text/markdown`: chunks follow its borders."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values: front matter, other fields of a row, number of pages, the encoding that was guessed."""
+
+    @classmethod
+    def of(
+        cls,
+        text: str,
+        *,
+        source: str,
+        title: str | None = None,
+        media_type: str = "text/plain",
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Document:
+        """A document of `text`, with its hash; for texts that do not lie in files."""
+        return cls(
+            source=source,
+            title=source if title is None else title,
+            text=text,
+            hash=content_hash(text),
+            media_type=media_type,
+            metadata=dict(metadata or {}),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A passage of a document: `document.text[start:end]`, with blanks at its ends left out."""
+
+    id: str
+    """`{document.hash}:{chunk_index}`."""
+    text: str
+    """What is embedded and shown."""
+    source: str
+    """That of the document."""
+    chunk_index: int
+    """0-based, in the order of the text."""
+    start: int
+    """Offset of its first character in the document's text."""
+    end: int
+    """Offset behind its last character."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """The document's, with its title as `title`."""

@@ -1,0 +1,71 @@
+"""The bytes of a source, wherever it lies, and what kind of file they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from latent.errors import UnreadableDocumentError
+from latent.rag.load.finding import file_system, remote_url, without_protocol
+
+_SIGNATURES = (
+    (b"%PDF-", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive or an Office document"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG picture"),
+    (b"\xff\xd8\xff", "a JPEG picture"),
+    (b"GIF8", "a GIF picture"),
+    (b"\x1f\x8b", "gzip data"),
+    (b"BZh", "bzip2 data"),
+    (b"\xfd7zXZ\x00", "xz data"),
+    (b"\x28\xb5\x2f\xfd", "zstd data"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office document"),
+    (b"SQLite format 3\x00", "an SQLite database"),
+    (b"PAR1", "a Parquet table"),
+    (b"\x7fELF", "a program"),
+)
+
+
+def read_source(path: str, root: Path) -> bytes:
+    """
+    What lies at a path or URL.
+
+    Raises:
+        UnreadableDocumentError: Nothing does, it is a folder, or it may not be read.
+        OSError: A file system elsewhere does not answer: another attempt may help.
+    """
+    if url := remote_url(path):
+        filesystem, inner = file_system(url)
+        try:
+            data: bytes = filesystem.cat_file(inner)
+        except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+            raise UnreadableDocumentError(url, _trouble(error)) from error
+        return data
+    file = root / Path(without_protocol(path)).expanduser()
+    try:
+        return file.read_bytes()
+    except (OSError, ValueError) as error:
+        raise UnreadableDocumentError(shown(path), _trouble(error)) from error
+
+
+def signature(data: bytes) -> str | None:
+    """What bytes that are no text are, by how they begin; None when that tells nothing."""
+    return next((kind for mark, kind in _SIGNATURES if data.startswith(mark)), None)
+
+
+def shown(path: str) -> str:
+    """A path as a text that can be stored and printed: a name in no encoding has its odd bytes escaped."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return path
+
+
+def _trouble(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file."
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder."
+    if isinstance(error, PermissionError):
+        return "you may not read it."
+    return f"{getattr(error, 'strerror', None) or error}."

@@ -1,0 +1,119 @@
+"""From paths and patterns to the files that they mean: here, or on any file system that fsspec knows."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from latent.errors import IngestionError, NoDocumentsError, nearest
+
+_PROTOCOL = re.compile(r"(?P<protocol>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
+_LOCAL_PROTOCOLS = ("file", "local")
+_MAGIC = re.compile(r"[*?\[]")
+
+
+def find_documents(patterns: Sequence[str] | str, *, root: Path | str) -> list[str]:
+    """
+    The files that paths and patterns mean, each once, in alphabetical order.
+
+    `*` stands for any part of a name, `**` for any folders, `?` for a character, `[ab]` for one of them;
+    names that begin with a dot have to be written out. A file that is called like a pattern is meant by it.
+
+    Args:
+        patterns: Paths relative to `root`, absolute ones, `~/...`, or URLs that fsspec knows (`s3://...`).
+        root: The folder that paths start from, usually the workspace.
+
+    Returns:
+        Paths relative to `root` with slashes, absolute ones where they lie outside, and URLs.
+
+    Raises:
+        NoDocumentsError: A pattern fits no file.
+        IngestionError: A file system that is not known, or cannot be reached.
+    """
+    found: set[str] = set()
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        if not isinstance(pattern, str | os.PathLike) or not str(pattern):
+            raise NoDocumentsError(str(pattern), str(root), "write a path or a pattern, say 'docs/**/*.md'.")
+        url = remote_url(str(pattern))
+        found.update(_remote(url) if url else _local(without_protocol(str(pattern)), Path(root)))
+    return sorted(found)
+
+
+def remote_url(path: str) -> str | None:
+    """`path` when it is a URL of somewhere else; None when it is a path of this machine."""
+    match = _PROTOCOL.match(path)
+    return path if match and match["protocol"].lower() not in _LOCAL_PROTOCOLS else None
+
+
+def without_protocol(path: str) -> str:
+    """A path of this machine without the `file://` that it may have."""
+    match = _PROTOCOL.match(path)
+    return match["rest"] if match else path
+
+
+def file_system(url: str) -> tuple[Any, str]:
+    """
+    The file system of a URL, and the path in it.
+
+    Raises:
+        IngestionError: fsspec does not know it, or lacks the package for it.
+    """
+    from fsspec.core import url_to_fs
+
+    try:
+        filesystem, path = url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise IngestionError(f"{url} cannot be reached: {error}") from error
+    return filesystem, path
+
+
+def _remote(url: str) -> list[str]:
+    filesystem, path = file_system(url)
+    try:
+        if filesystem.isfile(path):
+            return [url]
+        matches = [each for each in filesystem.glob(path) if filesystem.isfile(each)]
+    except OSError as error:
+        raise IngestionError(f"{url} cannot be reached: {error}") from error
+    if not matches:
+        hint = f"it is a folder: write '{url.rstrip('/')}/**' for what is in it."
+        is_folder = not _MAGIC.search(path) and filesystem.isdir(path)
+        raise NoDocumentsError(url, "that place", hint if is_folder else "look at the path and its spelling.")
+    return [str(filesystem.unstrip_protocol(each)) for each in matches]
+
+
+def _local(pattern: str, root: Path) -> list[str]:
+    written = os.path.expanduser(pattern)  # noqa: PTH111 - a pattern is no path yet
+    if (root / written).is_file():
+        return [_label(root / written, root)]
+    if _MAGIC.search(written):
+        # Not `Path.glob`, which takes no absolute patterns.
+        matches = glob.iglob(written, root_dir=root, recursive=True)  # noqa: PTH207
+        files = [_label(root / match, root) for match in matches if (root / match).is_file()]
+        if files:
+            return files
+    raise NoDocumentsError(pattern, str(root), _hint(root / written, pattern))
+
+
+def _hint(path: Path, pattern: str) -> str:
+    if path.is_dir():
+        return f"it is a folder: write '{pattern.rstrip('/')}/**/*' for all that is in it."
+    if not _MAGIC.search(pattern):
+        try:
+            names = [each.name for each in path.parent.iterdir()]
+        except OSError:
+            return f"there is no folder {path.parent}."
+        if near := nearest(path.name, names):
+            return f"did you mean {near!r}?"
+    return "paths start from there: look at the spelling."
+
+
+def _label(path: Path, root: Path) -> str:
+    """How a file is called from now on: the same, however it was written."""
+    plain = Path(os.path.normpath(path))
+    base = Path(os.path.normpath(root))
+    return plain.relative_to(base).as_posix() if plain.is_relative_to(base) else plain.as_posix()

@@ -1,0 +1,95 @@
+"""Markdown and reStructuredText: the text as it stands, its title, and what front matter says."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NamedTuple
+
+from latent.errors import ConfigError
+from latent.rag.load.decoding import cleaned
+
+_FRONT_MATTER = re.compile(
+    r"\A---[ \t]*\n(?P<yaml>.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
+)
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1[`~]*\s*$|\Z)", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(
+    r"^ {0,3}#{1,6}[ \t]+(?P<atx>.*?)[ \t#]*$|^(?P<setext>\S.*)\n(?:=+|-+)[ \t]*$", re.MULTILINE
+)
+_RST_TITLE = re.compile(r"^(?P<title>\S.*)\n(?P<mark>[!-/:-@\[-`{-~])(?P=mark){2,}[ \t]*$", re.MULTILINE)
+_MARKUP = re.compile(r"[*`]|!?\[([^\]]*)\]\([^)]*\)")
+_LOOKED_THROUGH = 20_000
+"""Characters at the beginning of a text in which a title is looked for."""
+
+
+class Parts(NamedTuple):
+    """A Markdown file, taken apart."""
+
+    body: str
+    title: str | None
+    metadata: dict[str, Any]
+
+
+def markdown_parts(text: str) -> Parts:
+    """
+    The text below the front matter, the title, and what the front matter says.
+
+    Front matter that is no YAML stays a part of the text, and `front_matter_error` says why.
+    """
+    match = _FRONT_MATTER.match(text)
+    if match is None:
+        return Parts(text, markdown_title(text), {})
+    try:
+        values = _values(match["yaml"])
+    except ValueError as error:
+        return Parts(text, markdown_title(text[match.end() :]), {"front_matter_error": str(error)})
+    body = text[match.end() :]
+    title = values.pop("title", None)
+    return Parts(body, str(title) if title else markdown_title(body), values)
+
+
+def markdown_title(text: str) -> str | None:
+    """The first heading, without its markup; None when there is none."""
+    match = _HEADING.search(_FENCE.sub("", text[:_LOOKED_THROUGH]))
+    return _plain(match["atx"] or match["setext"] or "") if match else None
+
+
+def rst_title(text: str) -> str | None:
+    """The first heading of a reStructuredText; None when there is none."""
+    for match in _RST_TITLE.finditer(text[:_LOOKED_THROUGH]):
+        if not re.match(r"([!-/:-@\[-`{-~])\1*[ \t]*$", match["title"]):
+            return _plain(match["title"])
+    return None
+
+
+def _plain(heading: str) -> str | None:
+    return _MARKUP.sub(lambda match: match[1] or "", heading).strip() or None
+
+
+def _values(text: str) -> dict[str, Any]:
+    """
+    What front matter says, as JSON.
+
+    Raises:
+        ValueError: It is no YAML, or no mapping.
+    """
+    import yaml
+
+    from latent.config.yaml_files import parse_yaml
+
+    if not text.strip():
+        return {}
+    try:
+        values = parse_yaml(text, "front matter")
+    except ConfigError as strict:
+        if "&" in text:  # aliases may stand for more than fits into memory
+            raise
+        try:
+            # What parameters refuse as ambiguous (`draft: no`) is taken as it is written here.
+            values = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes nothing but text
+        except (yaml.YAMLError, RecursionError, ValueError):
+            raise strict from None
+    if not isinstance(values, dict):
+        raise ValueError("front matter: it is no mapping of the form `key: value`.")
+    plain: dict[str, Any] = json.loads(cleaned(json.dumps(values, default=str, ensure_ascii=False)))
+    return plain

@@ -1,0 +1,156 @@
+"""What every store asks of records and queries before it writes or reads anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from latent.errors import StoreMismatchError, StoreRefusedError
+from latent.rag.stores.filters import Clause, parse_filter
+from latent.rag.stores.records import METRICS, Metric, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
+T = TypeVar("T")
+
+LARGEST_TOP_K = 10_000
+
+
+def checked_records(store: str, index: str, dimensions: int, records: Iterable[Record]) -> list[Record]:
+    """
+    The records, of which each fits; of two with one id the later, as writing them in turn would leave it.
+
+    Raises:
+        StoreMismatchError: A vector has another length than the index's.
+        StoreRefusedError: A vector holds what is no number, or an id is empty.
+    """
+    import numpy as np
+
+    kept: dict[str, Record] = {}
+    for record in records:
+        vector = np.asarray(record.vector, dtype=np.float32)
+        if vector.shape != (dimensions,):
+            raise StoreMismatchError(
+                store,
+                index,
+                f"it has vectors of {dimensions} numbers; that of {record.id!r} has {vector.size}.",
+            )
+        if not np.isfinite(vector).all():
+            raise StoreRefusedError(store, index, f"the vector of {record.id!r} holds what is no number.")
+        if not record.id:
+            raise StoreRefusedError(store, index, "a record has an empty id.")
+        if not _is_unicode(record.text):
+            raise StoreRefusedError(
+                store, index, f"the text of {record.id!r} holds half a character (a surrogate)."
+            )
+        kept.pop(record.id, None)
+        kept[record.id] = record
+    return list(kept.values())
+
+
+def checked_query(store: str, index: str, top_k: int, filter: Mapping[str, Any] | None) -> Clause:
+    """
+    The filter of a query, understood.
+
+    Raises:
+        StoreRefusedError: `top_k` or the filter cannot be.
+    """
+    if not isinstance(top_k, int) or isinstance(top_k, bool) or not 1 <= top_k <= LARGEST_TOP_K:
+        raise StoreRefusedError(
+            store, index, f"top_k is a number from 1 to {LARGEST_TOP_K:,}, not {top_k!r}."
+        )
+    try:
+        return parse_filter(filter)
+    except ValueError as error:
+        raise StoreRefusedError(store, index, f"the filter cannot be used: {error}.") from error
+
+
+def query_vector(
+    store: str,
+    index: str,
+    dimensions: int,
+    query: str | Sequence[float] | np.ndarray,
+    embed: Callable[[str], np.ndarray],
+) -> np.ndarray:
+    """
+    What a query is compared by: float32, shape (dimensions,).
+
+    Raises:
+        StoreMismatchError: It has another length than the index's vectors.
+    """
+    import numpy as np
+
+    vector = np.asarray(embed(query) if isinstance(query, str) else query, dtype=np.float32)
+    if vector.shape != (dimensions,):
+        what = "the embedder of the query gives" if isinstance(query, str) else "the query has"
+        raise StoreMismatchError(
+            store, index, f"it has vectors of {dimensions} numbers; {what} {vector.size}."
+        )
+    return vector
+
+
+def checked_metric(store: str, index: str, metric: str) -> Metric:
+    """
+    The metric.
+
+    Raises:
+        StoreRefusedError: There is none of this name.
+    """
+    for known in METRICS:
+        if metric == known:
+            return known
+    raise StoreRefusedError(store, index, f"a metric is one of {', '.join(METRICS)}, not {metric!r}.")
+
+
+def check_made_for(
+    store: str, index: str, *, has: tuple[int, str], wanted: tuple[int | None, str | None]
+) -> None:
+    """
+    Hold the dimensions and metric of an index that exists against what is asked for; None asks nothing.
+
+    Raises:
+        StoreMismatchError: They differ.
+    """
+    for what, mine, theirs in zip(("vectors of {} numbers", "the metric {}"), has, wanted, strict=True):
+        if theirs is not None and mine != theirs:
+            raise StoreMismatchError(
+                store,
+                index,
+                f"it was made for {what.format(mine)}, not for {what.format(theirs)}. Use the embedder that "
+                "it was made with, or another index.",
+            )
+
+
+def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items, the last one shorter."""
+    source = iter(items)
+    while batch := list(islice(source, size)):
+        yield batch
+
+
+def metadata_json(store: str, index: str, record: Record) -> str:
+    """
+    The metadata of a record as stores keep it.
+
+    Raises:
+        StoreRefusedError: Something in it is no JSON.
+    """
+    try:
+        return orjson.dumps(dict(record.metadata)).decode()
+    except TypeError as error:
+        reason = f"the metadata of {record.id!r} cannot be kept as JSON: {error}."
+        raise StoreRefusedError(store, index, reason) from error
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,144 @@
+"""
+Conditions on records, in the language of Pinecone's filters, for every store alike.
+
+    {"source": "docs/a.md"}                              equal
+    {"chunk_index": {"$gte": 2, "$lt": 5}}               compared
+    {"lang": {"$in": ["en", "de"]}, "draft": {"$ne": True}}   both
+    {"$or": [{"lang": "en"}, {"lang": {"$exists": False}}]}   either
+
+A name is `id` (not in Pinecone), `source`, `chunk_index`, `start`, `end` or a key of the metadata. Where the
+value is a list, one of its members must fit. A record that lacks the name fits `$ne`, `$nin` and
+`{"$exists": False}` only.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from latent.errors import did_you_mean
+
+COLUMNS = ("id", "source", "chunk_index", "start", "end")
+"""Names that are no keys of the metadata."""
+
+_COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
+    "$gt": operator.gt,
+    "$gte": operator.ge,
+    "$lt": operator.lt,
+    "$lte": operator.le,
+}
+OPERATORS = ("$eq", "$ne", *_COMPARED, "$in", "$nin", "$exists")
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One comparison of one value."""
+
+    name: str
+    operator: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """Conditions of which all hold, or any."""
+
+    parts: tuple[Clause | Condition, ...]
+    is_any: bool = False
+
+    def conditions(self) -> Iterator[Condition]:
+        """All comparisons, however deep they stand."""
+        for part in self.parts:
+            yield from part.conditions() if isinstance(part, Clause) else (part,)
+
+
+def parse_filter(filter: Mapping[str, Any] | None) -> Clause:
+    """
+    A filter, understood; one without conditions holds for all records.
+
+    Raises:
+        ValueError: It says what the language cannot.
+    """
+    if filter is None:
+        return Clause(())
+    if not isinstance(filter, Mapping):
+        raise ValueError(f"a filter is a mapping such as {{'source': 'docs/a.md'}}, not {filter!r}")
+    return Clause(tuple(part for name, value in filter.items() for part in _parsed(name, value)))
+
+
+def holds(clause: Clause, values: Mapping[str, Any]) -> bool:
+    """Whether a record with these values, metadata and columns side by side, fits."""
+    if clause.is_any:
+        return any(_part_holds(part, values) for part in clause.parts)
+    return all(_part_holds(part, values) for part in clause.parts)
+
+
+def _part_holds(part: Clause | Condition, values: Mapping[str, Any]) -> bool:
+    return holds(part, values) if isinstance(part, Clause) else _condition_holds(part, values)
+
+
+def _condition_holds(condition: Condition, values: Mapping[str, Any]) -> bool:
+    found, wanted = values.get(condition.name), condition.value
+    members = found if isinstance(found, (list, tuple)) else (found,)
+    match condition.operator:
+        case "$exists":
+            return (found is not None) is wanted
+        case "$ne":
+            return not any(_equal(member, wanted) for member in members)
+        case "$nin":
+            return not any(_equal(member, each) for member in members for each in wanted)
+        case "$in":
+            return any(_equal(member, each) for member in members for each in wanted)
+        case "$eq":
+            return any(_equal(member, wanted) for member in members)
+    compare = _COMPARED[condition.operator]
+    return any(_is_number(member) and compare(member, wanted) for member in members)
+
+
+def _parsed(name: str, value: Any) -> Iterator[Clause | Condition]:
+    if name in ("$and", "$or"):
+        if not isinstance(value, (list, tuple)) or not value:
+            raise ValueError(f"{name} takes a list of filters, not {value!r}")
+        yield Clause(tuple(parse_filter(part) for part in value), is_any=name == "$or")
+    elif name.startswith("$"):
+        hint = did_you_mean(name, ("$and", "$or"), "there are $and and $or.")
+        raise ValueError(f"{name!r} cannot stand around filters: {hint.rstrip('.')}")
+    elif isinstance(value, Mapping):
+        yield from (_condition(name, each, wanted) for each, wanted in value.items())
+    else:
+        yield _condition(name, "$eq", value)
+
+
+def _condition(name: str, operator: str, value: Any) -> Condition:
+    if operator not in OPERATORS:
+        hint = did_you_mean(operator, OPERATORS, f"there are {', '.join(OPERATORS)}.")
+        raise ValueError(f"{name!r} is compared with {operator!r}: {hint.rstrip('.')}")
+    if operator in ("$in", "$nin"):
+        if not isinstance(value, (list, tuple)) or not all(map(_is_plain, value)):
+            raise ValueError(
+                f"{name!r}: {operator} takes a list of texts, numbers or truth values, not {value!r}"
+            )
+    elif operator in _COMPARED:
+        if not _is_number(value):
+            raise ValueError(f"{name!r}: {operator} takes a number, not {value!r}")
+    elif operator == "$exists":
+        if not isinstance(value, bool):
+            raise ValueError(f"{name!r}: $exists takes True or False, not {value!r}")
+    elif not _is_plain(value):
+        raise ValueError(f"{name!r} is compared with a text, a number or a truth value, not {value!r}")
+    return Condition(name, operator, value)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    # True is no 1 here, as in JSON.
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, (str, int, float, bool))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,363 @@
+"""
+LanceDB: an index as a folder of files, in this process; nothing to start, and no key.
+
+Each write makes a version of a table, so records are written in large batches; what old versions hold is
+tidied up once it is a day old. The only module that knows lancedb.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from latent.config.extras import import_extra
+from latent.errors import StoreConnectionError, StoreNotFoundError, StoreRefusedError
+from latent.errors import nearest as nearest_name
+from latent.rag.stores.checks import (
+    check_made_for,
+    checked_metric,
+    checked_query,
+    checked_records,
+    metadata_json,
+    query_vector,
+)
+from latent.rag.stores.embedding import QueryEmbedder
+from latent.rag.stores.filters import Clause, Condition, holds
+from latent.rag.stores.locks import index_lock
+from latent.rag.stores.records import Filter, Match, Metric, Record, best_first
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import numpy as np
+    import pyarrow as pa  # type: ignore[import-untyped]  # ships no types
+
+NAME = "lancedb"
+MANIFEST_SUFFIX = ".manifest"
+_DISTANCES: Mapping[Metric, str] = {"cosine": "cosine", "dotproduct": "dot", "euclidean": "l2"}
+_METRIC_KEY = b"latent.metric"
+_IN_SQL = ("id", "source", "chunk_index")
+"""Columns that lancedb itself filters by; metadata is JSON to it."""
+_SQL = {
+    "$eq": "=",
+    "$ne": "!=",
+    "$gt": ">",
+    "$gte": ">=",
+    "$lt": "<",
+    "$lte": "<=",
+    "$in": "IN",
+    "$nin": "NOT IN",
+}
+_KEPT = timedelta(days=1)
+"""Old versions of the tables are kept so long: whoever reads one now must not lose its files."""
+_FRAGMENTS = 32
+"""From so many pieces on, a table is tidied up: each costs every query an opened file."""
+
+
+class LanceStore:
+    """
+    An index in a folder.
+
+    Args:
+        folder: Where all indexes of the workspace lie.
+        dimensions: Length of the vectors; None takes that of an index that exists.
+        metric: None takes that of the index, and the cosine for a new one.
+        create: Whether an index that does not exist is made.
+        embedder: Makes vectors of texts that are searched for; None for that which the index was made with.
+
+    Raises:
+        MissingExtraError: lancedb is not installed.
+        StoreNotFoundError: There is no such index, and `create` is False or `dimensions` is None.
+        StoreMismatchError: It was made for other vectors.
+        StoreRefusedError: Its name cannot be a folder's.
+    """
+
+    name = NAME
+    batch_size = 5_000
+
+    def __init__(
+        self,
+        folder: Path,
+        index_name: str,
+        *,
+        dimensions: int | None = None,
+        metric: str | None = None,
+        create: bool = True,
+        embedder: Any = None,
+    ) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", index_name) or index_name.endswith(
+            (MANIFEST_SUFFIX, ".lance", ".lock")
+        ):
+            raise StoreRefusedError(
+                NAME,
+                index_name,
+                "its name is a folder's: use letters, digits, '-', '_' and '.', a letter first.",
+            )
+        if metric is not None:
+            checked_metric(NAME, index_name, metric)
+        self.index_name, self.folder = index_name, folder
+        self._embedder = QueryEmbedder(self, embedder)
+        self._connection = _connect(folder, exists=not create)
+        self._table = self._opened(dimensions, metric or "cosine", create)
+        field = self._table.schema.field("vector").type
+        self.dimensions: int = field.list_size
+        self.metric = checked_metric(
+            NAME, index_name, (self._table.schema.metadata or {}).get(_METRIC_KEY, b"cosine").decode()
+        )
+        check_made_for(NAME, index_name, has=(self.dimensions, self.metric), wanted=(dimensions, metric))
+        self._manifest = self._connection.create_table(
+            index_name + MANIFEST_SUFFIX, schema=_manifest_schema(), exist_ok=True
+        )
+
+    def _opened(self, dimensions: int | None, metric: str, create: bool) -> Any:
+        # By their folders: lancedb lists ten at a time.
+        names = sorted(each.parent.stem for each in self.folder.glob("*.lance/_versions"))
+        if self.index_name in names:
+            return self._connection.open_table(self.index_name)
+        if not create or dimensions is None:
+            near = nearest_name(self.index_name, names)
+            hint = f"did you mean {near!r}?" if near else "an ingestion makes it."
+            raise StoreNotFoundError(NAME, self.index_name, f"there is none in {self.folder}: {hint}")
+        if dimensions < 1:
+            raise StoreRefusedError(
+                NAME, self.index_name, f"vectors have at least one number, not {dimensions}."
+            )
+        return self._connection.create_table(
+            self.index_name, schema=_schema(dimensions, metric), exist_ok=True
+        )
+
+    # -- what every store does ---------------------------------------------------------------------------
+
+    def upsert(self, records: Iterable[Record]) -> None:
+        checked = checked_records(NAME, self.index_name, self.dimensions, records)
+        if not checked:
+            return
+        with self._present():
+            merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            merge.execute(_arrow(self.index_name, checked, self._table.schema))
+
+    def delete(self, ids: Iterable[str]) -> None:
+        wanted = list(ids)
+        with self._present():
+            for first in range(0, len(wanted), 1_000):
+                self._table.delete(f"id IN ({_literals(wanted[first : first + 1_000])})")
+
+    def query(
+        self, query: str | Sequence[float] | np.ndarray, top_k: int = 10, filter: Filter | None = None
+    ) -> list[Match]:
+        clause = checked_query(NAME, self.index_name, top_k, filter)
+        vector = query_vector(NAME, self.index_name, self.dimensions, query, self._embedder)
+        with self._present():
+            search = self._table.search(vector, vector_column_name="vector")
+            search = search.distance_type(_DISTANCES[self.metric])
+            return self._matches(search, clause, top_k, lambda row: _score(self.metric, row["_distance"]))
+
+    def count(self) -> int:
+        with self._present():
+            return int(self._table.count_rows())
+
+    def ids(self) -> list[str]:
+        with self._present():
+            return sorted(self._table.search().select(["id"]).to_arrow()["id"].to_pylist())
+
+    def read_manifest(self) -> dict[str, str]:
+        with self._present():
+            table = self._manifest.search().to_arrow()
+        return dict(zip(table["name"].to_pylist(), table["line"].to_pylist(), strict=True))
+
+    def write_manifest(self, lines: Mapping[str, str | None]) -> None:
+        import pyarrow as pa
+
+        written = {name: line for name, line in lines.items() if line is not None}
+        removed = [name for name, line in lines.items() if line is None]
+        with self._present():
+            if written:
+                columns = {"name": list(written), "line": list(written.values())}
+                merge = self._manifest.merge_insert("name").when_matched_update_all()
+                merge.when_not_matched_insert_all().execute(pa.table(columns, schema=_manifest_schema()))
+            if removed:
+                self._manifest.delete(f"name IN ({_literals(removed)})")
+
+    def lock(self) -> AbstractContextManager[None]:
+        return index_lock(self.folder / f"{self.index_name}.lock")
+
+    def close(self) -> None:
+        """Nothing is open between calls."""
+
+    # -- what an embedded store can do beside ------------------------------------------------------------
+
+    def search_text(self, text: str, top_k: int = 10, filter: Filter | None = None) -> list[Match]:
+        """
+        The `top_k` records that share the most telling words with `text`, by BM25.
+
+        English words are reduced to their stems. The index of words is made when it is first asked for, and
+        brought up to date when records have changed since.
+        """
+        from lancedb.query import MatchQuery
+
+        clause = checked_query(NAME, self.index_name, top_k, filter)
+        # Its other arguments have defaults, which the class hides from type checkers.
+        words = MatchQuery(text, "text")  # type: ignore[call-arg]
+        if not any(map(str.isalnum, text)):
+            return []
+        with self._present():
+            self._index_words()
+            search = self._table.search(words, query_type="fts")
+            return self._matches(search, clause, top_k, lambda row: float(row["_score"]))
+
+    def tidy(self) -> None:
+        """Join what many small writes left in pieces, and drop what nobody can be reading any more."""
+        with self._present():
+            for table in (self._table, self._manifest):
+                if table.stats()["fragment_stats"]["num_fragments"] >= _FRAGMENTS:
+                    table.optimize(cleanup_older_than=_KEPT)
+
+    def _index_words(self) -> None:
+        from lancedb.index import FTS
+
+        self._table.checkout_latest()
+        names = [each.name for each in self._table.list_indices() if each.columns == ["text"]]
+        if not names:
+            if self._table.count_rows():
+                # Stop words stay: BM25 weighs them by itself (docs/ingestion.md has the figures).
+                self._table.create_index("text", config=FTS(remove_stop_words=False))
+        elif self._table.index_stats(names[0]).num_unindexed_rows:
+            self._table.optimize(cleanup_older_than=_KEPT)
+
+    def _matches(self, search: Any, clause: Clause, top_k: int, score: Any) -> list[Match]:
+        if clause.parts:
+            search = search.where(self._where(clause), prefilter=True)
+        rows = search.limit(top_k).to_list()
+        return best_first(
+            Match(
+                id=row["id"],
+                score=score(row),
+                text=row["text"],
+                source=row["source"],
+                chunk_index=row["chunk_index"],
+                start=row["start"],
+                end=row["end"],
+                metadata=orjson.loads(row["metadata"]),
+            )
+            for row in rows
+        )
+
+    def _where(self, clause: Clause) -> str:
+        """A filter as SQL; one that asks for metadata becomes the ids that fit."""
+        if all(each.name in _IN_SQL and _has_sql(each) for each in clause.conditions()):
+            return _sql(clause)
+        columns = ["id", "source", "chunk_index", "start", "end", "metadata"]
+        rows = self._table.search().select(columns).to_list()
+        fitting = [row["id"] for row in rows if holds(clause, orjson.loads(row.pop("metadata")) | row)]
+        return f"id IN ({_literals(fitting)})" if fitting else "false"
+
+    @contextmanager
+    def _present(self) -> Iterator[None]:
+        """Say clearly that files are gone: lancedb would begin anew in their place, with half of a table."""
+        for table in (self.index_name, self.index_name + MANIFEST_SUFFIX):
+            if not (self.folder / f"{table}.lance" / "_versions").is_dir():
+                raise StoreConnectionError(
+                    NAME, self.index_name, f"its files in {self.folder} are gone. Run the ingestion again."
+                )
+        try:
+            yield
+        except (RuntimeError, OSError) as error:
+            raise StoreConnectionError(
+                NAME,
+                self.index_name,
+                f"its files in {self.folder} cannot be used ({_first_line(error)}). If they are damaged, "
+                f"delete {self.index_name}.lance and {self.index_name}{MANIFEST_SUFFIX}.lance there, and run "
+                "the ingestion again.",
+            ) from error
+
+
+def _connect(folder: Path, *, exists: bool) -> Any:
+    lancedb = import_extra("lancedb", extra="lancedb", purpose="LanceDB indexes")
+    if not exists:
+        folder.mkdir(parents=True, exist_ok=True)
+    return lancedb.connect(str(folder))
+
+
+def _schema(dimensions: int, metric: str) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("vector", pa.list_(pa.float32(), dimensions), nullable=False),
+            pa.field("text", pa.string(), nullable=False),
+            pa.field("source", pa.string(), nullable=False),
+            pa.field("chunk_index", pa.int64(), nullable=False),
+            pa.field("start", pa.int64(), nullable=False),
+            pa.field("end", pa.int64(), nullable=False),
+            pa.field("metadata", pa.string(), nullable=False),
+        ],
+        metadata={_METRIC_KEY: metric.encode()},
+    )
+
+
+def _manifest_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema(
+        [pa.field("name", pa.string(), nullable=False), pa.field("line", pa.string(), nullable=False)]
+    )
+
+
+def _arrow(index: str, records: Sequence[Record], schema: pa.Schema) -> pa.Table:
+    import numpy as np
+    import pyarrow as pa
+
+    vectors = np.stack([np.asarray(record.vector, dtype=np.float32) for record in records])
+    columns = {
+        "id": [record.id for record in records],
+        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
+        "text": [record.text for record in records],
+        "source": [record.source for record in records],
+        "chunk_index": [record.chunk_index for record in records],
+        "start": [record.start for record in records],
+        "end": [record.end for record in records],
+        "metadata": [metadata_json(NAME, index, record) for record in records],
+    }
+    return pa.table(columns, schema=schema)
+
+
+def _score(metric: Metric, distance: float) -> float:
+    """What lancedb calls a distance, as a score: the higher the nearer."""
+    if metric == "euclidean":
+        return -float(max(distance, 0.0) ** 0.5)
+    return 1.0 - float(distance)
+
+
+def _has_sql(condition: Condition) -> bool:
+    """Whether SQL compares as `holds` does: only values of the column's own type, and no empty lists."""
+    kind = int if condition.name == "chunk_index" else str
+    values = condition.value if condition.operator in ("$in", "$nin") else [condition.value]
+    return condition.operator in _SQL and bool(values) and all(type(value) is kind for value in values)
+
+
+def _sql(part: Clause | Condition) -> str:
+    if isinstance(part, Condition):
+        many = part.operator in ("$in", "$nin")
+        value = f"({_literals(part.value)})" if many else _literal(part.value)
+        return f"{part.name} {_SQL[part.operator]} {value}"
+    joint = " OR " if part.is_any else " AND "
+    return "(" + joint.join(map(_sql, part.parts)) + ")" if part.parts else "true"
+
+
+def _literals(values: Iterable[str | int]) -> str:
+    return ", ".join(map(_literal, values))
+
+
+def _literal(value: str | int) -> str:
+    return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:200]

@@ -1,0 +1,367 @@
+"""
+Pinecone, by its official client: serverless indexes by name, or any index by its host.
+
+What is written is seen a moment later ("eventually consistent", says Pinecone); `count` and `ids` lag most.
+The manifest lies in a namespace beside the records. The only module that knows the client.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from hashlib import md5
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from latent.config.extras import import_extra
+from latent.errors import StoreConnectionError, StoreNotFoundError, StoreRefusedError, nearest
+from latent.rag.stores.checks import (
+    batches,
+    check_made_for,
+    checked_metric,
+    checked_query,
+    checked_records,
+    metadata_json,
+    query_vector,
+)
+from latent.rag.stores.embedding import QueryEmbedder
+from latent.rag.stores.locks import index_lock
+from latent.rag.stores.records import Filter, Match, Metric, Record, best_first
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    import numpy as np
+
+NAME = "pinecone"
+KEY_VARIABLE = "PINECONE_API_KEY"
+UPSERT_BYTES = 1_900_000
+"""A request may have 2 MB; a hundred vectors of 3,072 numbers are more."""
+METADATA_BYTES = 40_960
+"""Pinecone's limit for the metadata of a record."""
+LINE_BYTES = 15_000
+"""So much of a manifest's line goes into one record."""
+_OWN = ("text", "source", "chunk_index", "start", "end")
+_REST = "metadata"
+"""The key of the metadata that would not come back as it was: numbers, and what is nested."""
+
+
+class PineconeStore:
+    """
+    An index of Pinecone.
+
+    Args:
+        dimensions: Length of the vectors; None takes that of an index that exists.
+        metric: None takes that of the index, and the cosine for a new one.
+        create: Whether an index that does not exist is made, serverless in `cloud` and `region`.
+        host: Where the index is served; then it is not looked up by its name.
+        namespace: Where its records lie; the index's own by default.
+        api_key: None for the environment variable PINECONE_API_KEY.
+        locks: Folder of the locks that ingestions of this machine take.
+
+    Raises:
+        MissingExtraError: The client is not installed.
+        StoreRefusedError: There is no key, or Pinecone does not take it, or a name.
+        StoreNotFoundError, StoreMismatchError, StoreConnectionError: As for every store.
+    """
+
+    name = NAME
+    batch_size = 100
+
+    def __init__(
+        self,
+        index_name: str,
+        *,
+        dimensions: int | None = None,
+        metric: str | None = None,
+        create: bool = True,
+        embedder: Any = None,
+        host: str | None = None,
+        namespace: str = "",
+        cloud: str = "aws",
+        region: str = "us-east-1",
+        api_key: str | None = None,
+        locks: Path | None = None,
+    ) -> None:
+        if metric is not None:
+            checked_metric(NAME, index_name, metric)
+        self.index_name, self.namespace = index_name, namespace
+        self._locks = locks
+        self._embedder = QueryEmbedder(self, embedder)
+        if not (api_key or os.environ.get(KEY_VARIABLE)):
+            raise StoreRefusedError(
+                NAME,
+                index_name,
+                f"it needs a key: set the environment variable {KEY_VARIABLE}, or pass api_key=.",
+            )
+        sdk = import_extra("pinecone", extra="pinecone", purpose="Pinecone indexes")
+        retry_config = import_extra("pinecone._internal.config", extra="pinecone", purpose="Pinecone indexes")
+        once = retry_config.RetryConfig(max_retries=0)
+        with self._explained(), ExitStack() as stack:
+            self._client = stack.enter_context(sdk.Pinecone(api_key=api_key, retry_config=once))
+            host = host or self._find(dimensions, metric or "cosine", create, cloud, region)
+            self._index = stack.enter_context(_without_retries(self._client.Index(host=host), once))
+            stats = self._index.describe_index_stats()
+            self.dimensions: int = int(stats.dimension)
+            self.metric: Metric = checked_metric(NAME, index_name, str(stats.metric or metric or "cosine"))
+            check_made_for(NAME, index_name, has=(self.dimensions, self.metric), wanted=(dimensions, metric))
+            self._open = stack.pop_all()
+
+    @property
+    def _manifest_namespace(self) -> str:
+        return f"{self.namespace or 'default'}--manifest"
+
+    def _find(self, dimensions: int | None, metric: str, create: bool, cloud: str, region: str) -> str:
+        """The host of the index, which is made when it is wanted and missing."""
+        names = [each.name for each in self._client.indexes.list()]
+        if self.index_name not in names:
+            if not create or dimensions is None:
+                near = nearest(self.index_name, names)
+                hint = f"did you mean {near!r}?" if near else "an ingestion makes it."
+                raise StoreNotFoundError(NAME, self.index_name, f"this key has none of that name: {hint}")
+            from pinecone import ConflictError, ServerlessSpec
+
+            with suppress(ConflictError):  # another ingestion was quicker
+                self._client.create_index(
+                    name=self.index_name,
+                    dimension=dimensions,
+                    metric=metric,
+                    spec=ServerlessSpec(cloud=cloud, region=region),
+                )
+        return str(self._client.indexes.describe(self.index_name).host)
+
+    # -- what every store does ---------------------------------------------------------------------------
+
+    def upsert(self, records: Iterable[Record]) -> None:
+        checked = checked_records(NAME, self.index_name, self.dimensions, records)
+        with self._explained():
+            for batch in _requests(map(self._vector, checked), self.batch_size):
+                self._index.upsert(vectors=batch, namespace=self.namespace)
+
+    def delete(self, ids: Iterable[str]) -> None:
+        self._delete(ids, self.namespace)
+
+    def query(
+        self, query: str | Sequence[float] | np.ndarray, top_k: int = 10, filter: Filter | None = None
+    ) -> list[Match]:
+        clause = checked_query(NAME, self.index_name, top_k, filter)
+        if any(condition.name == "id" for condition in clause.conditions()):
+            raise StoreRefusedError(NAME, self.index_name, "Pinecone does not filter by id.")
+        vector = query_vector(NAME, self.index_name, self.dimensions, query, self._embedder)
+        with self._explained():
+            found = self._index.query(
+                vector=_numbers(vector),
+                top_k=top_k,
+                namespace=self.namespace,
+                filter=dict(filter) if filter else None,
+                include_metadata=True,
+            )
+        return best_first(_match(each, self.metric) for each in found.matches)
+
+    def count(self) -> int:
+        with self._explained():
+            namespaces = self._index.describe_index_stats().namespaces
+        found = namespaces.get(self.namespace or "__default__") or namespaces.get(self.namespace)
+        return int(found.vector_count) if found else 0
+
+    def ids(self) -> list[str]:
+        return sorted(self._listed(self.namespace))
+
+    def read_manifest(self) -> dict[str, str]:
+        parts: dict[str, dict[str, Any]] = {}
+        with self._explained():
+            for batch in batches(self._listed(self._manifest_namespace), 100):
+                found = self._index.fetch(ids=batch, namespace=self._manifest_namespace).vectors
+                parts |= {id: vector.metadata for id, vector in found.items() if vector.metadata}
+        return dict(_lines(parts))
+
+    def write_manifest(self, lines: Mapping[str, str | None]) -> None:
+        vector = [1.0, *[0.0] * (self.dimensions - 1)]  # Pinecone takes no vector of zeros
+        written = [
+            {"id": id, "values": vector, "metadata": metadata}
+            for name, line in lines.items()
+            if line is not None
+            for id, metadata in _line_parts(name, line)
+        ]
+        with self._explained():
+            for batch in _requests(iter(written), self.batch_size):
+                self._index.upsert(vectors=batch, namespace=self._manifest_namespace)
+        removed = [_digest(name) for name, line in lines.items() if line is None]
+        if removed:
+            gone = set(removed)
+            ids = [id for id in self._listed(self._manifest_namespace) if id.partition(":")[0] in gone]
+            self._delete(ids, self._manifest_namespace)
+
+    def lock(self) -> AbstractContextManager[None]:
+        """Holds on this machine only; two machines at once write the same records in the same places."""
+        folder = self._locks or Path.cwd() / ".latent" / "locks"
+        name = f"{self.index_name}:{self.namespace}".encode()
+        return index_lock(folder / f"pinecone-{md5(name, usedforsecurity=False).hexdigest()}.lock")
+
+    def tidy(self) -> None:
+        """Pinecone tidies up by itself."""
+
+    def close(self) -> None:
+        self._open.close()
+
+    def _delete(self, ids: Iterable[str], namespace: str) -> None:
+        from pinecone import NotFoundError
+
+        with self._explained():
+            for batch in batches(ids, 1_000):
+                try:
+                    self._index.delete(ids=batch, namespace=namespace)
+                except NotFoundError:  # a namespace without records does not exist
+                    return
+
+    def _listed(self, namespace: str) -> list[str]:
+        from pinecone import NotFoundError
+
+        with self._explained():
+            try:
+                return [item.id for page in self._index.list(namespace=namespace) for item in _items(page)]
+            except NotFoundError:
+                return []
+
+    def _vector(self, record: Record) -> dict[str, Any]:
+        metadata_json(NAME, self.index_name, record)  # told with the record's id
+        flat = {k: v for k, v in record.metadata.items() if k not in (*_OWN, _REST) and _is_flat(v)}
+        rest = {k: v for k, v in record.metadata.items() if k not in flat or isinstance(v, (int, float))}
+        metadata = (
+            flat | {name: getattr(record, name) for name in _OWN} | {_REST: orjson.dumps(rest).decode()}
+        )
+        size = len(orjson.dumps(metadata))
+        if size > METADATA_BYTES:
+            raise StoreRefusedError(
+                NAME,
+                self.index_name,
+                f"text and metadata of {record.id!r} ({record.source}) have {size:,} bytes, and Pinecone "
+                f"takes {METADATA_BYTES:,}. Make chunks smaller, or keep less metadata.",
+            )
+        return {"id": record.id, "values": _numbers(record.vector), "metadata": metadata}
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """The client's errors as ours; what the network or Pinecone's load is to blame for can be retried."""
+        try:
+            from pinecone.errors import exceptions as errors
+        except ImportError:  # told by `import_extra`
+            yield
+            return
+        try:
+            yield
+        except (errors.UnauthorizedError, errors.ForbiddenError) as error:
+            reason = f"Pinecone does not take the key (HTTP {error.status_code}): check {KEY_VARIABLE}."
+            raise StoreRefusedError(NAME, self.index_name, reason) from error
+        except errors.NotFoundError as error:
+            raise StoreNotFoundError(NAME, self.index_name, f"it is gone ({error.message}).") from error
+        except (
+            errors.PineconeConnectionError,
+            errors.PineconeTimeoutError,
+            errors.ServiceError,
+            errors.RateLimitError,
+        ) as error:
+            reason = f"Pinecone cannot be reached ({error}). What was written is kept: run it again."
+            raise StoreConnectionError(NAME, self.index_name, reason) from error
+        except errors.PineconeError as error:
+            raise StoreRefusedError(NAME, self.index_name, f"Pinecone refuses: {error}") from error
+
+
+def _without_retries(index: Any, none: Any) -> Any:
+    """
+    Turn the client's own retries off: the one retry layer is the task's.
+
+    `retry_config` of `Pinecone` does not reach the data plane (pinecone 10.2, "Retries and resilience"), so
+    that of its transport is replaced; should it move, the client retries a little beside us.
+    """
+    transport = getattr(getattr(getattr(index, "_http", None), "_client", None), "_transport", None)
+    if transport is not None and hasattr(transport, "_config"):
+        transport._config = none
+    return index
+
+
+def _requests(vectors: Iterator[dict[str, Any]], most: int) -> Iterator[list[dict[str, Any]]]:
+    """Lists of at most `most` vectors that fit into a request."""
+    batch: list[dict[str, Any]] = []
+    size = 0
+    for vector in vectors:
+        own = len(orjson.dumps(vector))
+        if batch and (len(batch) == most or size + own > UPSERT_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(vector)
+        size += own
+    if batch:
+        yield batch
+
+
+def _numbers(vector: Any) -> list[float]:
+    """Nine digits bring a float32 back exactly; a float64 of it would be sent with seventeen."""
+    import numpy as np
+
+    return [float(f"{number:.9g}") for number in np.asarray(vector, dtype=np.float32).tolist()]
+
+
+def _match(found: Any, metric: Metric) -> Match:
+    metadata = dict(found.metadata or {})
+    rest = orjson.loads(metadata.pop(_REST, "{}"))
+    own = {name: metadata.pop(name, None) for name in _OWN}
+    return Match(
+        id=found.id,
+        # Pinecone gives the square of the distance, and the nearest first.
+        score=-(max(found.score, 0.0) ** 0.5) if metric == "euclidean" else float(found.score),
+        text=own["text"] or "",
+        source=own["source"] or "",
+        chunk_index=int(own["chunk_index"] or 0),
+        start=int(own["start"] or 0),
+        end=int(own["end"] or 0),
+        metadata=metadata | rest,
+    )
+
+
+def _is_flat(value: object) -> bool:
+    """Whether Pinecone can filter by a value: a text, a number, a truth value or a list of texts."""
+    if isinstance(value, list):
+        return all(isinstance(each, str) for each in value)
+    return isinstance(value, (str, int, float, bool))
+
+
+def _items(page: Any) -> Iterable[Any]:
+    return page if isinstance(page, list) else getattr(page, "vectors", page)
+
+
+def _digest(name: str) -> str:
+    return md5(name.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
+
+
+def _line_parts(name: str, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A line as records: each holds a part of it, and how many there are of which version."""
+    data = line.encode()
+    version = md5(data, usedforsecurity=False).hexdigest()[:8]
+    pieces = [data[first : first + LINE_BYTES] for first in range(0, len(data), LINE_BYTES)] or [b""]
+    for number, piece in enumerate(pieces):
+        # Latin-1 keeps bytes apart that a cut in the middle of a character would lose.
+        yield (
+            f"{_digest(name)}:{number}",
+            {
+                "name": name,
+                "line": piece.decode("latin-1"),
+                "parts": len(pieces),
+                "version": version,
+            },
+        )
+
+
+def _lines(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Lines from their parts; one that was half overwritten when a run died is left out, and written anew."""
+    for id, first in parts.items():
+        digest, _, number = id.partition(":")
+        if number != "0":
+            continue
+        own = [parts.get(f"{digest}:{each}") for each in range(int(first["parts"]))]
+        if all(part is not None and part["version"] == first["version"] for part in own):
+            text = "".join(str(part["line"]) for part in own if part is not None)
+            yield str(first["name"]), text.encode("latin-1").decode()

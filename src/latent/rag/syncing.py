@@ -1,0 +1,156 @@
+"""An index and its documents, brought into step: the steps of `latent.rag.sync`, taken on a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from latent.errors import PruneError, StoreMismatchError
+from latent.rag.documents import content_hash
+from latent.rag.stores.embedding import HEADER, EmbedderNote
+from latent.rag.sync import Changes, Line, changes_for, is_current, lines_of, losses, vectors_of
+
+if TYPE_CHECKING:
+    from latent.rag.documents import Chunk
+    from latent.rag.stores.records import Store
+    from latent.rag.sync import Wanted
+
+
+class IndexSync:
+    """
+    An index that is being changed, by whoever holds its lock.
+
+    Args:
+        note: What its vectors are made with from now on.
+        sources: All sources of this ingestion.
+        gone: Sources that the index has and that no longer exist; they may be removed.
+        max_loss: The share of its sources that an index may lose at once.
+
+    Raises:
+        StoreMismatchError: Sources that are not at hand would keep vectors of another embedder.
+        PruneError: More than `max_loss` is gone; nothing was changed.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        note: EmbedderNote,
+        sources: Iterable[str],
+        *,
+        gone: Iterable[str] = (),
+        max_loss: float = 0.2,
+    ) -> None:
+        self.store, self.max_loss = store, max_loss
+        self.sources, self.gone = sorted(sources), sorted(gone)
+        self.emptied: list[str] = []
+        manifest = store.read_manifest()
+        self.lines: dict[str, Line] = lines_of(manifest)
+        self._known = dict(self.lines)
+        self._check_losses()
+        self._check_embedder(EmbedderNote.of_line(manifest.get(HEADER)), note)
+        if manifest.get(HEADER) != note.to_line():
+            store.write_manifest({HEADER: note.to_line()})
+
+    def pending(self, contents: Mapping[str, str], settings: str) -> list[str]:
+        """The sources whose chunks are not known to be what `contents` and `settings` ask for."""
+        return [s for s in self.sources if not is_current(self.lines.get(s), contents.get(s, ""), settings)]
+
+    def apply(
+        self, wanted: Mapping[str, Wanted], write: Callable[[Sequence[Chunk]], Any], *, prune: bool = True
+    ) -> Changes:
+        """
+        Let sources contribute what is wanted of them.
+
+        Args:
+            write: Embeds chunks and writes them; all are there when it returns.
+            prune: Whether sources that have become empty lose what they had; else they stay as they are.
+
+        Raises:
+            PruneError: Too much has become empty; what was applied before stays.
+        """
+        emptied = [s for s in wanted if self._becomes_empty(s, wanted[s])]
+        if prune:
+            self.emptied += emptied
+            self._check_losses()
+        else:
+            wanted = {source: each for source, each in wanted.items() if source not in emptied}
+        return self._carry_out(changes_for(self.lines, wanted), write)
+
+    def remove_gone(self) -> Changes:
+        """Take out what no longer exists."""
+        return self._carry_out(changes_for(self.lines, {}, self.gone), lambda chunks: None)
+
+    def vectors(self) -> int:
+        """How many vectors of the index belong to this ingestion's sources."""
+        return vectors_of(self.lines, self.sources)
+
+    def _carry_out(self, changes: Changes, write: Callable[[Sequence[Chunk]], Any]) -> Changes:
+        if changes.intents:
+            self.store.write_manifest({source: line.to_text() for source, line in changes.intents.items()})
+        if changes.write:
+            write(changes.write)
+        if changes.obsolete:
+            self.store.delete(changes.obsolete)
+        if changes.lines:
+            texts = {s: None if line is None else line.to_text() for s, line in changes.lines.items()}
+            self.store.write_manifest(texts)
+        for source, line in changes.lines.items():
+            if line is None:
+                self.lines.pop(source, None)
+            else:
+                self.lines[source] = line
+        return changes
+
+    def _becomes_empty(self, source: str, wanted: Wanted) -> bool:
+        line = self.lines.get(source)
+        had = line is not None and any(line.documents.values())
+        return had and not any(wanted.documents.values())
+
+    def _check_losses(self) -> None:
+        """The share is of what the index had when the ingestion began."""
+        lost, known = losses(self._known, self.gone, self.emptied)
+        if known and len(lost) / known > self.max_loss:
+            raise PruneError(self.store.name, self.store.index_name, tuple(lost), known, self.max_loss)
+
+    def _check_embedder(self, before: EmbedderNote | None, now: EmbedderNote) -> None:
+        if before is None or before.identity == now.identity:
+            return
+        others = sorted(set(self.lines) - set(self.sources) - set(self.gone))
+        if others:
+            raise StoreMismatchError(
+                self.store.name,
+                self.store.index_name,
+                f"its vectors were made with {before.spec!r}, not {now.spec!r}, and {len(others)} of its "
+                f"sources are not among those that are ingested now ({others[0]!r}, ...). Ingest all of them "
+                "together, or use another index.",
+            )
+
+
+def note_of(embedder: Any) -> EmbedderNote:
+    """What an index writes down about an embedder; asks it for one vector where its length is not known."""
+    dimensions = embedder.dimensions or embedder.embed(["How long is a vector?"]).shape[1]
+    return EmbedderNote(
+        spec=embedder.spec,
+        identity=embedder.identity,
+        dimensions=int(dimensions),
+        base_url=getattr(embedder, "base_url", None),
+    )
+
+
+def index_summary(store: Store) -> dict[str, Any]:
+    """
+    What an index holds, in short: `store`, `name`, `records`, `dimensions`, `embedder` and `fingerprint`.
+
+    The fingerprint changes whenever an ingestion changed the records; what is computed from an index can be
+    remembered by it.
+    """
+    manifest = store.read_manifest()
+    note = EmbedderNote.of_line(manifest.get(HEADER))
+    return {
+        "store": store.name,
+        "name": store.index_name,
+        "records": store.count(),
+        "dimensions": store.dimensions,
+        "embedder": note and note.spec,
+        "fingerprint": content_hash("\n".join(f"{name}\t{line}" for name, line in sorted(manifest.items()))),
+    }

@@ -1,0 +1,294 @@
+"""The ready flow: what lands in the index, what it costs, and that index and documents stay in step."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from latent.config import Workspace
+from latent.errors import (
+    NoDocumentsError,
+    PruneError,
+    StoreConnectionError,
+    StoreMismatchError,
+    UsageError,
+)
+from latent.flows import READY
+from latent.prefect.running import run
+from latent.rag import find_documents, load_document, open_store, retrieve
+from latent.testing import PineconeSimulator
+from tests.flows.conftest import DOCUMENTS, contents, prose
+
+OPENAI = {"embedder": "openai:text-embedding-3-small", "embedder_options": {"dimensions": 64}}
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+def sources(store) -> Counter[str]:
+    return Counter(source for source, _ in contents(store).values())
+
+
+class TestWhatLands:
+    def test_every_chunk_is_there_with_its_place_in_the_source(self, documents, ingest, index):
+        assert ingest().value == index().count() > 2 * len(DOCUMENTS)
+        for source in DOCUMENTS:
+            (document,) = load_document(source, root=documents.root)
+            matches = index().query([1.0] * index().dimensions, 1000, {"source": source})
+            assert {m.id for m in matches} == {f"{document.hash}:{n}" for n in range(len(matches))}
+            assert document.hash == hashlib.md5(document.text.encode(), usedforsecurity=False).hexdigest()
+            for match in matches:
+                assert document.text[match.start : match.end] == match.text
+                assert len(match.text) <= 512
+                assert match.metadata["title"] == f"About {source[5:-3]}"
+
+    def test_questions_find_their_documents(self, ingest, index):
+        ingest()
+        for mode in ("vector", "bm25", "hybrid"):
+            assert retrieve(index(), "what about bears?", 3, mode=mode)[0].source == "docs/bears.md"
+        only = retrieve(index(), "bears", 3, mode="hybrid", filter={"source": "docs/figs.md"})
+        assert {match.source for match in only} == {"docs/figs.md"}
+
+    def test_running_twice_gives_the_same_index(self, ingest, index):
+        first = ingest()
+        before = contents(index())
+        second = ingest()
+        assert (second.value, contents(index())) == (first.value, before)
+        assert second.counts.total() == 0  # not a task was called
+
+    def test_equal_files_share_their_chunks_and_outlive_each_other(self, documents, ingest, index):
+        twin = documents.root / "docs/zz_twin.md"
+        twin.write_bytes((documents.root / "docs/bears.md").read_bytes())
+        first = ingest()
+        assert first.value == index().count()
+        assert "docs/zz_twin.md" not in sources(index())
+        (documents.root / "docs/bears.md").unlink()
+        assert ingest().value == first.value
+        assert sources(index())["docs/zz_twin.md"] > 0 == sources(index())["docs/bears.md"]
+
+    def test_rows_of_a_table_are_documents(self, make_workspace, documents, ingest, index):
+        make_workspace(
+            {"docs/rows.jsonl": '{"text": "One row."}\n{"text": "Another."}\n{"text": "One row."}\n'}
+        )
+        ingest(file_paths=["docs/rows.jsonl"])
+        assert sorted(text for _, text in contents(index()).values()) == ["Another.", "One row."]
+
+
+class TestWhatItCosts:
+    def test_an_unchanged_document_costs_nothing_and_a_changed_one_its_changed_chunks(
+        self, documents, ingest, provider_simulator
+    ):
+        ingest(**OPENAI)
+        first = provider_simulator.asked
+        assert not provider_simulator.duplicates
+        ingest(**OPENAI)
+        assert provider_simulator.asked == first
+        file = documents.root / "docs/cars.md"
+        file.write_text(file.read_text() + "\n\n# More\n\nA sentence that was not there before.\n")
+        ingest(**OPENAI)
+        new = provider_simulator.asked - first
+        assert 1 <= len(new) <= 2  # the last chunk may have grown, and there is a new one
+        assert all("not there before" in text or "cars" in text for text in new)
+
+    def test_texts_are_embedded_a_hundred_at_a_time(
+        self, make_workspace, documents, ingest, provider_simulator
+    ):
+        rows = "".join(f'{{"text": "Row {number}."}}\n' for number in range(250))
+        make_workspace({"docs/rows.jsonl": rows})
+        assert ingest(file_paths=["docs/rows.jsonl"], **OPENAI).value == 250
+        assert provider_simulator.requests == 3
+
+    def test_another_chunk_size_leaves_nothing_of_the_old_chunks(self, ingest, index):
+        ingest(chunk_size=200)
+        small = contents(index())
+        ingest(chunk_size=400)
+        large = contents(index())
+        assert len(large) < len(small)
+        assert max(len(text) for _, text in large.values()) > 200
+        ingest(chunk_size=200)
+        assert contents(index()) == small
+
+
+class TestInStep:
+    def test_a_changed_document_replaces_its_chunks(self, documents, ingest, index):
+        ingest()
+        (documents.root / "docs/dogs.md").write_text(prose("wolves"))
+        ingest()
+        texts = [text for source, text in contents(index()).values() if source == "docs/dogs.md"]
+        assert texts and all("wolves" in text for text in texts)
+
+    @pytest.mark.parametrize("emptied", [False, True])
+    def test_a_deleted_or_emptied_document_is_removed(self, documents, ingest, index, emptied):
+        before = ingest().value
+        file = documents.root / "docs/eels.md"
+        file.write_text(" \n\n") if emptied else file.unlink()
+        after = ingest()
+        assert after.value < before
+        assert set(sources(index())) == set(DOCUMENTS) - {"docs/eels.md"}
+
+    @pytest.mark.parametrize("emptied", [False, True])
+    def test_losing_much_at_once_is_refused_unless_it_is_meant(self, documents, ingest, index, emptied):
+        ingest()
+        before = contents(index())
+        for name in ("apples", "bears", "cars"):
+            file = documents.root / f"docs/{name}.md"
+            file.write_text("") if emptied else file.unlink()
+        with pytest.raises(PruneError, match=r"would lose 3 of its 6 sources, more than 20%") as caught:
+            ingest()
+        assert "max_loss=0.5" in str(caught.value)
+        assert contents(index()) == before
+        ingest(prune=False)
+        assert contents(index()) == before
+        ingest(max_loss=0.5)
+        assert set(sources(index())) == {"docs/dogs.md", "docs/eels.md", "docs/figs.md"}
+
+    def test_other_files_add_to_an_index(self, make_workspace, ingest, index):
+        make_workspace({"blog/one.md": "# One\n\nA post."})
+        first = ingest().value
+        assert ingest(file_paths=["blog/*.md"]).value == 1
+        assert index().count() == first + 1
+
+    def test_an_unreadable_file_is_a_failed_row_and_keeps_what_it_had(self, documents, ingest, index):
+        ingest()
+        before = sources(index())["docs/figs.md"]
+        (documents.root / "docs/figs.md").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20)
+        (documents.root / "docs/new.md").write_text("New and readable.")
+        result = ingest()
+        assert (result.state, result.counts["failed"]) == ("ok", 1)
+        assert sources(index())["docs/figs.md"] == before
+        assert sources(index())["docs/new.md"] == 1
+
+
+class TestWrongInput:
+    def test_what_is_missing_is_said(self, ingest):
+        for missing in ({"file_paths": []}, {"index_name": ""}):
+            with pytest.raises(UsageError, match="-p index_name=docs"):
+                ingest(**missing)
+
+    def test_a_pattern_without_files_is_an_error(self, ingest):
+        with pytest.raises(NoDocumentsError, match="nothing"):
+            ingest(file_paths=["docs/*.md", "nothing/*.md"])
+
+    def test_an_index_of_other_vectors_is_refused_before_anything_is_paid(self, ingest, provider_simulator):
+        ingest()
+        with pytest.raises(StoreMismatchError, match="vectors of 256 numbers, not for vectors of 64"):
+            ingest(**OPENAI)
+        assert provider_simulator.requests == 0
+
+    def test_another_embedder_needs_all_sources(self, make_workspace, ingest, provider_simulator, index):
+        options = {"embedder_options": {"dimensions": 256}}
+        make_workspace({"blog/one.md": "# One\n\nA post."})
+        ingest(file_paths=["docs/*.md", "blog/*.md"])
+        other = {"embedder": "openai:text-embedding-3-small", **options}
+        with pytest.raises(StoreMismatchError, match="not among those that are ingested now"):
+            ingest(**other)
+        assert provider_simulator.requests == 0
+        ingest(file_paths=["docs/*.md", "blog/*.md"], **other)
+        assert sum(provider_simulator.asked.values()) == index().count()
+
+    def test_a_misspelt_parameter_is_told(self, documents):
+        result = run(documents, "document_ingestion", {"chunk_sise": 5}, ready=READY)
+        assert "chunk_sise" in str(result.error) and "chunk_size" in str(result.error)
+
+
+class TestTrouble:
+    @pytest.fixture
+    def pinecone(self, monkeypatch):
+        with PineconeSimulator() as simulator:
+            for name, value in simulator.environment.items():
+                monkeypatch.setenv(name, value)
+            yield simulator
+
+    def test_a_store_that_vanishes_midway_costs_nothing(self, ingest, pinecone, provider_simulator):
+        """The run fails clearly; the next one pays for no embedding again and ends where it should."""
+        options = {"store": "pinecone", "chunk_size": 100, "overlap": 0, **OPENAI}
+        pinecone.fail_next([200] * 0)
+        ingest(**options, file_paths=["docs/a*.md"])
+        pinecone.fail_next([503] * 200)
+        result = ingest(**options, fails=True)
+        assert isinstance(result.error, (StoreConnectionError, ExceptionGroup))
+        assert "cannot be reached" in str(result.error)
+        pinecone.fail_next([])
+        pinecone._service.failing.clear()
+        final = ingest(**options)
+        assert len(pinecone.vectors("docs")) == final.value
+        assert not provider_simulator.duplicates
+
+    def test_two_ingestions_at_once_lose_nothing(self, documents, index):
+        command = [sys.executable, "-m", "latent", "run", "document_ingestion", "-p", "index_name=docs", "-p"]
+        halves = ("file_paths=docs/[a-c]*.md", "file_paths=docs/[c-f]*.md")
+        both = [subprocess.Popen([*command, half], stderr=subprocess.PIPE, text=True) for half in halves]
+        errors = [process.communicate(timeout=120)[1] for process in both]
+        assert [process.returncode for process in both] == [0, 0], errors
+        assert set(sources(index())) == set(DOCUMENTS)
+
+    def test_pinecone_and_pgvector_hold_what_lancedb_holds(
+        self, ingest, index, pinecone, postgres, documents
+    ):
+        ingest()
+        expected = contents(index())
+        ingest(store="pinecone")
+        held = pinecone.vectors("docs")
+        assert {id: (v["metadata"]["source"], v["metadata"]["text"]) for id, v in held.items()} == expected
+        options = {"url": postgres, "schema": "flows"}
+        ingest(store="pgvector", store_options=options)
+        store = open_store("pgvector", "docs", create=False, root=documents.root, **options)
+        assert contents(store) == expected
+        assert store.query("what about bears?", 1)[0].source == "docs/bears.md"
+        store.close()
+
+
+class TestCommands:
+    def latent(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "latent", *arguments], capture_output=True, text=True, timeout=120
+        )
+
+    def test_it_runs_in_any_workspace_and_can_be_copied_out(self, documents: Workspace, index):
+        done = self.latent(
+            "run", "document_ingestion", "-p", 'file_paths=["docs/**/*.md"]', "-p", "index_name=docs"
+        )
+        assert done.returncode == 0, done.stderr
+        count = index().count()
+        assert count > 0
+        copied = self.latent("new", "flow", "ingest_mine", "--from", "document_ingestion")
+        assert copied.returncode == 0, copied.stderr
+        assert '@flow("ingest_mine"' in (documents.root / "flows/ingest_mine/flow.py").read_text()
+        mine = self.latent("run", "ingest_mine", "-p", "file_paths=docs/**/*.md", "-p", "index_name=mine")
+        assert mine.returncode == 0, mine.stderr
+        assert open_store("lancedb", "mine", create=False, root=documents.root).count() == count
+
+    def test_a_misspelt_flow_is_told_with_the_ready_ones(self, documents):
+        done = self.latent("run", "document_ingestoin")
+        assert done.returncode == 2 or "did you mean 'document_ingestion'?" in done.stderr
+        assert "did you mean 'document_ingestion'?" in done.stderr
+        other = self.latent("new", "flow", "mine", "--from", "document_ingest")
+        assert "did you mean 'document_ingestion'?" in other.stderr
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the shared data are not here")
+class TestBrokenFiles:
+    def test_all_of_them_are_read_or_refused_and_none_ends_the_run(self, documents, ingest, index):
+        folder = documents.root / "nasty"
+        folder.symlink_to(SHARED / "nasty")
+        listed = json.loads((SHARED / "nasty" / "MANIFEST.json").read_text(encoding="utf-8"))
+        files = [each["path"] for each in (listed["files"] if isinstance(listed, dict) else listed)]
+        paths = [f"nasty/{path}" for path in files]
+        result = ingest(file_paths=paths)
+        assert result.state == "ok"
+        assert index().count() == result.value
+        assert ingest(file_paths=paths).value == result.value
+
+    def test_odd_names_are_kept_apart(self, documents, ingest, index):
+        maker = SHARED / "nasty" / "make_odd_names.py"
+        subprocess.run(
+            [sys.executable, str(maker), str(documents.root / "odd")], check=True, capture_output=True
+        )
+        found = find_documents(["odd/**/*", "odd/**/.*"], root=documents.root)
+        result = ingest(file_paths=["odd/**/*", "odd/**/.*"])
+        assert (result.state, result.value) == ("ok", index().count())
+        assert len(index().read_manifest()) == len(found) + 1 - result.counts["failed"]

@@ -1,0 +1,179 @@
+"""What an answer is remembered by: each thing that can change it, and nothing that cannot."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel, Field
+
+import latent.llm.request as layer
+from latent.cache.keys import argument_hashes
+from latent.llm import File, Image, Message, Model
+from latent.llm.messages import turns_of
+from latent.llm.request import Request
+
+
+class Verdict(BaseModel):
+    score: int
+
+
+class Renamed(BaseModel):
+    score: int
+
+
+class Described(BaseModel):
+    score: int = Field(description="From 1 to 5.")
+
+
+def key(model: Model, prompt: Any, output: Any = None, repeat: int = 0) -> tuple[str, ...]:
+    """The hashes that the key of a call is made of."""
+    parts = {"request": model._request(output), "turns": turns_of(model.spec, prompt), "repeat": repeat}
+    return tuple(argument_hashes(parts).values())
+
+
+BASE: dict[str, Any] = {
+    "spec": "openai:gpt-5-mini",
+    "base_url": "http://one.example/v1",
+    "max_tokens": 100,
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "stop": ["END"],
+    "seed": 1,
+    "reasoning": "low",
+    "system": "Be brief.",
+    "tools": [{"type": "function", "function": {"name": "look"}}],
+    "logit_bias": {"50256": -100},
+    "output_mode": "schema",
+    "repairs": 1,
+}
+CHANGES: list[tuple[str, Any]] = [
+    ("spec", "openai:gpt-5-nano"),
+    ("spec", "openai-responses:gpt-5-mini"),
+    ("spec", "vllm:gpt-5-mini"),
+    ("base_url", "http://two.example/v1"),
+    ("max_tokens", 101),
+    ("max_tokens", None),
+    ("temperature", 0.50001),
+    ("temperature", None),
+    ("top_p", 0.91),
+    ("stop", ["END", "STOP"]),
+    ("seed", 2),
+    ("reasoning", "high"),
+    ("reasoning", {"effort": "low"}),
+    ("system", "Be brief!"),
+    ("system", None),
+    ("tools", [{"type": "function", "function": {"name": "find"}}]),
+    ("logit_bias", {"50256": -99}),
+    ("presence_penalty", 0.1),
+    ("output_mode", "tool"),
+    ("repairs", 0),
+]
+
+
+def model_with(**changes: Any) -> Model:
+    given = {**BASE, **changes}
+    if given["spec"].startswith("openai-responses"):
+        given = {name: value for name, value in given.items() if name not in ("stop", "seed")}
+    return Model(given.pop("spec"), **given)
+
+
+@pytest.mark.parametrize(("field", "value"), CHANGES)
+def test_everything_that_can_change_an_answer_is_part_of_its_key(field: str, value: Any):
+    assert key(model_with(**{field: value}), "hello", Verdict) != key(model_with(), "hello", Verdict)
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Request)])
+def test_every_field_of_a_request_is_in_its_identity_or_known_not_to_matter(field: str):
+    """A field that is added to requests has to be decided about."""
+    identity = {"endpoint", "sampling", "system", "output", "output_mode", "repairs"}
+    decides_only_whether_there_is_an_answer = {"timeout_seconds", "limit"}
+    assert field in identity | decides_only_whether_there_is_an_answer
+
+
+@pytest.mark.parametrize(
+    "change", [{"api_key": "other"}, {"limit": "api"}, {"timeout_seconds": 5.0}, {"retries": 9}]
+)
+def test_what_decides_only_whether_there_is_an_answer_is_not(change: dict[str, Any]):
+    assert key(model_with(**change), "hello", Verdict) == key(model_with(), "hello", Verdict)
+
+
+def test_the_output_type_counts_by_its_name_and_schema():
+    keys = {key(model_with(), "x", output) for output in (None, Verdict, Renamed, Described)}
+    assert len(keys) == 4
+
+
+def test_the_version_of_the_layer_counts(monkeypatch: pytest.MonkeyPatch):
+    before = key(model_with(), "x")
+    monkeypatch.setattr(layer, "LAYER_VERSION", layer.LAYER_VERSION + 1)
+    assert key(model_with(), "x") != before
+
+
+def test_the_address_counts_without_the_credentials_in_it():
+    addresses = ("http://one.example/v1", "http://ann:secret@one.example/v1/")
+    assert len({key(model_with(base_url=url), "x") for url in addresses}) == 1
+
+
+PROMPTS: list[Any] = [
+    "hello",
+    "hello ",
+    "Hello",
+    [{"role": "system", "content": "hello"}, {"role": "user", "content": "hello"}],
+    [
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "hi"},
+        {"role": "user", "content": "so"},
+    ],
+    ["hello", "hello"],
+    ["hello", Image.of(b"\x89PNG\r\n\x1a\none")],
+    ["hello", Image.of(b"\x89PNG\r\n\x1a\ntwo")],
+    ["hello", Image.of("https://example.org/one.png")],
+    ["hello", File.of(b"%PDF-one")],
+    ["hello", File.of(b"%PDF-one", media_type="text/plain")],
+]
+
+
+def test_every_part_of_a_prompt_counts():
+    assert len({key(model_with(), prompt) for prompt in PROMPTS}) == len(PROMPTS)
+
+
+def test_one_prompt_has_one_key_however_it_is_written():
+    ways = ["hello", ["hello"], {"role": "user", "content": "hello"}, [Message("user", ("hello",))]]
+    ways.append([{"role": "user", "content": [{"type": "text", "text": "hello"}]}])
+    assert len({key(model_with(), prompt) for prompt in ways}) == 1
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+calls = st.fixed_dictionaries(
+    {
+        "temperature": st.none() | st.floats(0, 2),
+        "max_tokens": st.none() | st.integers(1, 9),
+        "system": st.none() | st.text(max_size=4),
+        "seed": st.none() | st.integers(0, 9),
+        "tools": json_values,
+        "prompt": st.text(min_size=1, max_size=6),
+        "repeat": st.integers(0, 3),
+    }
+)
+
+
+def shown(call: dict[str, Any]) -> str:
+    # `1`, `1.0` and `True` are different values in a request, and equal in Python.
+    return repr(sorted((name, value) for name, value in call.items() if value is not None))
+
+
+@settings(max_examples=150, deadline=None)
+@given(calls, calls)
+def test_two_calls_share_a_key_exactly_when_they_are_the_same(one: dict[str, Any], other: dict[str, Any]):
+    def key_of(call: dict[str, Any]) -> tuple[str, ...]:
+        given = {name: value for name, value in call.items() if name not in ("prompt", "repeat")}
+        return key(Model("openai:gpt-5-mini", **given), call["prompt"], repeat=call["repeat"])
+
+    assert (key_of(one) == key_of(other)) == (shown(one) == shown(other))

@@ -1,0 +1,100 @@
+"""Texts, images and files: the forms that people write them in, and those in which they are sent."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from latent.errors import ModelRefusedError, ModelSpecError
+from latent.llm import File, Image, Message, Model
+from tests.llm.conftest import SPECS, Provider
+
+PNG = b"\x89PNG\r\n\x1a\n and so on"
+PDF = b"%PDF-1.7 and so on"
+
+
+@pytest.fixture
+def chart(tmp_path: Path) -> Path:
+    file = tmp_path / "chart.jpeg"  # its name is wrong: the bytes decide
+    file.write_bytes(PNG)
+    return file
+
+
+def test_an_image_is_sent_as_each_api_takes_it(provider: Provider, chart: Path):
+    for spec in SPECS:
+        Model(spec).complete(["What is this?", Image.of(chart)])
+    chat, responses, anthropic = provider.bodies
+    data = base64.b64encode(PNG).decode()
+    url = f"data:image/png;base64,{data}"
+    assert chat["messages"][0]["content"][1] == {"type": "image_url", "image_url": {"url": url}}
+    assert responses["input"][0]["content"][1] == {"type": "input_image", "image_url": url, "detail": "auto"}
+    source = {"type": "base64", "media_type": "image/png", "data": data}
+    assert anthropic["messages"][0]["content"][1] == {"type": "image", "source": source}
+
+
+def test_a_file_is_sent_as_each_api_takes_it(provider: Provider, tmp_path: Path):
+    (tmp_path / "report.pdf").write_bytes(PDF)
+    for spec in SPECS:
+        Model(spec).complete([File.of(tmp_path / "report.pdf"), "Sum it up."])
+    chat, responses, anthropic = provider.bodies
+    data = base64.b64encode(PDF).decode()
+    url = f"data:application/pdf;base64,{data}"
+    assert chat["messages"][0]["content"][0]["file"] == {"filename": "report.pdf", "file_data": url}
+    sent = {"type": "input_file", "filename": "report.pdf", "file_data": url}
+    assert responses["input"][0]["content"][0] == sent
+    block = anthropic["messages"][0]["content"][0]
+    assert (block["type"], block["title"], block["source"]["data"]) == ("document", "report.pdf", data)
+
+
+def test_what_lies_elsewhere_is_sent_by_its_address(provider: Provider):
+    for spec in SPECS:
+        Model(spec).complete(["What?", Image.of("https://example.org/a.png?size=2")])
+    url = "https://example.org/a.png?size=2"
+    assert all(url in str(body) for body in provider.bodies)
+
+
+def test_a_changed_image_is_another_prompt(provider: Provider, chart: Path):
+    model = Model(SPECS[0])
+    model.complete(["What?", Image.of(chart)])
+    assert model.complete(["What?", Image.of(chart)]).from_memory
+    chart.write_bytes(PNG + b"!")
+    assert not model.complete(["What?", Image.of(chart)]).from_memory
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("", "empty"),
+        ([], "empty"),
+        ([{"role": "user", "content": ""}], "empty"),
+        (7, "a prompt is a text or messages"),
+        ([{"role": "robot", "content": "x"}], "role is one of"),
+        ([{"role": "user", "content": "x", "name": "y"}], "no 'name'"),
+        ([{"role": "user", "content": [7]}], "not a int"),
+        ([b"raw"], "not a bytes"),
+    ],
+)
+def test_prompts_that_cannot_be_are_refused_before_anything_is_sent(provider: Provider, prompt, said: str):
+    with pytest.raises(ModelSpecError, match=said):
+        Model(SPECS[0]).complete(prompt)
+    assert provider.requests == 0
+
+
+def test_attachments_that_cannot_be_read_say_so(tmp_path: Path):
+    with pytest.raises(ModelSpecError, match=r"gone\.png.*cannot be read"):
+        Image.of(tmp_path / "gone.png")
+    with pytest.raises(ModelSpecError, match="media_type="):
+        File.of(b"who knows")
+
+
+def test_a_chat_takes_no_files_by_address(provider: Provider):
+    with pytest.raises(ModelSpecError, match="openai-responses"):
+        Model(SPECS[0]).complete(["x", File.of("https://example.org/a.pdf")])
+
+
+def test_lone_surrogates_are_sent_as_escapes_for_the_provider_to_judge(provider: Provider):
+    with pytest.raises(ModelRefusedError, match="JSON"):  # as real providers do, but the row alone fails
+        Model(SPECS[0]).complete("odd \ud800 name")
+    assert Message("user", ("a", "b")).text == "a\nb"

@@ -1,0 +1,102 @@
+"""Prompts as files: found, strict about names, sandboxed, and part of what results depend on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from latent.config import Workspace
+from latent.errors import PromptError
+from latent.llm import PromptTemplate, prompt
+from latent.prefect import flow, task
+
+JUDGE = "{% include 'rules.md' %}\nRate {{ answer }} to {{ question }}.\n"
+
+
+@pytest.fixture
+def folder(fresh: Workspace) -> Path:
+    folder = fresh.root / "flows" / "grading" / "prompts"
+    folder.mkdir(parents=True)
+    (folder / "judge.md").write_text(JUDGE)
+    (folder / "rules.md").write_text("Be fair.\n")
+    return folder
+
+
+def test_a_template_of_the_running_flow_is_found_and_filled_in(folder: Path):
+    @flow("grading")
+    def grading() -> str:
+        return prompt("judge").render(question="2+2?", answer="4")
+
+    assert grading() == "Be fair.\nRate 4 to 2+2?."
+
+
+def test_names_without_a_value_are_an_error_and_no_gap(folder: Path):
+    template = prompt("judge", folder=folder)
+    assert template.names == {"question", "answer"}
+    with pytest.raises(PromptError, match=r"'question' is undefined; given: answer"):
+        template.render(answer="4")
+
+
+def test_a_missing_file_names_the_nearest(folder: Path):
+    with pytest.raises(PromptError, match="did you mean 'judge'"):
+        prompt("jugde", folder=folder)
+
+
+def test_outside_of_flows_a_folder_has_to_be_named(fresh: Workspace):
+    with pytest.raises(PromptError, match="folder="):
+        prompt("judge")
+
+
+def test_broken_templates_are_told_with_their_line(folder: Path):
+    (folder / "broken.md").write_text("one\n{% if %}\n")
+    with pytest.raises(PromptError, match=r"broken\.md:2"):
+        prompt("broken", folder=folder)
+
+
+def test_templates_cannot_reach_into_python():
+    with pytest.raises(PromptError):
+        PromptTemplate("{{ x.__class__.__mro__ }}").render(x=1)
+
+
+def test_values_are_not_escaped_and_not_templates():
+    assert PromptTemplate("Q: {{ q }}").render(q="<b>{{ 1 + 1 }}</b>") == "Q: <b>{{ 1 + 1 }}</b>"
+
+
+def test_a_changed_prompt_has_the_task_that_read_it_computed_anew(folder: Path):
+    made: list[str] = []
+
+    @task("write")
+    def write(question: str) -> str:
+        made.append(question)
+        return prompt("judge").render(question=question, answer="?")
+
+    @flow("grading")
+    def grading() -> str:
+        return write("why")
+
+    assert grading() == grading() == "Be fair.\nRate ? to why."
+    assert len(made) == 1
+    (folder / "judge.md").write_text("Judge {{ answer }} on {{ question }}.")
+    assert grading() == "Judge ? on why."
+    (folder / "judge.md").write_text(JUDGE)
+    assert grading() == "Be fair.\nRate ? to why."
+    assert len(made) == 2  # both are remembered
+    (folder / "rules.md").write_text("Be strict.\n")
+    assert grading().startswith("Be strict.")  # what it includes counts, too
+    assert len(made) == 3
+
+
+def test_templates_among_arguments_count_by_their_text(folder: Path):
+    made: list[str] = []
+
+    @task("fill")
+    def fill(template: PromptTemplate) -> str:
+        made.append(template.text)
+        return template.render(answer="a", question="b")
+
+    fill(prompt("judge", folder=folder))
+    fill(prompt("judge", folder=folder))
+    (folder / "rules.md").write_text("Be kind.")
+    fill(prompt("judge", folder=folder))
+    assert len(made) == 2

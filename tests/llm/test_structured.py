@@ -1,0 +1,208 @@
+"""Structured output: how it is asked for, validated, mended, and what becomes of what does not validate."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import BaseModel, Field, field_validator
+
+from latent.errors import ModelSpecError
+from latent.llm import Answer, Model
+from latent.llm.schemas import OutputType, json_in
+from latent.prefect import flow, task
+from latent.testing import Fault, Reply
+from tests.llm.conftest import SPECS, Provider
+
+
+class Verdict(BaseModel):
+    """How good an answer is."""
+
+    score: Literal[1, 2, 3, 4, 5]
+    reason: str = Field(min_length=1)
+
+
+class Even(BaseModel):
+    number: int
+
+    @field_validator("number")
+    @classmethod
+    def is_even(cls, number: int) -> int:
+        if number % 2:
+            raise ValueError("an even number is wanted")
+        return number
+
+
+GOOD = '{"score": 4, "reason": "clear"}'
+BAD = '{"score": 9, "reason": "clear"}'
+every_api = pytest.mark.parametrize("spec", SPECS)
+
+
+@every_api
+@pytest.mark.parametrize("mode", ["schema", "tool", "json"])
+def test_the_output_is_a_validated_instance(provider: Provider, spec: str, mode):
+    provider.says(lambda call: GOOD)
+    answer = Model(spec, output_mode=mode).complete("judge", output=Verdict)
+    assert answer.output == Verdict(score=4, reason="clear")
+    assert answer.output is answer.output
+    assert (answer.problem, json.loads(answer.text)) == (None, json.loads(GOOD))
+
+
+@every_api
+def test_a_model_is_held_to_the_schema_by_the_providers_own_mode(provider: Provider, spec: str):
+    answer = Model(spec).complete("judge", output=Verdict)
+    assert answer.output.reason == "judge"  # what the simulator makes of a schema
+    (call,) = provider.listener.calls
+    assert call.tool is None
+    assert call.schema["additionalProperties"] is False
+    assert call.schema["required"] == ["score", "reason"]
+
+
+@pytest.mark.parametrize(
+    "spec", ["anthropic:claude-3-haiku-20240307", "openai:gpt-4", "openai:gpt-3.5-turbo"]
+)
+def test_a_model_without_schema_mode_has_to_call_a_tool(provider: Provider, spec: str):
+    provider.says(lambda call: GOOD)
+    assert Model(spec).complete("judge", output=Verdict).output.score == 4
+    assert provider.listener.calls[0].tool == "Verdict"
+
+
+def test_json_in_a_fence_or_between_words_is_found():
+    for text in (GOOD, f"```json\n{GOOD}\n```", f"Here it is:\n```\n{GOOD}\n```\nDone.", f"Sure! {GOOD} :)"):
+        assert json_in(text) == GOOD
+
+
+@every_api
+def test_an_answer_that_does_not_validate_is_sent_back_with_what_is_wrong(provider: Provider, spec: str):
+    provider.says_in_turn(BAD, GOOD)
+    answer = Model(spec).complete("judge", output=Verdict)
+    assert (answer.output.score, answer.attempts) == (4, 2)
+    _, body = provider.bodies
+    messages = body.get("messages") or body["input"]
+    assert messages[-2] == {"role": "assistant", "content": BAD}
+    assert "score" in messages[-1]["content"]
+    assert answer.usage.output_tokens == 16  # 31 characters each: both were paid for
+
+
+def test_validators_of_ones_own_are_part_of_what_is_valid(provider: Provider):
+    provider.says_in_turn('{"number": 3}', '{"number": 4}')
+    assert Model(SPECS[0]).complete("even?", output=Even).output == Even(number=4)
+    assert "an even number is wanted" in provider.bodies[1]["messages"][-1]["content"]
+
+
+@every_api
+def test_what_stays_invalid_is_no_output_but_keeps_its_text_and_is_remembered(provider: Provider, spec: str):
+    provider.says(lambda call: BAD)
+    model = Model(spec, repairs=2)
+    answer = model.complete("judge", output=Verdict)
+    assert (answer.output, answer.attempts) == (None, 3)
+    assert json.loads(answer.text) == json.loads(BAD)
+    assert "score" in answer.problem
+    again = model.complete("judge", output=Verdict)
+    assert again.from_memory
+    assert (again.output, again.problem) == (None, answer.problem)
+    assert provider.requests == 3
+
+
+@every_api
+def test_refused_and_cut_output_is_not_sent_back(provider: Provider, spec: str):
+    provider.says_in_turn(Reply("I cannot.", "refusal"), Reply('{"score": 4, "rea', "length"))
+    model = Model(spec)
+    refused, cut = (model.complete(text, output=Verdict) for text in ("one", "two"))
+    assert (refused.problem, refused.text) == ("The model refused to answer.", "I cannot.")
+    assert "max_tokens" in cut.problem
+    assert provider.requests == 2
+
+
+def test_a_repair_that_fails_loses_nothing_that_was_paid_for(provider: Provider):
+    provider.says(lambda call: BAD)
+    provider.behaves(faults=[Fault(400, only="not a valid")])
+    answer = Model(SPECS[0]).complete("judge", output=Verdict)
+    assert answer.text == BAD
+    assert "Asking again failed" in answer.problem
+
+
+def test_a_row_without_usable_output_has_abstained_now_and_when_it_is_remembered(provider: Provider):
+    provider.says(lambda call: BAD if "bad" in call.prompt or "not a valid" in call.prompt else GOOD)
+    model = Model(SPECS[0])
+    ends: list[list[str]] = []
+
+    @flow
+    def judge(count: int) -> list[Answer]:
+        rows = model.map([f"bad {n}" if n % 2 else f"good {n}" for n in range(count)], output=Verdict)
+        rows.wait()
+        ends.append(sorted({repr(row).split(": ")[1].rstrip(">") for row in rows.rows}))
+        return rows.result()
+
+    for count in (4, 300):
+        first, second = judge(count), judge(count)
+        assert [answer.problem is None for answer in first] == [n % 2 == 0 for n in range(count)]
+        assert first == second
+    assert ends[1] == ["abstained", "cached"]
+    assert ends[3] == ["abstained", "cached"]
+
+
+def test_an_answer_finds_its_type_again_in_a_task_that_was_not_run(provider: Provider):
+    provider.says(lambda call: GOOD)
+    model, made = Model(SPECS[0]), []
+
+    @task("judge")
+    def judge(prompt: str) -> Answer:
+        made.append(prompt)
+        return model.complete(prompt, output=Verdict)
+
+    @flow
+    def judging() -> int:
+        return judge("this").output.score
+
+    assert judging() == judging() == 4
+    assert made == ["this"]
+
+
+def test_types_that_are_made_inside_of_a_function_are_remembered_too(provider: Provider):
+    class Local(BaseModel):
+        word: str
+
+    provider.says(lambda call: '{"word": "yes"}')
+    for _ in range(2):
+        assert Model(SPECS[0]).complete("say yes", output=Local).output == Local(word="yes")
+    assert provider.requests == 1
+
+
+class Shape(BaseModel):
+    kind: Literal["circle"] = "circle"
+    radius: Annotated[float, Field(gt=0, description="In metres.")]
+
+
+class Drawing(BaseModel):
+    title: str = "untitled"
+    shapes: list[Shape] = Field(max_length=3)
+    main: Shape = Field(description="The largest.")
+    notes: dict[str, str] | None = None
+
+
+def test_schemas_fit_strict_modes_and_tell_in_words_what_these_do_not_take():
+    schema, strict = OutputType(Drawing).strict_schema("anthropic")
+    assert not strict  # any keys may stand in `notes`
+    assert schema["required"] == ["title", "shapes", "main", "notes"]
+    assert schema["properties"]["shapes"]["description"] == "{maxItems: 3}"
+    assert schema["properties"]["main"] == {
+        "description": "The largest.",
+        "anyOf": [{"$ref": "#/$defs/Shape"}],
+    }
+    assert (
+        schema["$defs"]["Shape"]["properties"]["radius"]["description"]
+        == "In metres.\n\n{exclusiveMinimum: 0}"
+    )
+    assert "title" in schema["properties"]  # a field of that name, not the keyword
+    assert (
+        "exclusiveMinimum"
+        in OutputType(Drawing).strict_schema("openai")[0]["$defs"]["Shape"]["properties"]["radius"]
+    )
+
+
+@pytest.mark.parametrize("output", [dict, "Verdict", Verdict(score=1, reason="x"), list[Verdict]])
+def test_output_has_to_be_a_class_of_pydantics(provider: Provider, output):
+    with pytest.raises(ModelSpecError, match="BaseModel"):
+        Model(SPECS[0]).complete("x", output=output)

@@ -1,0 +1,218 @@
+"""What a user can get wrong: each has an error that says what happened, where, and what to do next."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from latent.config import Workspace
+from latent.errors import (
+    ContextWindowError,
+    MissingKeyError,
+    ModelConnectionError,
+    ModelRefusedError,
+    ModelSpecError,
+    ModelTimeoutError,
+    UnknownLimitError,
+    UnknownModelError,
+    WrongKeyError,
+)
+from latent.llm import Model
+from latent.prefect import flow
+from latent.testing import Fault, ProviderSimulator
+from tests.llm.conftest import SPECS, Provider
+
+KEY = "sk-live-0123456789abcdefghijkl"
+every_api = pytest.mark.parametrize("spec", SPECS)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("opnai:gpt-5", r"did you mean 'openai:gpt-5'\?"),
+        ("mistral:large", "base_url="),
+        ("gpt-5", "write 'provider:model'"),
+        ("openai:", "write 'provider:model'"),
+        (7, "named by a text"),
+    ],
+)
+def test_a_provider_that_does_not_exist(spec, said: str):
+    with pytest.raises(ModelSpecError, match=said):
+        Model(spec)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"base_url": "localhost:8000"}, "begins with http"),
+        ({"max_token": 5}, r"did you mean `max_tokens`\?"),
+        ({"temprature": 0}, r"did you mean `temperature`\?"),
+        ({"messages": []}, "filled by latent"),
+        ({"stream": True}, "filled by latent"),
+        ({"max_tokens": 0}, "at least 1, not 0"),
+        ({"max_tokens": "many"}, "not 'many'"),
+        ({"temperature": float("nan")}, "JSON"),
+        ({"tools": object()}, "JSON"),
+        ({"output_mode": "xml"}, "not 'xml'"),
+        ({"repairs": -1}, "at least 0"),
+    ],
+)
+def test_parameters_that_cannot_be(options: dict, said: str):
+    with pytest.raises(ModelSpecError, match=said):
+        Model("openai:gpt-5-mini", **options)
+
+
+def test_parameters_that_an_api_does_not_have():
+    with pytest.raises(ModelSpecError, match="no `seed`"):
+        Model("anthropic:claude-opus-4-6", seed=1)
+    with pytest.raises(ModelSpecError, match="no `stop`"):
+        Model("openai-responses:gpt-5-mini", stop="x")
+
+
+@pytest.mark.parametrize(("call", "said"), [({"repeat": -1}, "`repeat`"), ({"refresh": "yes"}, "`refresh`")])
+def test_arguments_of_a_call_that_cannot_be(provider: Provider, call: dict, said: str):
+    with pytest.raises(ModelSpecError, match=said):
+        Model(SPECS[0]).complete("x", **call)
+
+
+@pytest.mark.parametrize(
+    ("spec", "variable"), [(SPECS[0], "OPENAI_API_KEY"), (SPECS[2], "ANTHROPIC_API_KEY")]
+)
+def test_without_a_key_the_message_names_the_variable(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, spec: str, variable: str
+):
+    monkeypatch.delenv(variable)
+    with pytest.raises(MissingKeyError, match=variable):
+        Model(spec).complete("hello")
+    assert provider.requests == 0
+
+
+def test_servers_of_ones_own_want_no_key_and_get_none_of_another_provider(provider: Provider):
+    Model("vllm:llama", base_url=provider.simulator.openai_base_url).complete("hello")
+    provider.behaves(api_key="simulated-key")
+    with pytest.raises(WrongKeyError, match="VLLM_API_KEY"):
+        Model("vllm:llama", base_url=provider.simulator.openai_base_url).complete("hello again")
+
+
+@every_api
+def test_a_wrong_key_is_told_without_the_key(provider: Provider, spec: str):
+    provider.behaves(api_key="another")
+    with pytest.raises(WrongKeyError, match=r"HTTP 401.*Check the key") as caught:
+        Model(spec, api_key=KEY).complete("hello")
+    assert KEY not in str(caught.value) + repr(caught.value) + repr(caught.value.__dict__)
+    assert provider.requests == 1
+
+
+@every_api
+def test_an_unknown_model_names_the_nearest(provider: Provider, spec: str):
+    provider.behaves(models=["gpt-5-mini", "claude-opus-4-6"])
+    with pytest.raises(UnknownModelError, match=r"Did you mean '.+'"):
+        Model(spec + "-").complete("hello")
+
+
+@every_api
+def test_a_prompt_over_the_context_window(provider: Provider, spec: str):
+    provider.behaves(context_window=50)
+    with pytest.raises(ContextWindowError, match="Shorten the prompt"):
+        Model(spec).complete("much too long " * 50)
+    assert provider.requests == 1
+
+
+def test_an_exhausted_quota_stops_the_whole_map(provider: Provider):
+    provider.behaves(faults=[Fault("quota")])
+    model = Model(SPECS[0])
+
+    @flow
+    def ask() -> list:
+        return model.map([f"q{n}" for n in range(300)], on_error="collect", max_workers=4).result()
+
+    errors = ask()
+    assert sum("quota is used up" in str(error) for error in errors) > 250
+    assert provider.requests < 20
+
+
+def test_nobody_there_and_no_answer_in_time(provider: Provider):
+    with pytest.raises(ModelConnectionError, match=r"127\.0\.0\.1:9"):
+        Model("vllm:x", base_url="http://127.0.0.1:9/v1", retries=0).complete("hello")
+    provider.behaves(faults=[Fault("hang")])
+    with pytest.raises(ModelTimeoutError, match=r"within 0.2 s.*timeout_seconds="):
+        Model(SPECS[0], retries=0, timeout_seconds=0.2).complete("hello")
+
+
+def test_a_server_that_is_no_provider(provider: Provider):
+    url = provider.simulator.address + "/nowhere"
+    with pytest.raises(ModelRefusedError, match="HTTP 404"):
+        Model("vllm:x", base_url=url).complete("hello")
+
+
+def test_a_limit_that_is_not_defined(provider: Provider):
+    with pytest.raises(UnknownLimitError, match=r"\[limits.nowhere\]"):
+        Model(SPECS[0], limit="nowhere").complete("hello")
+
+
+def test_errors_cross_process_borders(provider: Provider):
+    provider.behaves(models=["gpt-5"])
+    with pytest.raises(UnknownModelError) as caught:
+        Model(SPECS[0]).complete("hello")
+    copied = pickle.loads(pickle.dumps(caught.value))
+    assert (str(copied), copied.status) == (str(caught.value), 404)
+
+
+def test_models_do_not_show_their_key_and_travel_with_it(provider: Provider):
+    model = Model(SPECS[0], api_key=KEY)
+    assert KEY not in repr(model) + repr(model.endpoint) + repr(model._request(None))
+    assert pickle.loads(pickle.dumps(model)).endpoint.key() == KEY
+
+
+def test_no_key_is_written_anywhere(provider: Provider, make_workspace):
+    """Neither a given key nor one in the environment stands in any file, whatever goes wrong."""
+    workspace: Workspace = make_workspace({})
+    model, wrong = Model(SPECS[0], api_key=KEY), Model(SPECS[2], api_key=KEY, retries=0)
+
+    @flow("secrets", log_prints=True)
+    def secrets() -> None:
+        model.map([f"q{n}" for n in range(3)], on_error="collect").result()
+        model.complete("alone")
+        provider.behaves(api_key="another")
+        print(wrong.map(["a", "b"], on_error="collect").result())
+        with pytest.raises(WrongKeyError):
+            wrong.complete("c")
+
+    secrets()
+    files = [file for file in workspace.root.rglob("*") if file.is_file()]
+    assert any(file.suffix == ".db" for file in files)
+    assert any("runs" in file.parts for file in files)
+    assert [file for file in files if KEY.encode() in file.read_bytes()] == []
+
+
+def test_a_process_that_asked_ends_without_a_word_about_open_connections(tmp_path: Path):
+    """Also under `-X dev`, which shows what was not closed."""
+    script = """
+import asyncio, sys
+from latent.llm import Model
+from latent.testing import temporary_workspace
+with temporary_workspace({"config/latent.toml": "[tracking]\\nenabled = false"}):
+    model = Model("openai:gpt-5-mini")
+    print(model.complete("one"), asyncio.run(model.complete_async("two")))
+"""
+    with ProviderSimulator() as provider:
+        environment = {**os.environ, **provider.environment, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-W", "default", "-c", script],
+            env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.stdout == "one two\n"
+    assert "nclosed" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_fresh_event_loop_each_time_shares_one_session(provider: Provider):
+    model = Model(SPECS[0])
+    for n in range(3):
+        assert asyncio.run(model.complete_async(f"q{n}")).text == f"q{n}"

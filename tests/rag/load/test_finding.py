@@ -1,0 +1,109 @@
+"""Paths and patterns: each file once, whatever it is called."""
+
+from __future__ import annotations
+
+import os
+import runpy
+from pathlib import Path
+
+import pytest
+
+from latent.errors import IngestionError, NoDocumentsError
+from latent.rag import find_documents, load_document
+
+ODD_NAMES = Path(__file__).parents[4] / "shared" / "data" / "nasty" / "make_odd_names.py"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.md", "b.txt", "sub/c.md", "sub/deep/d.md", ".hidden.md", "notes.md/inside.md"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path
+
+
+def test_patterns_find_files_once_and_in_order(folder):
+    found = find_documents(["**/*.md", "sub/*.md", "b.txt", "a.md"], root=folder)
+    assert found == ["a.md", "b.txt", "notes.md/inside.md", "sub/c.md", "sub/deep/d.md"]
+
+
+def test_a_path_is_called_the_same_however_it_is_written(folder):
+    written = ["a.md", "./a.md", "sub/../a.md", str(folder / "a.md"), f"file://{folder}/a.md"]
+    assert find_documents(written, root=folder) == ["a.md"]
+
+
+def test_files_outside_of_the_root_keep_their_whole_path(folder):
+    assert find_documents([str(folder / "a.md")], root=folder / "sub") == [(folder / "a.md").as_posix()]
+
+
+def test_one_pattern_may_stand_alone(folder):
+    assert find_documents("*.md", root=folder) == ["a.md"]
+
+
+def test_hidden_files_have_to_be_named(folder):
+    assert find_documents([".hidden.md"], root=folder) == [".hidden.md"]
+
+
+def test_a_file_that_is_called_like_a_pattern_is_meant_by_it(folder):
+    (folder / "[ab].md").write_text("x")
+    assert find_documents(["[ab].md"], root=folder) == ["[ab].md"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [
+        ("nothing/*.md", "No file in .* fits 'nothing/\\*.md'"),
+        ("sub", "it is a folder: write 'sub/\\*\\*/\\*'"),
+        ("a.mdd", "did you mean 'a.md'"),
+        ("no/such/file.md", "there is no folder"),
+        ("", "write a path or a pattern"),
+    ],
+)
+def test_what_fits_no_file_is_an_error(folder, pattern, words):
+    with pytest.raises(NoDocumentsError, match=words):
+        find_documents(["a.md", pattern], root=folder)
+
+
+def test_other_file_systems_are_searched_and_read():
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe({"/docs/a.md": b"# A\n\nText.", "/docs/sub/b.md": b"B", "/docs/c.txt": b"C"})
+    try:
+        found = find_documents(["memory://docs/**/*.md"], root=".")
+        assert found == ["memory:///docs/a.md", "memory:///docs/sub/b.md"] or len(found) == 2
+        [document] = load_document(found[0])
+        assert (document.source, document.title) == (found[0], "A")
+        with pytest.raises(NoDocumentsError, match="it is a folder"):
+            find_documents(["memory://docs"], root=".")
+    finally:
+        memory.rm("/docs", recursive=True)
+
+
+def test_an_unknown_file_system_is_named():
+    with pytest.raises(IngestionError, match="nosuch://bucket/a.md cannot be reached"):
+        find_documents(["nosuch://bucket/a.md"], root=".")
+
+
+@pytest.mark.skipif(not ODD_NAMES.exists(), reason="the shared data is not here")
+def test_files_of_odd_names_are_found_and_loaded(tmp_path):
+    module = runpy.run_path(str(ODD_NAMES))
+    module["main"](tmp_path)
+    names = [*module["NAMES"], *module["SAME_BYTES"]]
+    assert find_documents(names, root=tmp_path) == sorted(names)
+    globbed = find_documents(["**/*", ".*.md"], root=tmp_path)
+    assert globbed == sorted(names)
+    for name in globbed:
+        [document] = load_document(name, root=tmp_path)
+        assert document.source == name
+        assert "odd name" in document.text or "These bytes stand in three files." in document.text
+
+
+@pytest.mark.skipif(os.name == "nt" or os.uname().sysname == "Darwin", reason="names are texts there")
+def test_a_name_in_no_encoding_is_shown_escaped(tmp_path):
+    path = os.fsencode(tmp_path) + b"/caf\xe9.md"
+    Path(os.fsdecode(path)).write_text("Text.")
+    [found] = find_documents(["*.md"], root=tmp_path)
+    [document] = load_document(found, root=tmp_path)
+    assert (document.source, document.title) == ("caf\\xe9.md", "caf\\xe9")

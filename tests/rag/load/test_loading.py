@@ -1,0 +1,271 @@
+"""Documents: the text of a file, in whatever form and encoding, or the reason why there is none."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from latent.errors import UnreadableDocumentError
+from latent.rag import chunk_document, find_documents, load_document
+
+NASTY = Path(__file__).parents[4] / "shared" / "data" / "nasty"
+UNREADABLE = {
+    "binary/gzip.jsonl": "gzip data, although its suffix is '.jsonl'",
+    "binary/nul_bytes.txt": "no text (a NUL at byte 6)",
+    "binary/nul_in_field.csv": "no text (a NUL",
+    "binary/pdf_head.html": "a PDF, although its suffix is '.html'",
+    "binary/picture.txt": "a PNG picture",
+    "binary/random_bytes.txt": "no text in any known encoding",
+    "binary/zip.md": "a ZIP archive",
+    "csv/unclosed_quote.csv": "csv/unclosed_quote.csv:2 cannot be read: a quote in this row is never closed.",
+    "json/bad_line_in_middle.jsonl": "json/bad_line_in_middle.jsonl:6 cannot be read: no JSON",
+    "json/deep_row.jsonl": ":3 cannot be read: nested too deeply",
+    "json/pretty_printed.jsonl": ":1 cannot be read: one JSON value spread over several lines",
+    "json/truncated_last_line.jsonl": ":41 cannot be read: no JSON",
+    "json/two_per_line.jsonl": ":1 cannot be read: no JSON",
+}
+ROWS = {
+    "size/long_line_in.jsonl": 7, "encoding/utf8_bom.jsonl": 5, "json/no_final_newline.jsonl": 3,
+    "json/crlf.jsonl": 3, "csv/newlines_in_fields.csv": 2, "csv/crlf_no_end.csv": 2, "encoding/utf16be_bom.csv": 2,
+    "json/blank_lines.jsonl": 4, "csv/ragged.csv": 5, "csv/huge_field.csv": 2, "csv/header_only.csv": 0,
+    "empty/empty.csv": 0, "empty/empty.jsonl": 0, "empty/header_only.csv": 0,
+}  # fmt: skip
+"""Source of the first six: the README of the shared data, "should be read without loss"."""
+
+
+@pytest.mark.skipif(not NASTY.exists(), reason="the shared data is not here")
+def test_nasty_files_are_read_or_refused_with_a_reason():
+    refused = {}
+    for source in find_documents(["**/*.*"], root=NASTY):
+        try:
+            documents = load_document(source, root=NASTY)
+        except UnreadableDocumentError as error:
+            refused[source] = str(error)
+            continue
+        assert len(documents) == ROWS.get(source, len(documents)), source
+        for document in documents:
+            document.text.encode()  # no lone surrogates
+            assert "\0" not in document.text
+            json.dumps(dict(document.metadata), allow_nan=False)
+            chunk_document(document)
+    assert set(refused) == set(UNREADABLE)
+    for source, words in UNREADABLE.items():
+        assert words in refused[source]
+
+
+@pytest.mark.skipif(not NASTY.exists(), reason="the shared data is not here")
+@pytest.mark.parametrize(
+    ("name", "encoding", "words"),
+    [
+        ("latin1.txt", "cp1252", "Le caf\u00e9 co\u00fbte 3 EUR \u00e0 l'\u00e9t\u00e9"),
+        ("cp1252.md", "cp1252", "Le caf\u00e9 co\u00fbte 3 \u20ac \u00e0 l\u2019\u00e9t\u00e9"),
+        ("utf16le_bom.txt", "utf-16-le", "Le caf\u00e9 co\u00fbte 3 \u20ac"),
+        ("utf16le_no_bom.txt", "utf-16-le", "Le caf\u00e9 co\u00fbte 3 \u20ac"),
+        ("utf32le_bom.txt", "utf-32-le", "\u65e5\u672c\u8a9e text"),
+        ("shift_jis.txt", "cp932", "\u3053\u308c\u306f\u65e5\u672c\u8a9e"),
+        ("mixed_lines.txt", None, "ligne 0 : \u00e9 \u00e8 \u00e7\nligne 1 : \u00e9 \u00e8 \u00e7\n"),
+        ("html_says_latin1.html", None, "caf\u00e9 \u00e9t\u00e9"),
+    ],
+)
+def test_encodings_are_found(name, encoding, words):
+    [document] = load_document(f"encoding/{name}", root=NASTY)
+    assert words in document.text
+    assert document.metadata.get("encoding") == encoding
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("\u041f\u0440\u0438\u0432\u0435\u0442, \u043a\u0430\u043a \u0434\u0435\u043b\u0430? "
+         "\u042d\u0442\u043e \u0442\u0435\u043a\u0441\u0442.", "koi8_r"),
+        ("Za\u017c\u00f3\u0142\u0107 g\u0119\u015bl\u0105 ja\u017a\u0144. Dzie\u0144 dobry wszystkim.", "cp1250"),
+        ("Gr\u00f6\u00dfe", "cp1252"),
+        ("\u3053\u308c\u306f\u30c6\u30b9\u30c8\u3067\u3059\u3002\u65e5\u672c\u8a9e\u3002", "euc_jp"),
+    ],
+)  # fmt: skip
+def test_short_texts_of_other_encodings_are_read(load, text, encoding):
+    assert load("a.txt", text.encode(encoding))[0].text == text
+
+
+def test_line_ends_are_translated_as_python_does(load):
+    assert load("a.txt", b"one\r\ntwo\rthree\n")[0].text == "one\ntwo\nthree\n"
+
+
+def test_hash_is_that_of_the_text(load):
+    # printf 'One. Two.' | md5sum
+    assert load("a.txt", "One. Two.")[0].hash == "118c588f3bf26778ba9d300d88b0e722"
+
+
+def test_front_matter_is_metadata(load):
+    text = "---\ntitle: The title\ntags: [a, b]\ndate: 2024-05-01\ndraft: no\n---\n# Heading\n\nText.\n"
+    [document] = load("a.md", text)
+    assert (document.title, document.text) == ("The title", "# Heading\n\nText.\n")
+    assert document.metadata == {"tags": ["a", "b"], "date": "2024-05-01", "draft": "no"}
+
+
+def test_front_matter_that_is_no_yaml_stays_in_the_text(load):
+    text = "---\ntitle: [unclosed\n---\n\n# Body\n"
+    [document] = load("a.md", text)
+    assert (document.text, document.title) == (text, "Body")
+    assert "front matter:1" in document.metadata["front_matter_error"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "title"),
+    [
+        ("a.md", "Intro\n\n## The *first* [heading](x.md) ##\n", "The first heading"),
+        ("a.md", "```\n# a comment\n```\n\nSetext\n======\n", "Setext"),
+        ("notes.md", "No heading at all.", "notes"),
+        ("a.rst", "=====\nTitle\n=====\n\nText\n", "Title"),
+        ("a.rst", ".. comment\n\nTitle\n-----\n", "Title"),
+        ("plain.txt", "# not a heading", "plain"),
+    ],
+)
+def test_titles(load, name, text, title):
+    assert load(name, text)[0].title == title
+
+
+PAGE = """<html lang="en"><head><title> A  page </title><style>p {}</style></head><body>
+<nav><a href="/">Home</a></nav><div class="cookie-banner">We use cookies</div>
+<main><h1>Heading</h1><p>Some <b>bold</b> text,<br>and <code>code</code>.</p>
+<ul><li>one<ul><li>inner</li></ul></li><li>two</li></ul><pre>def f():
+    return 1</pre>
+<table><tr><th>A</th><th>B</th></tr><tr><td>1</td><td><p>x</p><p>y</p></td></tr></table>
+<p style="display: none">unseen</p><script>alert("no")</script></main><footer>Imprint</footer></body></html>"""
+MARKDOWN = """# Heading
+
+Some bold text,
+and `code`.
+
+- one
+  - inner
+- two
+
+```
+def f():
+    return 1
+```
+
+| A | B |
+| 1 | x y |
+"""
+
+
+def test_html_is_read_without_what_is_around_its_text(load):
+    [document] = load("a.html", PAGE)
+    assert (document.text, document.title, document.metadata) == (MARKDOWN, "A page", {"language": "en"})
+
+
+def test_fragments_of_html_lose_nothing(load):
+    [document] = load("a.html", "<h3>Options</h3><table><tr><td>name</td><td>a &lt; b</td></tr></table>tail")
+    assert document.text == "### Options\n\n| name | a < b |\n\ntail\n"
+
+
+@pytest.mark.skipif(not NASTY.exists(), reason="the shared data is not here")
+def test_deep_pages_are_read_to_their_bottom():
+    assert load_document("markup/deep_divs_8000.html", root=NASTY)[0].text == "deep text\n"
+
+
+def pdf_of(*pages: str) -> bytes:
+    """A PDF with a line of text on each page."""
+    kids = " ".join(f"{4 + 2 * n} 0 R" for n in range(len(pages)))
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    for number, text in enumerate(pages):
+        stream = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET" if text else ""
+        objects += [
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {5 + 2 * number} 0 R "
+            "/Resources << /Font << /F1 3 0 R >> >> >>",
+            f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream",
+        ]
+    out, offsets = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        offsets.append(len(out))
+        out += f"{number} 0 obj\n{body}\nendobj\n".encode()
+    start = len(out)
+    table = "".join(f"{offset:010d} 00000 n \n" for offset in offsets)
+    out += f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}".encode()
+    return out + f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{start}\n%%EOF\n".encode()
+
+
+def test_pages_of_a_pdf_are_one_text(load):
+    [document] = load("a.pdf", pdf_of("The first page.", "The second page."))
+    assert document.text == "The first page.\nThe second page."
+    assert [chunk.metadata["page"] for chunk in chunk_document(document, chunk_size=17, overlap=0)] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"%PDF-1.4\nbroken", "it is no PDF, or a damaged one"),
+        (b"no PDF at all", "it is no PDF, or a damaged one"),
+        (pdf_of("", ""), "its 2 pages hold no text"),
+    ],
+)
+def test_pdfs_without_text_are_refused(load, data, words):
+    with pytest.raises(UnreadableDocumentError, match=words):
+        load("a.pdf", data)
+
+
+def test_word_documents_are_read_as_markdown(load):
+    docx = pytest.importorskip("docx")
+    document = docx.Document()
+    document.core_properties.title = "The title"
+    document.add_heading("Heading", level=2)
+    document.add_paragraph("A paragraph.")
+    for item in ("one", "two"):
+        document.add_paragraph(item, style="List Bullet")
+    table = document.add_table(rows=1, cols=2)
+    table.rows[0].cells[0].text, table.rows[0].cells[1].text = "a", "b"
+    file = io.BytesIO()
+    document.save(file)
+    [loaded] = load("a.docx", file.getvalue())
+    assert loaded.title == "The title"
+    assert loaded.text == "## Heading\n\nA paragraph.\n\n- one\n- two\n\n| a | b |\n"
+
+
+def test_a_damaged_word_document_is_refused(load):
+    with pytest.raises(UnreadableDocumentError, match="it is no Word document, or a damaged one"):
+        load("a.docx", b"PK\x03\x04 broken")
+
+
+@pytest.mark.parametrize("name", ["a.pdf", "a.docx", "a.html", "a.md", "a.txt", "a.rst"])
+def test_an_empty_file_is_a_document_without_text(load, name):
+    assert [document.text for document in load(name, b"")] == [""]
+
+
+def test_rows_with_a_text_keep_their_other_fields_as_metadata(load):
+    first, second = load("a.jsonl", '{"_id": 7, "title": "T", "text": "Body"}\n\n{"text": null, "x": NaN}\n')
+    assert (first.title, first.text, first.metadata) == ("T", "Body", {"_id": 7, "row": 1})
+    assert (second.title, second.text, second.metadata) == ("a, row 2", "", {"x": None, "row": 2})
+    assert first.source == second.source == "a.jsonl"
+
+
+def test_rows_without_a_text_are_it_with_all_their_fields(load):
+    [document] = load("a.csv", "id;question;answer\n1;Quelle heure, maintenant?;\n")
+    assert document.text == "id: 1\nquestion: Quelle heure, maintenant?"
+
+
+def test_the_fields_of_text_and_title_can_be_named(load):
+    [document] = load("a.csv", "id,q,a\n1,Why?,So.\n", text_field="q", title_field="id")
+    assert (document.title, document.text, document.metadata) == ("1", "Why?", {"a": "So.", "row": 1})
+    with pytest.raises(UnreadableDocumentError, match="row 1 has no field 'question'"):
+        load("a.csv", "id,q\n1,Why?\n", text_field="question")
+
+
+def test_fields_of_a_csv_are_never_lost(load):
+    [document] = load("a.csv", "id,answer,answer,\n1,a,b,c,d\n")
+    assert document.text == "id: 1\nanswer: a\nanswer_3: b\ncolumn_4: c\ncolumn_5: d"
+
+
+def test_what_cannot_be_reached_is_named(tmp_path):
+    with pytest.raises(UnreadableDocumentError, match="nope.md cannot be read: there is no such file."):
+        load_document("nope.md", root=tmp_path)
+    with pytest.raises(UnreadableDocumentError, match="it is a folder"):
+        load_document(".", root=tmp_path)

@@ -1,0 +1,277 @@
+"""What every store does, whichever it is."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from latent.errors import (
+    StoreConnectionError,
+    StoreMismatchError,
+    StoreNotFoundError,
+    StoreRefusedError,
+    UsageError,
+)
+from latent.rag.stores import Record, Store, open_store
+from tests.rag.stores.conftest import OpenIndex
+
+METADATA = {
+    "title": "Ünïcödé ' \" title",
+    "year": 2024,
+    "share": 0.1,
+    "draft": False,
+    "tags": ["a", "b"],
+    "nested": {"deep": [1, None, {"x": "y"}]},
+    "nothing": None,
+}
+
+
+def record(id: str, vector: Any = (1.0, 0.0, 0.0), **fields: Any) -> Record:
+    return Record(**{"id": id, "vector": vector, "text": f"text of {id}", "source": "docs/a.md", **fields})
+
+
+def found(store: Store, filter: Any = None) -> set[str]:
+    return {match.id for match in store.query([1.0, 0.0, 0.0], 100, filter)}
+
+
+class TestRecords:
+    def test_a_record_comes_back_as_it_was(self, store):
+        written = record(
+            "h:7", chunk_index=7, start=12, end=40, metadata=METADATA, text="Line 1\nLine “2” 中 🙂"
+        )
+        store.upsert([written])
+        match = store.query([1.0, 0.0, 0.0])[0]
+        for name in ("id", "text", "source", "chunk_index", "start", "end"):
+            assert getattr(match, name) == getattr(written, name)
+        assert dict(match.metadata) == METADATA
+        assert match.score == pytest.approx(1.0)
+
+    def test_an_equal_id_takes_the_others_place_also_in_one_call(self, store):
+        store.upsert([record("h:0", text="old")])
+        store.upsert([record("h:0", text="new"), record("h:1", text="first"), record("h:1", text="last")])
+        assert {match.text for match in store.query([1.0, 0.0, 0.0])} == {"new", "last"}
+        assert (store.count(), store.ids()) == (2, ["h:0", "h:1"])
+
+    def test_many_records_are_counted_listed_and_deleted(self, store):
+        store.upsert(record(f"h:{number:04d}", (1.0, number, 0.5)) for number in range(1234))
+        assert store.count() == 1234
+        store.delete([f"h:{number:04d}" for number in range(1, 1234)])
+        store.delete(["h:0001", "never there"])
+        store.delete([])
+        assert (store.count(), store.ids()) == (1, ["h:0000"])
+
+    def test_an_index_is_still_there_when_it_is_opened_again(self, open_index):
+        open_index().upsert([record("it's")])
+        again = open_index(dimensions=None, create=False)
+        assert (again.ids(), again.dimensions, again.metric) == (["it's"], 3, "cosine")
+
+    def test_nothing_is_written_when_one_of_the_vectors_does_not_fit(self, store):
+        with pytest.raises(StoreMismatchError, match=r"vectors of 3 numbers; that of 'h:1' has 2"):
+            store.upsert([record("h:0"), record("h:1", (1.0, 2.0))])
+        with pytest.raises(StoreRefusedError, match="'h:1' holds what is no number"):
+            store.upsert([record("h:0"), record("h:1", (1.0, 2.0, float("nan")))])
+        with pytest.raises(StoreRefusedError, match="'h:1' holds half a character"):
+            store.upsert([record("h:0"), record("h:1", text="\ud800")])
+        with pytest.raises(StoreRefusedError, match="metadata of 'h:1' cannot be kept as JSON"):
+            store.upsert([record("h:0"), record("h:1", metadata={"a": object()})])
+        assert store.count() == 0
+
+
+class TestQueries:
+    @pytest.mark.parametrize(
+        ("metric", "expected"),
+        [
+            # By hand, for (3, 4, 0): (3*1 or 4*2) by lengths 5 and 1 or 2; distances of (2, 4) and (3, 2).
+            ("cosine", {"y": 0.8, "x": 0.6}),
+            ("dotproduct", {"y": 8.0, "x": 3.0}),
+            ("euclidean", {"y": -(13**0.5), "x": -(20**0.5)}),
+        ],
+    )
+    def test_scores_are_the_higher_the_nearer(self, open_index, metric, expected):
+        store = open_index(metric=metric)
+        store.upsert([record("x", (1.0, 0.0, 0.0)), record("y", np.array([0, 2, 0], dtype=np.float32))])
+        matches = store.query(np.array([3.0, 4.0, 0.0]), 2)
+        assert [match.id for match in matches] == ["y", "x"]
+        assert {match.id: match.score for match in matches} == pytest.approx(expected, rel=1e-5)
+
+    @pytest.mark.parametrize(
+        ("filter", "expected"),
+        [
+            ({}, "abcd"),
+            ({"source": "docs/b.md"}, "b"),
+            ({"source": {"$in": ["docs/b.md", "docs/c's.md"]}}, "bc"),
+            ({"chunk_index": {"$gte": 1, "$lt": 3}}, "bc"),
+            ({"chunk_index": 2.0}, "c"),
+            ({"lang": "en"}, "ab"),
+            ({"lang": {"$ne": "en"}}, "cd"),
+            ({"lang": {"$exists": False}}, "d"),
+            ({"lang": {"$nin": ["en", "de"]}}, "d"),
+            ({"tags": "x"}, "ab"),
+            ({"tags": {"$in": ["y", "z"]}}, "bc"),
+            ({"year": {"$gt": 2000}}, "bc"),
+            ({"draft": True}, "a"),
+            ({"year": 1}, ""),  # True is no 1
+            ({"lang": "en", "year": {"$lte": 2001}}, "b"),
+            ({"$or": [{"source": "docs/a.md"}, {"$and": [{"lang": "de"}, {"chunk_index": 2}]}]}, "ac"),
+        ],
+    )
+    def test_filters(self, store, filter, expected):
+        store.upsert(
+            [
+                record(
+                    "a", chunk_index=0, metadata={"lang": "en", "tags": ["x"], "draft": True, "year": True}
+                ),
+                record(
+                    "b",
+                    source="docs/b.md",
+                    chunk_index=1,
+                    metadata={"lang": "en", "tags": ["x", "y"], "year": 2001},
+                ),
+                record(
+                    "c",
+                    source="docs/c's.md",
+                    chunk_index=2,
+                    metadata={"lang": "de", "tags": ["z"], "year": 2024},
+                ),
+                record("d", source="docs/d.md", chunk_index=3),
+            ]
+        )
+        assert found(store, filter) == set(expected)
+
+    def test_a_filter_is_applied_before_the_nearest_are_taken(self, store):
+        store.upsert(record(f"near:{n}", (1.0, 0.0, 0.001 * n)) for n in range(50))
+        store.upsert([record("far", (0.0, 1.0, 0.0), source="docs/far.md", metadata={"kind": "far"})])
+        assert [match.id for match in store.query([1.0, 0.0, 0.0], 1, {"source": "docs/far.md"})] == ["far"]
+        assert [match.id for match in store.query([1.0, 0.0, 0.0], 1, {"kind": "far"})] == ["far"]
+
+    @pytest.mark.parametrize(
+        ("filter", "message"),
+        [
+            ({"source": {"$gte": "a"}}, r"\$gte takes a number"),
+            ({"source": {"$equals": "a"}}, r"did you mean '\$eq'\?|there are \$eq"),
+            ({"$not": [{"a": 1}]}, "cannot stand around filters"),
+            ({"lang": None}, "compared with a text, a number or a truth value"),
+            ({"lang": {"$in": "en"}}, "takes a list"),
+            ({"$or": []}, "takes a list of filters"),
+            ("source = 1", "a filter is a mapping"),
+        ],
+    )
+    def test_a_filter_that_cannot_be_is_explained(self, store, filter, message):
+        with pytest.raises(StoreRefusedError, match=message):
+            store.query([1.0, 0.0, 0.0], 10, filter)
+
+    def test_queries_that_cannot_be_are_explained(self, store):
+        with pytest.raises(StoreMismatchError, match="vectors of 3 numbers; the query has 2"):
+            store.query([1.0, 2.0])
+        for top_k in (0, 10_001, "5", True):
+            with pytest.raises(StoreRefusedError, match="top_k is a number from 1 to 10,000"):
+                store.query([1.0, 0.0, 0.0], top_k)
+        with pytest.raises(StoreRefusedError, match="does not know what made its vectors"):
+            store.query("a text")
+
+    def test_an_empty_index_has_no_answers(self, store):
+        assert (store.query([1.0, 0.0, 0.0]), store.count(), store.ids()) == ([], 0, [])
+
+
+class TestManifest:
+    def test_lines_are_kept_replaced_and_removed(self, open_index):
+        store = open_index()
+        long = "é" * 60_000
+        store.write_manifest({"": "header", "docs/ä b'c.md": "one", "long": long})
+        assert open_index().read_manifest() == {"": "header", "docs/ä b'c.md": "one", "long": long}
+        store.write_manifest({"docs/ä b'c.md": "two", "long": "short", "": None, "never there": None})
+        assert open_index().read_manifest() == {"docs/ä b'c.md": "two", "long": "short"}
+
+    def test_it_is_no_part_of_the_records(self, store):
+        store.write_manifest({"a": "b"})
+        assert (store.count(), store.ids(), found(store)) == (0, [], set())
+
+
+class TestOpening:
+    def test_an_index_for_other_vectors_is_refused_before_anything_is_written(self, open_index):
+        open_index()
+        with pytest.raises(StoreMismatchError, match="made for vectors of 3 numbers, not for vectors of 4"):
+            open_index(dimensions=4)
+        with pytest.raises(StoreMismatchError, match="the metric cosine, not for the metric dotproduct"):
+            open_index(metric="dotproduct")
+
+    def test_an_index_that_does_not_exist_is_made_only_when_asked(self, open_index):
+        open_index("existing")
+        for changes in ({"create": False}, {"dimensions": None}):
+            with pytest.raises(StoreNotFoundError, match=r"'exisiting'.* did you mean 'existing'\?"):
+                open_index("exisiting", **changes)
+
+    def test_a_metric_that_does_not_exist_is_told_with_those_that_do(self, open_index):
+        with pytest.raises(StoreRefusedError, match="one of cosine, dotproduct, euclidean, not 'l2'"):
+            open_index(metric="l2")
+
+    @pytest.mark.parametrize("name", ["", "a/b", "../up", "x.manifest", "no spaces", 'quo"te'])
+    def test_names_that_cannot_be_are_refused(self, tmp_path, name):
+        with pytest.raises(StoreRefusedError):
+            open_store("lancedb", name, dimensions=3, root=tmp_path)
+
+    def test_unknown_stores_and_options_are_told(self, tmp_path):
+        with pytest.raises(UsageError, match=r"no store 'pinecne': did you mean 'pinecone'\?"):
+            open_store("pinecne", "docs")
+        with pytest.raises(UsageError, match=r"no such option.*'hots'"):
+            open_store("lancedb", "docs", root=tmp_path, hots="x")
+
+
+def test_only_one_at_a_time_holds_the_lock_of_an_index(open_index: OpenIndex):
+    one, other = open_index(), open_index()
+    events: list[str] = []
+    waiting = threading.Event()
+
+    def second() -> None:
+        waiting.set()
+        with other.lock():
+            events.append("second")
+
+    thread = threading.Thread(target=second)
+    with one.lock():
+        thread.start()
+        waiting.wait(5)
+        thread.join(0.2)
+        events.append("first")
+    thread.join(10)
+    assert events == ["first", "second"]
+
+
+class TestLance:
+    def test_words_are_found_by_their_stems_and_new_records_too(self, tmp_path):
+        store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
+        assert store.search_text("anything") == []  # type: ignore[attr-defined]
+        store.upsert(
+            [record("a", text="Routing requests to views"), record("b", text="Templates are rendered")]
+        )
+        assert [m.id for m in store.search_text("views routed")] == ["a"]  # type: ignore[attr-defined]
+        store.upsert([record("c", text="A view renders templates", source="docs/c.md")])
+        assert {m.id for m in store.search_text("view")} == {"a", "c"}  # type: ignore[attr-defined]
+        only = store.search_text("view", filter={"source": "docs/c.md"})  # type: ignore[attr-defined]
+        assert [m.id for m in only] == ["c"]
+        assert store.search_text("?! ...") == []  # type: ignore[attr-defined]
+
+    def test_many_small_writes_are_joined(self, tmp_path):
+        store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
+        for number in range(40):
+            store.upsert([record(f"h:{number}")])
+            store.write_manifest({f"a{number}": "line"})
+        before = len(list(tmp_path.glob(".latent/lancedb/docs.lance/data/*")))
+        store.tidy()
+        store.upsert([record("h:40")])
+        assert (store.count(), len(store.read_manifest())) == (41, 40)
+        assert store._table.stats()["fragment_stats"]["num_fragments"] < before  # type: ignore[attr-defined]
+
+    def test_files_that_vanish_are_told_and_not_begun_anew(self, tmp_path):
+        import shutil
+
+        store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
+        store.upsert([record("a")])
+        shutil.rmtree(tmp_path / ".latent/lancedb/docs.lance")
+        for action in (store.count, store.ids, lambda: store.upsert([record("b")])):
+            with pytest.raises(StoreConnectionError, match=r"are gone\. Run the ingestion again"):
+                action()
+        assert open_store("lancedb", "docs", dimensions=3, root=tmp_path).count() == 0
