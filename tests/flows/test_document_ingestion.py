@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -217,6 +218,27 @@ class TestTrouble:
         final = ingest(**options)
         assert len(pinecone.vectors("docs")) == final.value
         assert not provider_simulator.duplicates
+
+    @pytest.mark.chaos
+    def test_a_killed_ingestion_is_completed_by_the_next(
+        self, documents, ingest, make_provider_simulator, index
+    ):
+        """After kill -9 between embedding and writing, the index ends where it would have."""
+        slow = make_provider_simulator(latency=0.5)
+        options = {**OPENAI, "chunk_size": 100, "overlap": 0}
+        arguments = [
+            f"{name}={json.dumps(value)}" for name, value in {**options, "index_name": "docs"}.items()
+        ]
+        command = [sys.executable, "-m", "latent", "run", "document_ingestion", "-p", "file_paths=docs/*.md"]
+        process = subprocess.Popen([*command, *(part for each in arguments for part in ("-p", each))])
+        deadline = time.monotonic() + 60
+        while not slow.answered and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.kill()
+        process.wait()
+        final = ingest(**options)
+        assert index().count() == final.value
+        assert set(sources(index())) == set(DOCUMENTS)
 
     def test_two_ingestions_at_once_lose_nothing(self, documents, index):
         command = [sys.executable, "-m", "latent", "run", "document_ingestion", "-p", "index_name=docs", "-p"]

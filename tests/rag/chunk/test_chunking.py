@@ -57,10 +57,11 @@ def test_every_document_of_the_corpus_is_rebuilt_from_its_chunks(options):
         assert all(len(chunk.text) <= options.get("chunk_size", 512) for chunk in chunks)
 
 
-PIECES = st.sampled_from(
-    ["word ", "Another one. ", "\n", "\n\n", "# Heading\n", "- item\n", "```\n", "| a | b |\n", "====\n", "    ",
-     "x" * 40, "\u00e9\u0302", "\U0001f469\u200d\U0001f469\u200d\U0001f467", "\u4e2d\u6587\u3002", ".. note::\n", "a::\n"]
-)  # fmt: skip
+PIECES = st.sampled_from([
+    "word ", "Another one. ", "\n", "\n\n", "# Heading\n", "- item\n", "```\n", "| a | b |\n", "====\n",
+    "    ", "x" * 40, "\u00e9\u0302", "\U0001f469\u200d\U0001f469\u200d\U0001f467", "\u4e2d\u6587\u3002",
+    ".. note::\n", "a::\n",
+])  # fmt: skip
 KINDS = st.sampled_from(["text/plain", "text/markdown", "text/x-rst", "text/x-code"])
 
 

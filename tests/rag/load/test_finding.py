@@ -72,7 +72,7 @@ def test_other_file_systems_are_searched_and_read():
     memory.pipe({"/docs/a.md": b"# A\n\nText.", "/docs/sub/b.md": b"B", "/docs/c.txt": b"C"})
     try:
         found = find_documents(["memory://docs/**/*.md"], root=".")
-        assert found == ["memory:///docs/a.md", "memory:///docs/sub/b.md"] or len(found) == 2
+        assert found == ["memory:///docs/a.md", "memory:///docs/sub/b.md"]
         [document] = load_document(found[0])
         assert (document.source, document.title) == (found[0], "A")
         with pytest.raises(NoDocumentsError, match="it is a folder"):
@@ -82,7 +82,7 @@ def test_other_file_systems_are_searched_and_read():
 
 
 def test_an_unknown_file_system_is_named():
-    with pytest.raises(IngestionError, match="nosuch://bucket/a.md cannot be reached"):
+    with pytest.raises(IngestionError, match=r"nosuch://bucket/a\.md cannot be reached"):
         find_documents(["nosuch://bucket/a.md"], root=".")
 
 

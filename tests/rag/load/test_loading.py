@@ -29,8 +29,9 @@ UNREADABLE = {
 }
 ROWS = {
     "size/long_line_in.jsonl": 7, "encoding/utf8_bom.jsonl": 5, "json/no_final_newline.jsonl": 3,
-    "json/crlf.jsonl": 3, "csv/newlines_in_fields.csv": 2, "csv/crlf_no_end.csv": 2, "encoding/utf16be_bom.csv": 2,
-    "json/blank_lines.jsonl": 4, "csv/ragged.csv": 5, "csv/huge_field.csv": 2, "csv/header_only.csv": 0,
+    "json/crlf.jsonl": 3, "csv/newlines_in_fields.csv": 2, "csv/crlf_no_end.csv": 2,
+    "encoding/utf16be_bom.csv": 2, "json/blank_lines.jsonl": 4, "csv/ragged.csv": 5,
+    "csv/huge_field.csv": 2,
     "empty/empty.csv": 0, "empty/empty.jsonl": 0, "empty/header_only.csv": 0,
 }  # fmt: skip
 """Source of the first six: the README of the shared data, "should be read without loss"."""
@@ -81,7 +82,7 @@ def test_encodings_are_found(name, encoding, words):
     [
         ("\u041f\u0440\u0438\u0432\u0435\u0442, \u043a\u0430\u043a \u0434\u0435\u043b\u0430? "
          "\u042d\u0442\u043e \u0442\u0435\u043a\u0441\u0442.", "koi8_r"),
-        ("Za\u017c\u00f3\u0142\u0107 g\u0119\u015bl\u0105 ja\u017a\u0144. Dzie\u0144 dobry wszystkim.", "cp1250"),
+        ("Za\u017c\u00f3\u0142\u0107 g\u0119\u015bl\u0105 ja\u017a\u0144. Dzie\u0144 dobry.", "cp1250"),
         ("Gr\u00f6\u00dfe", "cp1252"),
         ("\u3053\u308c\u306f\u30c6\u30b9\u30c8\u3067\u3059\u3002\u65e5\u672c\u8a9e\u3002", "euc_jp"),
     ],
@@ -134,7 +135,8 @@ PAGE = """<html lang="en"><head><title> A  page </title><style>p {}</style></hea
 <ul><li>one<ul><li>inner</li></ul></li><li>two</li></ul><pre>def f():
     return 1</pre>
 <table><tr><th>A</th><th>B</th></tr><tr><td>1</td><td><p>x</p><p>y</p></td></tr></table>
-<p style="display: none">unseen</p><script>alert("no")</script></main><footer>Imprint</footer></body></html>"""
+<p style="display: none">unseen</p><script>alert("no")</script></main>
+<footer>Imprint</footer></body></html>"""
 MARKDOWN = """# Heading
 
 Some bold text,
@@ -265,7 +267,7 @@ def test_fields_of_a_csv_are_never_lost(load):
 
 
 def test_what_cannot_be_reached_is_named(tmp_path):
-    with pytest.raises(UnreadableDocumentError, match="nope.md cannot be read: there is no such file."):
+    with pytest.raises(UnreadableDocumentError, match=r"nope\.md cannot be read: there is no such file"):
         load_document("nope.md", root=tmp_path)
     with pytest.raises(UnreadableDocumentError, match="it is a folder"):
         load_document(".", root=tmp_path)

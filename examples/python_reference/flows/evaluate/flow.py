@@ -29,7 +29,7 @@ class EvaluateConfig(BaseModel):
     passages: int = Field(default=2, ge=1, le=20, description="Passages that the model reads")
     model: str = Field(default="local:smollm2", description="What answers, as latent.llm.Model takes it")
     max_tokens: int = Field(default=48, ge=1, description="Where an answer is cut")
-    questions_answered: int = Field(default=8, ge=0, description="Questions that the model is asked")
+    questions_answered: int = Field(default=6, ge=0, description="Questions that the model is asked")
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=9999, ge=999)
     seed: int = 0
@@ -40,8 +40,8 @@ class EvaluateConfig(BaseModel):
 def retrieve(index: dict[str, Any], question: str) -> Row:
     """The `depth` topics whose passages fit the question best, best first, and the best passages."""
     store = opened(index["name"], index["fingerprint"])
-    # A topic has many passages: so many are enough to meet `depth` topics.
-    matches = search(store, question, index["records"], mode=params.mode)
+    # A topic has some twenty passages, and seldom are they all among the best: so many hold `depth` topics.
+    matches = search(store, question, params.depth * 30, mode=params.mode)
     topics = dict.fromkeys(Path(match.source).stem for match in matches)
     return {
         "topics": list(topics)[: params.depth],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import json
 import os
 import threading
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ CONTEXT_TOKENS = 8192
 PARALLEL = 4
 """Calls that are worked on at once; others wait in the server."""
 _PROMPT_CACHE_MIB = 256
+_START_SECONDS = 60.0
 
 _Key = tuple[Path, bool]
 
@@ -71,9 +74,31 @@ def _start(spec: str, path: Path, embeddings: bool) -> Any:
         if parameters.pooling_type == library.llama_pooling_type.LLAMA_POOLING_TYPE_UNSPECIFIED:
             parameters.pooling_type = library.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     try:
-        return library.Server(parameters)
+        server = library.Server(parameters)
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelSpecError(spec, f"llama.cpp cannot use {path}: {error}.") from error
+    _ask_once(server.listening_address, embeddings)
+    return server
+
+
+def _ask_once(address: str, embeddings: bool) -> None:
+    """
+    Have one small request answered.
+
+    A server that is ended before both its loops run, that for connections and that for work, waits for itself
+    for ever, and the process with it (xllamacpp 2026.10).
+    """
+    path, body = (
+        ("/v1/embeddings", {"input": "a"})
+        if embeddings
+        else ("/v1/completions", {"prompt": "a", "max_tokens": 1})
+    )
+    connection = HTTPConnection(address.removeprefix("http://"), timeout=_START_SECONDS)
+    try:
+        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+        connection.getresponse().read()
+    finally:
+        connection.close()
 
 
 def _begin_anew() -> None:

@@ -12,7 +12,7 @@ from latent.rag.chunk.structure import Rank, Structure
 _PARAGRAPH_END = "\u2029"
 """Ends a sentence for sure (Unicode Standard Annex 29, rule SB4), and is one character, as a line end is."""
 
-_WINDOW = 2048
+_WINDOW = 512
 """Characters that are looked through for sentences at once; the library's time grows with their square."""
 
 

@@ -62,7 +62,7 @@ def file_system(url: str) -> tuple[Any, str]:
     Raises:
         IngestionError: fsspec does not know it, or lacks the package for it.
     """
-    from fsspec.core import url_to_fs
+    from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
     try:
         filesystem, path = url_to_fs(url)
