@@ -470,11 +470,11 @@ class PruneError(StoreError):
 
     def __str__(self) -> str:
         shown = ", ".join(map(repr, self.gone[:3])) + (", ..." if len(self.gone) > 3 else "")
+        share = min(1.0, -(-100 * len(self.gone) // self.known) / 100)
         return (
-            f"Index {self.index!r} of {self.store} would lose {len(self.gone)} of its {self.known} sources, more "
-            f"than {self.max_loss:.0%} at once ({shown}). They are gone or empty; nothing was removed. If that "
-            f"is meant, say max_loss={min(1.0, -(-100 * len(self.gone) // self.known) / 100):g}; to keep them, "
-            "prune=False."
+            f"Index {self.index!r} of {self.store} would lose {len(self.gone)} of its {self.known} sources, "
+            f"more than {self.max_loss:.0%} at once ({shown}). They are gone or empty; nothing was removed. "
+            f"If that is meant, say max_loss={share:g}; to keep them, prune=False."
         )
 
 

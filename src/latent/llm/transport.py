@@ -21,7 +21,7 @@ import orjson
 from latent.errors import ModelConnectionError, ModelTimeoutError, UsageError
 from latent.limits.permit import observe
 from latent.llm.failures import refusal
-from latent.prefect.rows.lanes import row_loop
+from latent.prefect.rows.loop_lane import row_loop
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping

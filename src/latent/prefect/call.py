@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping
 
     from latent.cache import Hit
-    from latent.prefect.rows.job import Stop
+    from latent.prefect.rows.stop import Stop
     from latent.prefect.services import ServiceAccount
     from latent.prefect.tasks import Task
     from latent.tracking.records import CacheState, Outcome

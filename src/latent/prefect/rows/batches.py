@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter, OrderedDict
-from contextlib import suppress
-from contextvars import copy_context
+from collections import OrderedDict
 from copy import copy
 from random import getrandbits
-from threading import Lock, Thread
+from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
 from prefect.cache_policies import NO_CACHE
@@ -18,9 +16,10 @@ from prefect.states import Completed, Failed
 
 from latent.prefect.call import in_run
 from latent.prefect.global_limits import attached
-from latent.prefect.rows.job import Stop
+from latent.prefect.rows.artifacts import Artifacts, counted
 from latent.prefect.rows.lanes import Ticket, lane_for
 from latent.prefect.rows.parcels import packed
+from latent.prefect.rows.stop import Stop
 from latent.prefect.rows.work import RowWork
 
 if TYPE_CHECKING:
@@ -40,12 +39,6 @@ if TYPE_CHECKING:
 
 PROGRESS_SECONDS = 2.0
 """How often a batch's progress artifact moves."""
-
-ARTIFACT_SECONDS = 5.0
-"""A batch waits so long for an artifact; after that, it goes without any."""
-
-MAX_FAILURES_SHOWN = 200
-"""Failed rows listed in a batch's table artifact; the run's table of rows has them all."""
 
 HOOKS = ("on_completion", "on_failure", "on_running", "on_rollback", "on_commit")
 """Prefect's hooks, which belong to a task run of a row's own."""
@@ -71,7 +64,7 @@ class Batch:
         with in_run(attached(self.spec.run)):
             ends: list[RowEnd] = []
             ticket = Ticket(_work_away(self.spec), self.jobs, ends.extend, span_id=self.span_id)
-            _wait(ticket, _Artifacts(self.spec.task.name, self.label))
+            _wait(ticket, Artifacts(self.spec.task.name, self.label))
             return [packed(end) for end in ends]
 
     def _run_at_home(self, home: Home) -> State[None]:
@@ -79,7 +72,7 @@ class Batch:
         if task_run_id is not None:
             home.batch_began(self.rows, task_run_id)
         ticket = Ticket(self.spec.work_at(home), self.jobs, home.report, span_id=self.span_id)
-        artifacts = _Artifacts(self.spec.task.name, self.label)
+        artifacts = Artifacts(self.spec.task.name, self.label)
         _wait(ticket, artifacts)
         home.note_bulk(
             ticket.totals, began_at=began, task_run_id=str(task_run_id or "") or None, span_id=self.span_id
@@ -88,7 +81,7 @@ class Batch:
         artifacts.tell_failures(
             [end for end in failures if getattr(end, "outcome", "") == "failed"], home.row_id
         )
-        message = _message(ticket.totals.counts)
+        message = counted(ticket.totals.counts)
         if ticket.totals.counts["failed"] and home.options.on_error == "raise":
             return Failed(message=message)
         return Completed(message=message)
@@ -183,80 +176,13 @@ def _work_away(spec: MapSpec) -> RowWork:
         return _away[which]
 
 
-def _wait(ticket: Ticket, artifacts: _Artifacts) -> None:
+def _wait(ticket: Ticket, artifacts: Artifacts) -> None:
     ticket.work.lane.add(ticket)
     while not ticket.done.wait(PROGRESS_SECONDS):
         artifacts.move(ticket.totals.counts, ticket.total)
     artifacts.move(ticket.totals.counts, ticket.total)
 
 
-def _message(counts: Counter[str]) -> str:
-    return ", ".join(f"{number:,} {outcome}" for outcome, number in counts.items()) or "no rows"
-
-
 def _task_run_id() -> UUID | None:
     context = TaskRunContext.get()
     return None if context is None else context.task_run.id
-
-
-class _Artifacts:
-    """What the Prefect UI shows of a batch; nothing here can harm its rows."""
-
-    def __init__(self, task_name: str, label: str) -> None:
-        self._title = f"{task_name}, {label}"
-        self._progress: UUID | None = None
-        self._broken = False
-
-    def move(self, counts: Counter[str], total: int) -> None:
-        """Show how many rows have ended."""
-        from prefect.artifacts import create_progress_artifact, update_progress_artifact
-
-        percent = 100.0 * counts.total() / max(total, 1)
-        description = f"{self._title}: {_message(counts)}"
-        if self._progress is None:
-            self._progress = self._try(create_progress_artifact, progress=percent, description=description)
-        else:
-            self._try(
-                update_progress_artifact,
-                artifact_id=self._progress,
-                progress=percent,
-                description=description,
-            )
-
-    def tell_failures(self, ends: Sequence[Any], row_id: Any) -> None:
-        """List failed rows with their causes."""
-        if not ends:
-            return
-        from prefect.artifacts import create_table_artifact
-
-        table = [
-            {"row": end.index, "id": row_id(end.index), "attempts": end.attempts, "error": _cause(end)}
-            for end in ends[:MAX_FAILURES_SHOWN]
-        ]
-        self._try(create_table_artifact, table=table, description=f"{self._title}: {len(ends):,} failed rows")
-
-    def _try(self, make: Any, **content: Any) -> Any:
-        """
-        What `make` returns, if it does so soon.
-
-        On a thread of its own: Prefect asks a server that has vanished again and again for minutes, and that
-        must not keep rows, which are remembered without it, from ending.
-        """
-        if self._broken:
-            return None
-        made: list[Any] = []
-
-        def attempt() -> None:
-            with suppress(Exception):
-                made.append(make(**content, _sync=True))
-
-        thread = Thread(target=copy_context().run, args=(attempt,), name="latent-artifact", daemon=True)
-        thread.start()
-        thread.join(ARTIFACT_SECONDS)
-        self._broken = not made
-        return made[0] if made else None
-
-
-def _cause(end: RowEnd) -> str:
-    original = getattr(end.error, "original_error", end.error)
-    return f"{type(original).__name__}: {getattr(end.error, 'original_text', original)}"

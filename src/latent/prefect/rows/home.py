@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from latent.prefect.rows.columns import Columns
-    from latent.prefect.rows.job import Job, Stop
+    from latent.prefect.rows.job import Job
     from latent.prefect.rows.options import RowOptions
     from latent.prefect.rows.plan import Planner
+    from latent.prefect.rows.stop import Stop
     from latent.prefect.rows.tally import Tally
     from latent.prefect.run import Run
     from latent.prefect.tasks import Task

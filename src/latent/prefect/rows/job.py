@@ -1,10 +1,9 @@
-"""One row on its way, and the flag that ends a map early."""
+"""One row on its way: what it needs to run, and then how that went."""
 
 from __future__ import annotations
 
 import time
 from functools import partial
-from threading import Event, Lock
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import RunStoppedError
@@ -20,32 +19,6 @@ if TYPE_CHECKING:
     from latent.prefect.key import CallKey
     from latent.prefect.services import ServiceAccount
     from latent.tracking.records import Outcome
-
-
-class Stop:
-    """Ends a map early: the first reason counts, and rows that have not begun are skipped for it."""
-
-    def __init__(self) -> None:
-        self.event = Event()
-        """Set when not even rows that have begun are tried again."""
-        self.reason: str | None = None
-        self._lock = Lock()
-
-    @property
-    def is_set(self) -> bool:
-        """Whether no further row begins."""
-        return self.reason is not None
-
-    def because(self, reason: str | None, *, begun_go_on: bool = False) -> None:
-        """Begin no further row; with `begun_go_on`, those that have begun may still be tried again."""
-        with self._lock:
-            if self.reason is None:
-                self.reason = reason or "The run was stopped."
-        if not begun_go_on:
-            self.event.set()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Stop, ()  # a worker process stops for reasons of its own, or gets no more work
 
 
 class Job:

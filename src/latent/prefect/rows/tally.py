@@ -6,7 +6,7 @@ from collections import Counter
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from latent.prefect.rows.job import Stop
+from latent.prefect.rows.stop import Stop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

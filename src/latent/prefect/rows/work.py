@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from latent.cache.code import CodeFingerprint
     from latent.limits import Permit
     from latent.prefect.retries import RetryPolicy
-    from latent.prefect.rows.job import Job, Stop
+    from latent.prefect.rows.job import Job
     from latent.prefect.rows.lanes import Lane
+    from latent.prefect.rows.stop import Stop
     from latent.prefect.run import Run
     from latent.prefect.scope import Scope
     from latent.prefect.shared import Shared

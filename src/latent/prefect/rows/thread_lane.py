@@ -1,0 +1,160 @@
+"""Rows of plain functions, on as many threads as gain by it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from heapq import heappop, heappush
+from itertools import count
+from threading import Condition, Lock, Thread
+from typing import TYPE_CHECKING, Any
+
+from latent.prefect.rows.committer import committer
+from latent.prefect.rows.lanes import QUICK_SECONDS, SLOW_SECONDS, Lane
+from latent.prefect.rows.life import Pause, Step, life
+
+if TYPE_CHECKING:
+    from latent.prefect.rows.job import Job
+    from latent.prefect.rows.lanes import Ticket
+    from latent.prefect.rows.work import RowWork
+
+IDLE_SECONDS = 2.0
+"""A thread without rows ends after this long."""
+
+HIRE_SECONDS = 0.005
+"""How often is looked whether more threads would gain anything."""
+
+BUSY_SHARE = 0.5
+"""Rows whose thread computes for less of their time gain by more threads."""
+
+LOOK_AGAIN_SECONDS = 0.5
+"""How often many threads on rows that are quicker than slow make room for one that looks how busy it is."""
+
+
+class ThreadLane(Lane):
+    """
+    Rows of plain functions; a row that pauses gives its thread to another.
+
+    Threads only help rows that wait for something. Those that compute get in each other's way, so there is
+    one thread until it is seen to wait; quick rows are taken several at a time.
+    """
+
+    def __init__(self, work: RowWork, width: int) -> None:
+        super().__init__(work, width)
+        self._fresh: deque[Job] = deque()
+        self._parked: list[tuple[float, int, Job]] = []
+        self._order = count()
+        self._wake = Condition(Lock())
+        self._threads = self._idle = self._open = self._begun = 0
+        self._threads_at_most = width
+        self._busy_share = 1.0
+        """How much of a row's time its thread computes, as seen while there is one thread only."""
+        self._hirer: Thread | None = None
+
+    def add(self, ticket: Ticket) -> None:
+        with self._wake:
+            self._fresh.extend(ticket.jobs)
+            if not self._threads:
+                self._hire()
+            self._wake.notify(len(ticket.jobs))
+            if self._hirer is None:
+                self._hirer = Thread(target=self._hire_as_needed, name="latent-rows-hirer", daemon=True)
+                self._hirer.start()
+
+    def committed(self, rows: int) -> None:
+        with self._wake:
+            self._open -= rows
+            if self._fresh and self._idle:
+                self._wake.notify(rows)
+
+    def _hire(self) -> None:
+        self._threads += 1
+        Thread(target=self._run, name=f"latent-rows-{self._threads}", daemon=True).start()
+
+    def _hire_as_needed(self) -> None:
+        """Twice the threads, again and again, while rows wait for something; one where they compute."""
+        begun, look_again_at = -1, 0.0
+        while True:
+            time.sleep(HIRE_SECONDS)
+            with self._wake:
+                if not self._fresh:
+                    self._hirer = None
+                    return
+                now, stands_still = time.monotonic(), self._begun == begun
+                begun = self._begun
+                if self._idle:
+                    continue
+                if stands_still or self._busy_share < BUSY_SHARE:
+                    self._threads_at_most = self.width
+                    for _ in range(min(max(self._threads, 1), self.width - self._threads)):
+                        self._hire()
+                elif self._threads > 1 and self._row_seconds < SLOW_SECONDS and now >= look_again_at:
+                    # Many threads cannot tell rows that wait from rows that get in each other's way; one can.
+                    look_again_at = now + LOOK_AGAIN_SECONDS
+                    self._threads_at_most = 1
+
+    def _run(self) -> None:
+        while jobs := self._take():
+            if not jobs[0].life:
+                self.work.prepare(jobs)
+            for job in jobs:
+                self._advance(job)
+
+    def _take(self) -> list[Job]:
+        """The next rows that can go on; none when none came for a while, and then the thread ends."""
+        with self._wake:
+            while self._threads <= self._threads_at_most:
+                now = time.monotonic()
+                if self._parked and self._parked[0][0] <= now:
+                    self._open += 1
+                    return [heappop(self._parked)[2]]
+                room = self._open_at_most - self._open
+                if self._fresh and room > 0:
+                    at_once = min(self._at_once(), room, len(self._fresh))
+                    self._begun += at_once
+                    self._open += at_once
+                    return [self._fresh.popleft() for _ in range(at_once)]
+                pause = self._parked[0][0] - now if self._parked else IDLE_SECONDS
+                self._idle += 1
+                woken = self._wake.wait(min(pause, IDLE_SECONDS))
+                self._idle -= 1
+                if not (woken or self._fresh or self._parked):
+                    break
+            self._threads -= 1
+            return []
+
+    def _at_once(self) -> int:
+        """Rows that a thread takes together: so many as take no time worth mentioning."""
+        return max(1, min(int(QUICK_SECONDS / self._row_seconds), self.width))
+
+    def _advance(self, job: Job) -> None:
+        """Bring a row as far as it gets without pausing."""
+        steps = job.life = job.life or life(self.work, job)
+        answer: Any = None
+        try:
+            while True:
+                step = steps.send(answer)
+                if isinstance(step, Pause):
+                    self._park(job, step.seconds)
+                    return
+                answer = self.work.admit() if step is Step.ADMIT else self._call(job)
+        except StopIteration:
+            pass
+        except Exception as error:  # not the row's: its memory or limit; the row must end all the same
+            self.work.fail(job, error)
+        committer.put(job)
+
+    def _call(self, job: Job) -> BaseException | None:
+        began, computed = time.perf_counter(), time.thread_time()
+        error: BaseException | None = job.ticket.context.copy().run(self.work.call, job)
+        seconds, computed = time.perf_counter() - began, time.thread_time() - computed
+        self._took(seconds)
+        if self._threads == 1:
+            self._busy_share += (min(computed / max(seconds, 1e-9), 1.0) - self._busy_share) / 8
+        return error
+
+    def _park(self, job: Job, seconds: float) -> None:
+        with self._wake:
+            self._open -= 1
+            heappush(self._parked, (time.monotonic() + seconds, next(self._order), job))
+            self._wake.notify()
