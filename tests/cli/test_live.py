@@ -35,7 +35,8 @@ def progress(**changes: object) -> Progress:
         ({"per_second": None}, "40 of 100 rows, 30 reused, 5.0 s"),
         ({"per_second": 0.05, "reused": 0}, "40 of 100 rows, 3.0/min, 20 min 0 s left"),
         ({"per_second": 1234.5, "rows": 10_000}, "40 of 10,000 rows, 30 reused, 1,234/s, 8 s left"),
-        ({"done": 100, "running": 0, "skipped": 60}, "100 of 100 rows, 30 reused, 60 skipped, 5.0 s"),
+        ({"done": 40, "running": 0, "skipped": 60}, "40 of 100 rows, 30 reused, 60 skipped, 5.0 s"),
+        ({"skipped": 50}, "40 of 100 rows, 30 reused, 50 skipped, 2.0/s, stopping"),
         ({"rows": 0, "done": 0, "reused": 0}, "5.0 s"),
         ({"done": 99}, "99 of 100 rows, 30 reused, 2.0/s, 1 s left"),
         ({"rows": 0, "done": 3, "reused": 0}, "3 done, 5.0 s"),
@@ -75,7 +76,7 @@ def test_watch_reads_the_account() -> None:
     outcomes.progressed("ask", running=2)
     outcomes.spent("ask", 0.5)
     (ask,) = watch.look(10.0)
-    assert (ask.rows, ask.done, ask.reused, ask.failed, ask.skipped, ask.running) == (10, 8, 5, 1, 1, 2)
+    assert (ask.rows, ask.done, ask.reused, ask.failed, ask.skipped, ask.running) == (10, 7, 5, 1, 1, 2)
     assert (ask.cost_usd, ask.per_second, ask.is_over, ask.seconds) == (0.5, None, False, 0.0)
     outcomes.finished("ask", {"ok": 2}, 3.0, 8.0)
     outcomes.progressed("ask", running=-2)

@@ -106,16 +106,20 @@ def drawn(tasks: Sequence[Progress], seconds: float) -> list[str]:
 def facts(task: Progress) -> list[str]:
     """What there is to say of a task, always the same number of texts; empty where there is nothing."""
     done = f"{task.done:,} of {task.rows:,} rows" if task.rows else f"{task.done:,} done" if task.done else ""
-    left = task.left_seconds
     return [
         done,
         f"{task.reused:,} reused" if task.reused else "",
         f"{task.failed:,} failed" if task.failed else "",
         f"{task.skipped:,} skipped" if task.skipped else "",
         "" if task.per_second is None or task.is_over or not task.rows else _pace(task.per_second),
-        duration(task.seconds) if left is None else f"{_rounded(left)} left",
+        "stopping" if task.is_stopping else _time(task),
         "" if task.cost_usd is None else money(task.cost_usd),
     ]
+
+
+def _time(task: Progress) -> str:
+    left = task.left_seconds
+    return duration(task.seconds) if left is None else f"{_rounded(left)} left"
 
 
 def _rounded(seconds: float) -> str:

@@ -24,7 +24,7 @@ class Progress:
     rows: int
     """Rows that were mapped; 0 for a task that is only called."""
     done: int
-    """Rows or calls that have ended, in whatever way."""
+    """Rows or calls that have ended; those that were skipped did not even begin."""
     reused: int
     failed: int
     skipped: int
@@ -37,13 +37,18 @@ class Progress:
 
     @property
     def is_over(self) -> bool:
-        return self.done >= self.rows and not self.running
+        return self.done + self.skipped >= self.rows and not self.running
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no further row begins, and those under way are waited for."""
+        return self.skipped > 0 and not self.is_over
 
     @property
     def left_seconds(self) -> float | None:
-        """How long the rest of the rows will take at this pace."""
-        left = self.rows - self.done
-        return left / self.per_second if left > 0 and self.per_second else None
+        """How long the rest of the rows will take at this pace; None when that cannot be told."""
+        left = self.rows - self.done - self.skipped
+        return left / self.per_second if left > 0 and self.per_second and not self.skipped else None
 
 
 class Pace:
@@ -84,12 +89,13 @@ class Watch:
 
     def _progress(self, name: str, account: TaskAccount, now: float) -> Progress:
         counts = dict(account.counts)
-        done, reused, skipped = sum(counts.values()), counts.get("cached", 0), counts.get("skipped", 0)
+        reused, skipped = counts.get("cached", 0), counts.get("skipped", 0)
+        done = sum(counts.values()) - skipped
         running = max(account.running, 0)
-        is_over = done >= account.planned and not running
+        is_over = done + skipped >= account.planned and not running
         since = self._since.setdefault(name, now)
         measured = account.seconds if is_over and account.began_at != inf else now - since
-        pace = self._paces.setdefault(name, Pace()).per_second(now, done - reused - skipped)
+        pace = self._paces.setdefault(name, Pace()).per_second(now, done - reused)
         return Progress(
             name=printable(name),
             rows=account.planned,
