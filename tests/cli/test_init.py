@@ -164,7 +164,9 @@ def _in_terminal(args: list[str], cwd: Path, answers: str) -> tuple[int, str]:
         os.chdir(cwd)
         os.execve(sys.executable, [sys.executable, "-m", "latent", *args], environment(TERM="xterm"))
     shown = b""
-    os.write(terminal, answers.encode()) if answers != "\x03" else None
+    interrupts = answers == "\x03"
+    if not interrupts:
+        os.write(terminal, answers.encode())
     while True:
         try:
             chunk = os.read(terminal, 4096)
@@ -173,8 +175,9 @@ def _in_terminal(args: list[str], cwd: Path, answers: str) -> tuple[int, str]:
         if not chunk:
             break
         shown += chunk
-        if answers == "\x03" and b"Overwrite" in chunk:
+        if interrupts and b"Overwrite" in shown:  # not before: whoever is not asked yet is not interrupted
             os.write(terminal, b"\x03")
+            interrupts = False
     _, status = os.waitpid(child, 0)
     os.close(terminal)
     return os.waitstatus_to_exitcode(status), shown.decode()
