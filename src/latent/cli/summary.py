@@ -153,6 +153,9 @@ def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[
             yield "Failures", f"latent runs failures {run.run_id[:8]}"
         if _is_unfinished(result):
             yield "Resume", mask(resume_command(result.flow_name, wishes.words(result.tasks)))
+            for text in wishes.half_refreshed(result.tasks):
+                told = f"rows that --refresh {text} did not reach keep what is remembered"
+                yield "Note", mask(f"{told}; say it again for all of them")
 
 
 def _recorded(workspace: Workspace, result: RunResult) -> RunView | None:

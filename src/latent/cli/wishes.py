@@ -54,8 +54,7 @@ class Wishes:
         for text in self.parameters:
             yield from ("-p", text)
         for text in self.refresh:
-            account = tasks.get(_named(text, tasks))
-            if account is None or not account.counts["ok"]:
+            if not _has_begun(text, tasks):
                 yield from ("--refresh", text)
         if self.only_failed:
             yield "--only-failed"
@@ -66,6 +65,19 @@ class Wishes:
         ):
             if value is not None:
                 yield from (option, f"{value:g}" if value < 1_000_000 else str(value))
+
+    def half_refreshed(self, tasks: Mapping[str, TaskAccount]) -> list[str]:
+        """The refreshes that `words` leaves out although not all of their rows were computed anew."""
+        return [
+            text
+            for text in self.refresh
+            if _has_begun(text, tasks) and tasks[_named(text, tasks)].counts["skipped"]
+        ]
+
+
+def _has_begun(refresh: str, tasks: Mapping[str, TaskAccount]) -> bool:
+    account = tasks.get(_named(refresh, tasks))
+    return account is not None and bool(account.counts["ok"])
 
 
 def options_of(workspace: Workspace, flow: str, wishes: Wishes) -> RunOptions:
