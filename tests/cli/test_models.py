@@ -136,3 +136,15 @@ BROKEN = """
 def test_a_plan_that_fails_by_itself_fails(latent: Cli, make: MakeWorkspace):
     make({"flows/quiz/flow.py": BROKEN})
     assert latent("run", "quiz", "--plan").code == 1
+
+
+def test_a_plan_that_fails_midway_shows_what_it_counted_and_the_error(
+    latent: Cli, make: MakeWorkspace, provider
+):
+    broken = QUIZ.replace("return [shout(answer) for", "1 / 0\n        return [shout(answer) for")
+    make({**FILES, "flows/quiz/flow.py": broken})
+    planned = latent("run", "quiz", "--plan", "-p", "on_error=collect")
+    assert "would make 5 calls." in planned.out
+    assert "depends on them" not in planned.out
+    assert "ZeroDivisionError" in planned.err
+    assert planned.code == 1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from latent.cli.summary import show_facts
 from latent.cli.terminal import printable, say, show_table
 from latent.cli.wording import duration, money, several
+from latent.errors import RunStoppedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +36,15 @@ def show_plan(workspace: Workspace, result: RunResult) -> None:
         [_row(workspace, estimate) for estimate in estimates],
     )
     show_facts(_facts(workspace, result, outlook))
+
+
+def is_left_open(error: BaseException | None) -> bool:
+    """Whether a planned flow ended only for want of the answers that it did not ask for."""
+    if isinstance(error, RunStoppedError):
+        return True
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(is_left_open, error.exceptions))
+    return error is not None and is_left_open(error.__cause__)
 
 
 def _row(workspace: Workspace, estimate: Estimate) -> tuple[object, ...]:
@@ -83,11 +93,13 @@ def _facts(workspace: Workspace, result: RunResult, outlook: Outlook) -> Iterato
         least = sum(cost[0] for cost in known)
         tops = [cost[1] for cost in known]
         most = None if None in tops else sum(top for top in tops if top is not None)
-        yield "Total", f"{money(least)} to {money(most)}" if most is not None else f"from {money(least)}"
+        total = f"{money(least)} to {money(most)}" if most is not None else f"from {money(least)}"
+        unpriced = [each.service for each in outlook.estimates if each.cost_usd is None]
+        yield "Total", f"{total}, and {', '.join(unpriced)}, whose price is unknown" if unpriced else total
     for estimate in outlook.estimates:
         if estimate.sample:
             shown = printable(mask(estimate.sample))
             cut = f"{shown[:SAMPLE_CHARS]}..." if len(shown) > SAMPLE_CHARS else shown
             yield "First prompt", f"{cut} ({estimate.service})"
-    if result.error is not None:
+    if is_left_open(result.error):
         yield "Open", "what comes after these answers depends on them, and is not in the plan"

@@ -116,10 +116,14 @@ def run(
             watch=live_view,
             ready=READY,
         )
-    if result.outlook is not None and (result.error is None or not result.outlook.is_empty):
-        from latent.cli.plan import show_plan
+    if result.outlook is not None and result.state != "interrupted":
+        from latent.cli.plan import is_left_open, show_plan
 
-        show_plan(workspace, result)
+        left_open = result.error is not None and is_left_open(result.error)
+        if result.error is None or left_open or not result.outlook.is_empty:
+            show_plan(workspace, result)
+        if result.error is not None and not left_open:
+            raise typer.Exit(report(result.error, traceback=show_traceback, workspace=workspace))
         raise typer.Exit(DONE)
     show_result(workspace, result, wishes)
     if wait_tracking and result.run_id is not None:

@@ -54,8 +54,11 @@ class Committer:
                 self._waiting = True
                 if not self._ended:
                     self._wake.wait(IDLE_SECONDS)
-                self._waiting = False
                 self._alive = bool(self._ended)
+                # Last: whoever puts a row down meanwhile still comes to the lock, and starts another thread.
+                self._waiting = False
+                if not self._alive:
+                    return []
         # Others may append meanwhile.
         return [self._ended.popleft() for _ in range(len(self._ended))]
 
