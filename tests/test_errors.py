@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 
 import pytest
 
@@ -59,10 +60,19 @@ def test_nested_task_errors_belong_to_what_failed_innermost():
 
 
 def test_what_cannot_be_pickled_is_replaced_on_the_way():
-    error = pickle.loads(pickle.dumps(TaskExecutionError.of("t", LocalError("stays"), {"row_index": 3})))
+    original = LocalError("stays", threading.Lock())
+    error = pickle.loads(pickle.dumps(TaskExecutionError.of("t", original, {"row_index": 3})))
     assert isinstance(error.original_error, PortableError)
     assert error.context["row_index"] == 3
     assert "stays" in str(error)
+
+
+def test_what_refuses_to_be_pickled_travels_by_its_parts():
+    original = LocalError("stays", 3)
+    original.code = 7
+    error = pickle.loads(pickle.dumps(TaskExecutionError.of("t", original, {})))
+    assert type(error.original_error) is LocalError
+    assert (error.original_error.args, error.original_error.code) == (("stays", 3), 7)
 
 
 def test_failed_rows_are_grouped_by_cause_and_can_be_told_apart():

@@ -57,8 +57,11 @@ class Peer:
 
     def result(self) -> Any:
         """What it prints as JSON at its end, which must be well."""
-        out, _ = self.process.communicate(timeout=TIMEOUT_SECONDS)
-        assert self.process.returncode == 0
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.close()
+        # Not `communicate`: it would miss what `hear` has read ahead.
+        out = self.process.stdout.read()
+        assert self.process.wait(TIMEOUT_SECONDS) == 0
         return json.loads(out.splitlines()[-1])
 
     def close(self) -> None:
