@@ -8,6 +8,6 @@ pytest_plugins = ["latent.testing.plugin"]
 
 
 def pytest_collection_finish() -> None:
-    """What collecting has imported stays: to look through it for garbage takes an eighth of the suite's time."""
+    """What collecting has imported stays: looking there for garbage takes an eighth of the suite's time."""
     gc.collect()
     gc.freeze()
