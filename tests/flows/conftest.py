@@ -9,6 +9,7 @@ import pytest
 
 from latent.config import Workspace
 from latent.flows import READY
+from latent.prefect.run_options import RunOptions
 from latent.prefect.running import RunResult, run
 from latent.rag.stores import Store, open_store
 from latent.registry import TaskRegistry
@@ -53,9 +54,9 @@ def documents(make_workspace: MakeWorkspace) -> Workspace:
 def ingest(documents: Workspace) -> Ingest:
     """Runs the flow over `docs/` into the index `docs`, unless told otherwise; an error is raised."""
 
-    def ingest(*, fails: bool = False, **parameters: Any) -> RunResult:
+    def ingest(*, fails: bool = False, plan: bool = False, **parameters: Any) -> RunResult:
         given = {"file_paths": ["docs/**/*.*"], "index_name": "docs", **parameters}
-        result = run(documents, "document_ingestion", given, ready=READY)
+        result = run(documents, "document_ingestion", given, ready=READY, options=RunOptions(plan=plan))
         if result.error is not None and not fails:
             raise result.error
         return result

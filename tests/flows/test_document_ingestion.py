@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,12 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from latent.config import Workspace
+import latent.rag.sources as sources_module
+from latent.config import Workspace, find_workspace
 from latent.errors import (
     NoDocumentsError,
     PruneError,
+    RunStoppedError,
     StoreConnectionError,
     StoreMismatchError,
+    StoreRefusedError,
     UsageError,
 )
 from latent.flows import READY
@@ -27,6 +32,8 @@ from latent.testing import PineconeSimulator
 from tests.flows.conftest import DOCUMENTS, contents, prose
 
 OPENAI = {"embedder": "openai:text-embedding-3-small", "embedder_options": {"dimensions": 64}}
+AS_LONG = {**OPENAI, "embedder_options": {"dimensions": 256}}
+"""Vectors of the length of those that are computed here."""
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
@@ -153,6 +160,47 @@ class TestInStep:
         assert ingest(file_paths=["blog/*.md"]).value == 1
         assert index().count() == first + 1
 
+    def test_what_an_ingestion_does_not_name_is_not_its_to_remove(self, make_workspace, ingest, index):
+        """Where several machines fill one index, each has only its own files."""
+        make_workspace({"blog/one.md": "# One\n\nA post.", "blog/two.md": "# Two\n\nAnother."})
+        ingest(file_paths=["docs/*.md", "blog/*.md"])
+        before = contents(index())
+        blog = find_workspace().root / "blog"
+        shutil.rmtree(blog)
+        ingest(max_loss=1)
+        assert contents(index()) == before
+        make_workspace({"blog/three.md": "# Three\n\nA third."})
+        ingest(file_paths=["**/*.md"], max_loss=1)
+        assert set(sources(index())) == {*DOCUMENTS, "blog/three.md"}
+
+    def test_a_file_that_changes_while_it_is_read_is_taken_in_by_the_next_run(
+        self, documents, ingest, index, monkeypatch
+    ):
+        file = documents.root / "docs/dogs.md"
+
+        def seen_and_changed(paths, workspace):
+            seen = sources_module.content_fingerprints(paths, workspace)
+            file.write_text(prose("wolves"))
+            return seen
+
+        flow_module = sys.modules["latent.flows.document_ingestion.flow"]
+        with monkeypatch.context() as patch:
+            patch.setattr(flow_module, "content_fingerprints", seen_and_changed)
+            assert ingest().counts["failed"] == 1
+        assert "docs/dogs.md" not in sources(index())
+        ingest()
+        assert any("wolves" in text for source, text in contents(index()).values() if "dogs" in source)
+        file.write_text(DOCUMENTS["docs/dogs.md"])
+        ingest()
+        assert not any("wolves" in text for _, text in contents(index()).values())
+
+    def test_equal_texts_of_other_kinds_are_counted_as_they_are_cut(self, make_workspace, ingest, index):
+        text = "\n\n".join(f"# Part {number}\n\n{prose('parts', 5)}" for number in range(8))
+        make_workspace({"docs/a.md": text, "docs/b.txt": text})
+        paths = ["docs/a.md", "docs/b.txt"]
+        assert ingest(file_paths=paths).value == index().count()
+        assert ingest(file_paths=paths[1:]).value == index().count()
+
     def test_an_unreadable_file_is_a_failed_row_and_keeps_what_it_had(self, documents, ingest, index):
         ingest()
         before = sources(index())["docs/figs.md"]
@@ -164,7 +212,82 @@ class TestInStep:
         assert sources(index())["docs/new.md"] == 1
 
 
+class TestAnotherEmbedder:
+    def test_an_index_stays_what_it_was_until_it_has_a_vector_of_the_other(
+        self, ingest, index, provider_simulator, monkeypatch
+    ):
+        ingest()
+        before = index().read_manifest()
+        monkeypatch.delenv("OPENAI_API_KEY")
+        assert ingest(**AS_LONG, fails=True).error is not None
+        assert index().read_manifest() == before
+        assert index().query("what about bears?", 1)[0].source == "docs/bears.md"
+        ingest(file_paths=["docs/a*.md"])
+
+    def test_texts_are_not_compared_with_vectors_of_two_embedders(
+        self, documents, ingest, index, provider_simulator
+    ):
+        ingest()
+        figs = documents.root / "docs/figs.md"
+        readable = figs.read_bytes()
+        figs.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20)
+        ingest(**AS_LONG)
+        with pytest.raises(StoreRefusedError, match="some of its vectors are of 'local:wordllama'"):
+            index().query("what about bears?", 1)
+        with pytest.raises(StoreMismatchError, match="not among those that are ingested now"):
+            ingest(file_paths=["docs/a*.md"])
+        figs.write_bytes(readable + b"\nOne line more.\n")
+        ingest(**AS_LONG)
+        assert index().query("what about bears?", 1)
+
+    def test_questions_are_embedded_with_what_ingestion_sent(self, ingest, index, provider_simulator):
+        """Not every server takes a number of dimensions: who did not send one must not send it later."""
+        url = provider_simulator.openai_base_url
+        options = {"embedder_options": {"base_url": url.replace("http://", "http://me:secret@")}}
+        ingest(embedder="mine:some-model", **options)
+        (header,) = (line for name, line in index().read_manifest().items() if not name)
+        note = json.loads(header)["embedder"]
+        assert (note["requested"], note["base_url"]) == (None, url)
+        assert note["dimensions"] == index().dimensions
+        assert "secret" not in "".join(index().read_manifest().values())
+
+
+class TestPlan:
+    def test_a_plan_changes_nothing_and_counts_all_that_is_pending(
+        self, documents, ingest, index, provider_simulator, monkeypatch
+    ):
+        flow_module = sys.modules["latent.flows.document_ingestion.flow"]
+        monkeypatch.setattr(flow_module, "SOURCES_AT_ONCE", 2)
+        planned = ingest(**OPENAI, plan=True, fails=True)
+        assert isinstance(planned.error, RunStoppedError)
+        assert not (documents.root / ".latent/lancedb").exists()
+        assert provider_simulator.requests == 0
+        (estimate,) = planned.outlook.estimates
+        assert estimate.calls == 3  # a call for each wave
+        ingest(**OPENAI)
+        (documents.root / "docs/dogs.md").write_text(prose("wolves"))
+        before = (index().read_manifest(), contents(index()), provider_simulator.requests)
+        assert ingest(**OPENAI, plan=True, fails=True).outlook.estimates[0].calls == 1
+        assert (index().read_manifest(), contents(index()), provider_simulator.requests) == before
+
+    def test_a_plan_of_what_is_in_step_is_empty(self, ingest, index):
+        done = ingest()
+        planned = ingest(plan=True)
+        assert (planned.value, planned.outlook.estimates) == (done.value, [])
+
+    def test_a_plan_with_free_embeddings_changes_nothing_either(self, documents, ingest, index):
+        ingest()
+        before = index().read_manifest()
+        (documents.root / "docs/dogs.md").write_text(prose("wolves"))
+        ingest(plan=True, fails=True)
+        assert index().read_manifest() == before
+
+
 class TestWrongInput:
+    def test_a_misspelt_option_of_the_embedder_is_told(self, ingest):
+        with pytest.raises(UsageError, match="no option 'dimension': did you mean 'dimensions'"):
+            ingest(embedder_options={"dimension": 256})
+
     def test_what_is_missing_is_said(self, ingest):
         for missing in ({"file_paths": []}, {"index_name": ""}):
             with pytest.raises(UsageError, match="-p index_name=docs"):
@@ -288,6 +411,8 @@ class TestCommands:
         done = self.latent("run", "document_ingestoin")
         assert done.returncode == 2 or "did you mean 'document_ingestion'?" in done.stderr
         assert "did you mean 'document_ingestion'?" in done.stderr
+        keyword = self.latent("new", "flow", "class", "--from", "document_ingestion")
+        assert "say 'class_flow'" in keyword.stderr
         other = self.latent("new", "flow", "mine", "--from", "document_ingest")
         assert "did you mean 'document_ingestion'?" in other.stderr
 
@@ -314,3 +439,17 @@ class TestBrokenFiles:
         result = ingest(file_paths=["odd/**/*", "odd/**/.*"])
         assert (result.state, result.value) == ("ok", index().count())
         assert len(index().read_manifest()) == len(found) + 1 - result.counts["failed"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_in_no_encoding_ends_no_ingestion(documents, ingest, index):
+    folder = os.fsencode(documents.root / "docs")
+    with open(os.path.join(folder, b"caf\xe9.md"), "wb") as file:  # noqa: PTH118, PTH123
+        file.write(b"# Menu\n\nCoffee and cake.\n")
+    result = ingest()
+    assert (result.state, result.counts["failed"]) == ("ok", 0)
+    assert sources(index())["docs/caf\\xe9.md"] == 1
+    assert ingest().value == result.value
+    os.unlink(os.path.join(folder, b"caf\xe9.md"))  # noqa: PTH108, PTH118
+    ingest()
+    assert "docs/caf\\xe9.md" not in sources(index())

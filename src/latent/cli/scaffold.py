@@ -7,6 +7,7 @@ A template is a folder under `templates/`. A leading underscore in the template'
 
 from __future__ import annotations
 
+import keyword
 import os
 import tempfile
 from contextlib import suppress
@@ -75,6 +76,10 @@ def _renamed(name: str, placeholder: str, files: Iterable[tuple[str, bytes]]) ->
     # It is a folder, a Python function, and the first part of `flow.dataset`.
     if not name.isidentifier() or not name.isascii():
         raise UsageError(f"{name!r} cannot name a flow: use letters, digits and underscores, a letter first.")
+    if keyword.iskeyword(name):
+        raise UsageError(
+            f"{name!r} cannot name a flow: it is a word of Python's. Add one, say '{name}_flow'."
+        )
     return {
         f"flows/{name}/{path}": content.replace(placeholder.encode(), name.encode())
         for path, content in files

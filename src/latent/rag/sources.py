@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latent.errors import LatentError
-from latent.rag.load.finding import file_system, remote_url
+from latent.errors import LatentError, UnreadableDocumentError
+from latent.rag.load.files import read_source
+from latent.rag.load.finding import file_system, remote_url, shown
 
 if TYPE_CHECKING:
     from latent.config import Workspace
@@ -16,9 +18,9 @@ _TAGGED = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
 """File systems that tag each content: they need not be read to see that nothing changed."""
 
 
-def content_fingerprints(sources: Iterable[str], workspace: Workspace) -> dict[str, str]:
+def content_fingerprints(paths: Mapping[str, str], workspace: Workspace) -> dict[str, str]:
     """
-    A fingerprint of what each source holds now; of one that cannot be read, an empty text.
+    A fingerprint of what lies at each path now, by its source; where nothing can be read, an empty text.
 
     Local files are read only when size or times have changed since; remote ones where their file system does
     not tag contents.
@@ -27,16 +29,31 @@ def content_fingerprints(sources: Iterable[str], workspace: Workspace) -> dict[s
 
     fingerprints: dict[str, str] = {}
     local: dict[str, Path] = {}
-    for source in sources:
-        if remote_url(source):
-            fingerprints[source] = _remote_fingerprint(source)
+    for source, path in paths.items():
+        if remote_url(path):
+            fingerprints[source] = _remote_fingerprint(path)
         else:
-            local[source] = workspace.root / source
+            local[source] = workspace.root / path
     hashes = hashes_for(workspace)
     try:
         return fingerprints | hashes.of_all(local)
     except OSError:
         return fingerprints | {source: _one(hashes, path) for source, path in local.items()}
+
+
+def read_unchanged(path: str, fingerprint: str, root: Path) -> bytes:
+    """
+    What lies at a path, provided that it is still what `content_fingerprints` saw.
+
+    Raises:
+        UnreadableDocumentError: It is not, or nothing can be read.
+        OSError: A file system elsewhere does not answer: another attempt may help.
+    """
+    data = read_source(path, root)
+    now = _remote_fingerprint(path) if _is_tagged(path) else _fingerprint(data)
+    if now != fingerprint:
+        raise UnreadableDocumentError(shown(path), "it changed while it was read; the next run takes it in.")
+    return data
 
 
 def vanished(sources: Iterable[str], root: Path) -> list[str]:
@@ -60,9 +77,30 @@ def _exists(source: str, root: Path) -> bool:
         if not remote_url(source):
             return (root / source).exists()
         filesystem, path = _filesystem(source)
-        return bool(filesystem.exists(path))
-    except (OSError, ValueError, LatentError):
+        if "http" in _protocols(filesystem):
+            # Its `info` takes a server that does not answer for a file that is not there.
+            return bool(filesystem.exists(path, strict=True))
+        filesystem.info(path)
+    except FileNotFoundError:
+        return False
+    except Exception:  # each file system has errors of its own
         return True
+    return True
+
+
+def _protocols(filesystem: Any) -> tuple[str, ...]:
+    protocol: str | tuple[str, ...] = filesystem.protocol
+    return (protocol,) if isinstance(protocol, str) else protocol
+
+
+def _is_tagged(path: str) -> bool:
+    return path.partition("://")[0] in _TAGGED
+
+
+def _fingerprint(data: bytes) -> str:
+    from latent.catalog.fingerprints import hash_stream
+
+    return hash_stream(BytesIO(data))
 
 
 def _remote_fingerprint(source: str) -> str:
@@ -70,7 +108,7 @@ def _remote_fingerprint(source: str) -> str:
 
     try:
         filesystem, path = _filesystem(source)
-        if source.partition("://")[0] in _TAGGED:
+        if _is_tagged(source):
             return str(filesystem.ukey(path))
         with filesystem.open(path, "rb") as file:
             return hash_stream(file)

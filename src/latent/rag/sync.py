@@ -135,27 +135,29 @@ def vectors_of(lines: Lines, sources: Iterable[str]) -> int:
 
 def _contribution(source: str, wanted: Wanted, others: Lines) -> tuple[Line, list[str]]:
     """A source's new line, and the hashes of the documents that it writes itself."""
-    counts = {hash: len(chunks) for hash, chunks in wanted.documents.items() if chunks}
+    own = {hash: len(chunks) for hash, chunks in wanted.documents.items() if chunks}
     owned_elsewhere = {
-        hash
+        hash: count
         for line in others.values()
         if line.content and line.settings == wanted.settings
-        for hash in line.documents
+        for hash, count in line.documents.items()
         if hash not in line.borrowed
     }
-    borrowed = frozenset(counts) & owned_elsewhere
+    # As many as the owner's: a text is cut otherwise where it is Markdown than where it is not.
+    counts = {hash: owned_elsewhere.get(hash, count) for hash, count in own.items()}
+    borrowed = frozenset(own) & owned_elsewhere.keys()
     line = Line(content=wanted.content, settings=wanted.settings, documents=counts, borrowed=borrowed)
     return line, [hash for hash in counts if hash not in borrowed]
 
 
 def _correct_counts(after: dict[str, Line], line: Line, own: Iterable[str]) -> None:
-    """Sources whose shared chunks are overwritten by ones that were cut otherwise are due again."""
+    """Sources whose shared chunks are overwritten have as many now; those of other settings are due again."""
+    own = set(own)
     for source, other in list(after.items()):
-        shared = {
-            h: line.documents[h] for h in own if h in other.documents and other.settings != line.settings
-        }
+        shared = {hash: line.documents[hash] for hash in other.documents if hash in own}
         if shared:
-            after[source] = replace(other, content="", documents={**other.documents, **shared})
+            content = other.content if other.settings == line.settings else ""
+            after[source] = replace(other, content=content, documents={**other.documents, **shared})
 
 
 def _appoint_heirs(after: dict[str, Line], before: Lines) -> None:

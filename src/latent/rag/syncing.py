@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import PruneError, StoreMismatchError
+from latent.llm.endpoints import shown_url
 from latent.rag.documents import content_hash
 from latent.rag.stores.embedding import HEADER, EmbedderNote
 from latent.rag.sync import Changes, Line, changes_for, is_current, lines_of, losses, vectors_of
@@ -15,13 +17,17 @@ if TYPE_CHECKING:
     from latent.rag.stores.records import Store
     from latent.rag.sync import Wanted
 
+    Embed = Callable[[Sequence[Chunk]], Sequence[Any]]
+    Write = Callable[[Sequence[Chunk], Sequence[Any]], Any]
+
 
 class IndexSync:
     """
     An index that is being changed, by whoever holds its lock.
 
     Args:
-        note: What its vectors are made with from now on.
+        note: What its vectors are made with from now on. The index says so once none is of another embedder.
+        settings: What the chunks of a source depend on beside its content.
         sources: All sources of this ingestion.
         gone: Sources that the index has and that no longer exist; they may be removed.
         max_loss: The share of its sources that an index may lose at once.
@@ -35,34 +41,37 @@ class IndexSync:
         self,
         store: Store,
         note: EmbedderNote,
+        settings: str,
         sources: Iterable[str],
         *,
         gone: Iterable[str] = (),
         max_loss: float = 0.2,
     ) -> None:
-        self.store, self.max_loss = store, max_loss
+        self.store, self.note, self.settings, self.max_loss = store, note, settings, max_loss
         self.sources, self.gone = sorted(sources), sorted(gone)
         self.emptied: list[str] = []
         manifest = store.read_manifest()
         self.lines: dict[str, Line] = lines_of(manifest)
         self._known = dict(self.lines)
+        self._header = EmbedderNote.of_line(manifest.get(HEADER))
         self._check_losses()
-        self._check_embedder(EmbedderNote.of_line(manifest.get(HEADER)), note)
-        if manifest.get(HEADER) != note.to_line():
-            store.write_manifest({HEADER: note.to_line()})
+        self._check_embedder()
 
-    def pending(self, contents: Mapping[str, str], settings: str) -> list[str]:
-        """The sources whose chunks are not known to be what `contents` and `settings` ask for."""
-        return [s for s in self.sources if not is_current(self.lines.get(s), contents.get(s, ""), settings)]
+    def pending(self, contents: Mapping[str, str]) -> list[str]:
+        """The sources whose chunks are not known to be what `contents` and the settings ask for."""
+        return [
+            s for s in self.sources if not is_current(self.lines.get(s), contents.get(s, ""), self.settings)
+        ]
 
     def apply(
-        self, wanted: Mapping[str, Wanted], write: Callable[[Sequence[Chunk]], Any], *, prune: bool = True
+        self, wanted: Mapping[str, Wanted], embed: Embed, write: Write, *, prune: bool = True
     ) -> Changes:
         """
         Let sources contribute what is wanted of them.
 
         Args:
-            write: Embeds chunks and writes them; all are there when it returns.
+            embed: Makes the vectors of chunks, before anything is changed.
+            write: Writes chunks with their vectors; all are there when it returns.
             prune: Whether sources that have become empty lose what they had; else they stay as they are.
 
         Raises:
@@ -74,21 +83,29 @@ class IndexSync:
             self._check_losses()
         else:
             wanted = {source: each for source, each in wanted.items() if source not in emptied}
-        return self._carry_out(changes_for(self.lines, wanted), write)
+        changes = changes_for(self.lines, wanted)
+        vectors = embed(changes.write) if changes.write else []
+        return self._carry_out(changes, lambda: write(changes.write, vectors))
 
     def remove_gone(self) -> Changes:
         """Take out what no longer exists."""
-        return self._carry_out(changes_for(self.lines, {}, self.gone), lambda chunks: None)
+        return self._carry_out(changes_for(self.lines, {}, self.gone), lambda: None)
+
+    def settle(self) -> None:
+        """Write down what the vectors are made with, unless some are still of another embedder."""
+        if self._replaced() is None:
+            self._write_header()
 
     def vectors(self) -> int:
         """How many vectors of the index belong to this ingestion's sources."""
         return vectors_of(self.lines, self.sources)
 
-    def _carry_out(self, changes: Changes, write: Callable[[Sequence[Chunk]], Any]) -> Changes:
+    def _carry_out(self, changes: Changes, write: Callable[[], Any]) -> Changes:
         if changes.intents:
             self.store.write_manifest({source: line.to_text() for source, line in changes.intents.items()})
         if changes.write:
-            write(changes.write)
+            self._write_header()
+            write()
         if changes.obsolete:
             self.store.delete(changes.obsolete)
         if changes.lines:
@@ -101,6 +118,21 @@ class IndexSync:
                 self.lines[source] = line
         return changes
 
+    def _write_header(self) -> None:
+        header = replace(self.note, replaces=self._replaced())
+        if header != self._header:
+            self.store.write_manifest({HEADER: header.to_line()})
+            self._header = header
+
+    def _replaced(self) -> str | None:
+        """The embedder that some vectors may be of beside those of `note`."""
+        before = self._header
+        if before is None:
+            return None
+        former = before.replaces if before.identity == self.note.identity else before.spec
+        kept = any(line.settings != self.settings for line in self.lines.values() if line.documents)
+        return former if kept else None
+
     def _becomes_empty(self, source: str, wanted: Wanted) -> bool:
         line = self.lines.get(source)
         had = line is not None and any(line.documents.values())
@@ -112,7 +144,8 @@ class IndexSync:
         if known and len(lost) / known > self.max_loss:
             raise PruneError(self.store.name, self.store.index_name, tuple(lost), known, self.max_loss)
 
-    def _check_embedder(self, before: EmbedderNote | None, now: EmbedderNote) -> None:
+    def _check_embedder(self) -> None:
+        before, now = self._header, self.note
         if before is None or before.identity == now.identity:
             return
         others = sorted(set(self.lines) - set(self.sources) - set(self.gone))
@@ -126,14 +159,24 @@ class IndexSync:
             )
 
 
-def note_of(embedder: Any) -> EmbedderNote:
-    """What an index writes down about an embedder; asks it for one vector where its length is not known."""
-    dimensions = embedder.dimensions or embedder.embed(["How long is a vector?"]).shape[1]
+def note_of(embedder: Any, *, requested: int | None = None, ask: bool = True) -> EmbedderNote:
+    """
+    What an index writes down about an embedder.
+
+    Args:
+        requested: The length of vectors that it was told to make.
+        ask: Whether to ask for one vector where their length is not known; else it is noted as 0.
+    """
+    dimensions = embedder.dimensions
+    if dimensions is None:
+        dimensions = embedder.embed(["How long is a vector?"]).shape[1] if ask else 0
+    base_url = getattr(embedder, "base_url", None)
     return EmbedderNote(
         spec=embedder.spec,
         identity=embedder.identity,
         dimensions=int(dimensions),
-        base_url=getattr(embedder, "base_url", None),
+        requested=requested,
+        base_url=base_url and shown_url(base_url),
     )
 
 

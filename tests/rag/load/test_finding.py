@@ -10,6 +10,7 @@ import pytest
 
 from latent.errors import IngestionError, NoDocumentsError
 from latent.rag import find_documents, load_document
+from latent.rag.load.finding import fits, shown
 
 ODD_NAMES = Path(__file__).parents[4] / "shared" / "data" / "nasty" / "make_odd_names.py"
 
@@ -35,6 +36,40 @@ def test_a_path_is_called_the_same_however_it_is_written(folder):
 
 def test_files_outside_of_the_root_keep_their_whole_path(folder):
     assert find_documents([str(folder / "a.md")], root=folder / "sub") == [(folder / "a.md").as_posix()]
+
+
+@pytest.mark.parametrize(
+    ("source", "patterns", "fitting"),
+    [
+        ("docs/a.md", "docs/*.md", True),
+        ("docs/sub/a.md", "docs/*.md", False),
+        ("docs/sub/a.md", ["x", "docs/**/*.md"], True),
+        ("docs/a.md", "./docs/**/*.md", True),
+        ("docs/a.md", "docs/**", True),
+        ("docs/a.md", "docs/a**.md", True),
+        ("docs/a.md", "docs/[b-c].md", False),
+        ("docs/[a].md", "docs/[a].md", True),
+        ("https://host/docs/a.md", "https://me:secret@host/docs/*.md", True),
+        ("https://host/docs/a.md", "docs/*.md", False),
+    ],
+)
+def test_what_does_not_exist_fits_patterns_as_what_does(tmp_path, source, patterns, fitting):
+    assert fits(source, patterns, root=tmp_path) is fitting
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("https://me:secret@host/a.md", "https://host/a.md"),
+        ("https://token@host/a.md?page=2", "https://host/a.md?page=2"),
+        ("https://host/a.md?X-Amz-Date=1&X-Amz-Signature=abc", "https://host/a.md"),
+        ("zip://a.md::https://me:secret@host/a.zip", "zip://a.md::https://host/a.zip"),
+        ("abfs://container@account/a.md", "abfs://container@account/a.md"),
+        ("github://org:repo@main/a.md", "github://org:repo@main/a.md"),
+    ],
+)
+def test_a_url_is_named_without_credentials(url, named):
+    assert shown(url) == named
 
 
 def test_one_pattern_may_stand_alone(folder):

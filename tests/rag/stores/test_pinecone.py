@@ -52,6 +52,15 @@ def test_namespaces_are_apart(simulator, tmp_path):
     assert (one.count(), other.count(), other.read_manifest()) == (1, 0, {})
 
 
+def test_the_namespace_without_a_name_is_not_the_one_called_default(simulator, tmp_path):
+    stores = [
+        open_store("pinecone", "docs", dimensions=2, namespace=name, root=tmp_path)
+        for name in ("", "default", "__default__")
+    ]
+    stores[0].write_manifest({"a": "b"})
+    assert [store.read_manifest() for store in stores] == [{"a": "b"}, {}, {"a": "b"}]
+
+
 def test_without_a_key_the_variable_is_named(monkeypatch):
     monkeypatch.delenv("PINECONE_API_KEY", raising=False)
     with pytest.raises(StoreRefusedError, match="set the environment variable PINECONE_API_KEY"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from typing import Any
 
 import numpy as np
@@ -238,6 +239,20 @@ def test_only_one_at_a_time_holds_the_lock_of_an_index(open_index: OpenIndex):
         events.append("first")
     thread.join(10)
     assert events == ["first", "second"]
+
+
+def test_what_another_handle_wrote_is_seen_at_once(open_index: OpenIndex):
+    one, other = open_index(), open_index()
+    one.write_manifest({"a": "line"})
+    one.upsert([record("a")])
+    assert (other.read_manifest(), other.ids(), found(other)) == ({"a": "line"}, ["a"], {"a"})
+
+
+def test_a_url_that_cannot_be_read_is_not_shown():
+    url = "postgresql://me:" + "secr" + "et@[host/db"
+    with pytest.raises(StoreRefusedError, match="write postgresql://") as caught:
+        open_store("pgvector", "docs", dimensions=3, url=url)
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
 
 
 class TestLance:

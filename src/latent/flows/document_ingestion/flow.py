@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,21 +12,31 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, Field
 
 from latent.config import find_workspace
-from latent.errors import StoreMismatchError, StoreNotFoundError, StoreRefusedError, UsageError
+from latent.errors import (
+    RunStoppedError,
+    StoreMismatchError,
+    StoreNotFoundError,
+    StoreRefusedError,
+    UsageError,
+    did_you_mean,
+)
 from latent.llm import Embedder
 from latent.prefect import flow, log_metric, logger, task
-from latent.rag import Chunk, Document, chunk_document, find_documents, load_document
-from latent.rag.sources import content_fingerprints, vanished
-from latent.rag.stores import Store, StoreAddress
+from latent.prefect.outlook import REASON
+from latent.prefect.run import current_run
+from latent.rag import Chunk, Document, chunk_document, find_documents, open_store
+from latent.rag.load.finding import fits, shown
+from latent.rag.load.loading import documents_in
+from latent.rag.sources import content_fingerprints, read_unchanged, vanished
+from latent.rag.stores import Store
 from latent.rag.stores.checks import batches
 from latent.rag.stores.embedding import HEADER
+from latent.rag.stores.planned import PlannedIndex
 from latent.rag.stores.records import record_of
 from latent.rag.sync import Wanted
 from latent.rag.syncing import IndexSync, note_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
 
     from latent.config import Workspace
@@ -75,14 +87,15 @@ class DocumentIngestionConfig(BaseModel):
 
 
 @task("load", row_id="source", cache_expiration=timedelta(hours=24), span_type="PARSER")
-def load(source: str, content: str, root: str) -> list[Document]:
+def load(source: str, content: str, path: str) -> list[Document]:
     """
     The documents of a source: one, or one for each row of a table.
 
     Args:
         content: Fingerprint of what the file holds: a changed file is loaded again.
+        path: Where it lies; differs from `source` where that may not be stored, say for a password in it.
     """
-    return load_document(source, root=root)
+    return documents_in(read_unchanged(path, content, find_workspace().root), path)
 
 
 @task("chunk", cache_expiration=timedelta(days=7))
@@ -139,30 +152,36 @@ def document_ingestion(
     if not file_paths or not index_name:
         raise UsageError(WHAT_IS_MISSING)
     workspace = find_workspace()
-    sources = find_documents(file_paths, root=workspace.root)
-    model = made_embedder(workspace, embedder, limit, embedder_options or {})
-    note = note_of(model)
-    address = StoreAddress(
-        name=store, index_name=index_name, root=workspace.root, options=store_options or {}
-    )
-    index = address.open(dimensions=note.dimensions, metric=metric, create=True)
+    is_plan = (run := current_run()) is not None and run.outlook is not None
+    paths = {shown(path): path for path in find_documents(file_paths, root=workspace.root)}
+    made_with = embedder_options or {}
+    model = made_embedder(workspace, embedder, limit, made_with)
+    note = note_of(model, requested=made_with.get("dimensions"), ask=not is_plan)
+    options = {"dimensions": note.dimensions or None, "metric": metric, "root": workspace.root}
+    open_it: Any = PlannedIndex if is_plan else open_store
+    index = open_it(store, index_name, **(options | (store_options or {})))
     try:
         with index.lock():
-            known = set(index.read_manifest()) - {HEADER, *sources}
-            gone = vanished(known, workspace.root) if prune else []
+            known = set(index.read_manifest()) - {HEADER, *paths}
+            meant = [source for source in known if fits(source, file_paths, root=workspace.root)]
+            gone = vanished(meant, workspace.root) if prune else []
             ingestion = Ingestion(
-                root=workspace.root,
                 index=index,
                 model=model,
-                contents=content_fingerprints(sources, workspace),
+                paths=paths,
+                contents=content_fingerprints(paths, workspace),
                 chunking={"chunk_size": chunk_size, "overlap": overlap, "unit": unit},
                 load=remembering(load, remember_loaded_hours, timedelta(hours=1)),
                 chunk=remembering(chunk, remember_chunks_days, timedelta(days=1)),
                 prune=prune,
+                is_plan=is_plan,
             )
-            sync = IndexSync(index, note, sources, gone=gone, max_loss=max_loss)
+            sync = IndexSync(index, note, ingestion.settings, paths, gone=gone, max_loss=max_loss)
             done = ingestion.bring_up(sync)
+            sync.settle()
             if any(changes.lines for changes in done):
+                if is_plan:
+                    raise RunStoppedError(REASON, "document_ingestion")
                 index.tidy()
             report(done, sync, gone)
     finally:
@@ -174,15 +193,17 @@ def document_ingestion(
 class Ingestion:
     """What all waves of one ingestion have in common."""
 
-    root: Path
     index: Store
     model: Any
+    paths: dict[str, str]
+    """Where the sources lie."""
     contents: dict[str, str]
     """Fingerprints of the sources as they are now."""
     chunking: dict[str, Any]
     load: Task[..., list[Document]]
     chunk: Task[..., list[list[Chunk]]]
     prune: bool
+    is_plan: bool
 
     @property
     def settings(self) -> str:
@@ -195,7 +216,7 @@ class Ingestion:
         tried: set[str] = set()
         for _ in range(2):
             while wave := self._next_wave(sync, tried):
-                done.append(sync.apply(self.wanted_of(wave), self.write, prune=self.prune))
+                done.append(sync.apply(self.wanted_of(wave), self.embed, self.write, prune=self.prune))
                 # Whoever shared chunks with a source of this wave may be due again.
                 tried = (tried - set(done[-1].lines)) | set(wave)
             done.append(sync.remove_gone())
@@ -203,13 +224,14 @@ class Ingestion:
         return done
 
     def _next_wave(self, sync: IndexSync, tried: set[str]) -> list[str]:
-        pending = sync.pending(self.contents, self.settings)
+        pending = sync.pending(self.contents)
         return [source for source in pending if source not in tried][:SOURCES_AT_ONCE]
 
     def wanted_of(self, wave: list[str]) -> dict[str, Wanted]:
         """What the sources of a wave are to contribute; those that cannot be read are left out."""
         contents = [self.contents[source] for source in wave]
-        loaded = self.load.map(wave, contents, str(self.root), on_error="collect").result()
+        paths = [self.paths[source] for source in wave]
+        loaded = self.load.map(wave, contents, paths, on_error="collect").result()
         readable = {s: found for s, found in zip(wave, loaded, strict=True) if isinstance(found, list)}
         if not readable:
             return {}
@@ -223,11 +245,20 @@ class Ingestion:
             for (source, documents), lists in zip(readable.items(), cut, strict=True)
         }
 
-    def write(self, chunks: Sequence[Chunk]) -> None:
-        """Embed chunks and write them to the index."""
-        texts = list(batches((each.text for each in chunks), EMBED_BATCH))
-        embedded = embed.map(texts, embedder=self.model).result()
-        vectors = [vector for batch in embedded for vector in batch]
+    def embed(self, chunks: Sequence[Chunk]) -> list[Any]:
+        """The vectors of chunks; of a plan, none: what they would cost is counted."""
+        texts = [each.text for each in chunks]
+        if self.is_plan:
+            with suppress(RunStoppedError):
+                self.model.embed(texts)
+            return []
+        embedded = embed.map(list(batches(texts, EMBED_BATCH)), embedder=self.model).result()
+        return [vector for batch in embedded for vector in batch]
+
+    def write(self, chunks: Sequence[Chunk], vectors: Sequence[Any]) -> None:
+        """Write chunks with their vectors to the index."""
+        if self.is_plan:
+            return
         upsert.map(
             list(batches(chunks, self.index.batch_size)),
             list(batches(vectors, self.index.batch_size)),
@@ -239,7 +270,12 @@ def made_embedder(workspace: Workspace, spec: str, limit: str | None, options: d
     """The embedder, under the limit `openai-embeddings` where it is OpenAI's and the settings define that."""
     if limit is None and spec.startswith("openai:") and OPENAI_LIMIT in workspace.settings.limits:
         limit = OPENAI_LIMIT
-    return Embedder(spec, limit=limit, **options)
+    known = [*inspect.signature(Embedder).parameters][1:]
+    for name in options:
+        if name not in known:
+            hint = did_you_mean(name, known, f"there are {', '.join(known)}.")
+            raise UsageError(f"embedder_options: there is no option {name!r}: {hint}")
+    return Embedder(spec, **{"limit": limit} | options)
 
 
 def remembering(made: Task[..., Any], length: float | None, unit: timedelta) -> Task[..., Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from latent.errors import UnreadableDocumentError
-from latent.rag.load.finding import file_system, remote_url, without_protocol
+from latent.rag.load.finding import file_system, remote_url, shown, without_protocol
 
 _SIGNATURES = (
     (b"%PDF-", "a PDF"),
@@ -38,7 +37,7 @@ def read_source(path: str, root: Path) -> bytes:
         try:
             data: bytes = filesystem.cat_file(inner)
         except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-            raise UnreadableDocumentError(url, _trouble(error)) from error
+            raise UnreadableDocumentError(shown(url), _trouble(error)) from error
         return data
     file = root / Path(without_protocol(path)).expanduser()
     try:
@@ -50,15 +49,6 @@ def read_source(path: str, root: Path) -> bytes:
 def signature(data: bytes) -> str | None:
     """What bytes that are no text are, by how they begin; None when that tells nothing."""
     return next((kind for mark, kind in _SIGNATURES if data.startswith(mark)), None)
-
-
-def shown(path: str) -> str:
-    """A path as a text that can be stored and printed: a name in no encoding has its odd bytes escaped."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return os.fsencode(path).decode("utf-8", "backslashreplace")
-    return path
 
 
 def _trouble(error: Exception) -> str:

@@ -14,6 +14,13 @@ from latent.errors import IngestionError, NoDocumentsError, nearest
 _PROTOCOL = re.compile(r"(?P<protocol>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
 _LOCAL_PROTOCOLS = ("file", "local")
 _MAGIC = re.compile(r"[*?\[]")
+_USER = re.compile(r"((?:https?|s?ftp|ssh|smb|webdavs?|webhdfs)://)[^/@]*@")
+"""The user and password of an address; `container@account` of other file systems is none."""
+_SIGNED = re.compile(
+    r"\?(?:.*&)?(?:x-amz-signature|x-goog-signature|signature|sig|(?:access_)?token|(?:api_?)?key)=.*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""A query that gives access to whoever has it."""
 
 
 def find_documents(patterns: Sequence[str] | str, *, root: Path | str) -> list[str]:
@@ -49,6 +56,27 @@ def remote_url(path: str) -> str | None:
     return path if match and match["protocol"].lower() not in _LOCAL_PROTOCOLS else None
 
 
+def shown(path: str) -> str:
+    """
+    What a path or URL is called wherever it is stored or printed.
+
+    A URL has no credentials in it, and a name in no encoding has its odd bytes escaped.
+    """
+    if remote_url(path):
+        path = _SIGNED.sub("", _USER.sub(r"\1", path))
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path).decode("utf-8", "backslashreplace")
+    return path
+
+
+def fits(source: str, patterns: Sequence[str] | str, *, root: Path | str) -> bool:
+    """Whether one of the patterns means what is called `source`, whether or not it exists."""
+    listed = [patterns] if isinstance(patterns, str) else patterns
+    return any(_fits(source, str(pattern), Path(root)) for pattern in listed)
+
+
 def without_protocol(path: str) -> str:
     """A path of this machine without the `file://` that it may have."""
     match = _PROTOCOL.match(path)
@@ -67,7 +95,7 @@ def file_system(url: str) -> tuple[Any, str]:
     try:
         filesystem, path = url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise IngestionError(f"{url} cannot be reached: {error}") from error
+        raise IngestionError(f"{shown(url)} cannot be reached: {error}") from error
     return filesystem, path
 
 
@@ -78,11 +106,13 @@ def _remote(url: str) -> list[str]:
             return [url]
         matches = [each for each in filesystem.glob(path) if filesystem.isfile(each)]
     except OSError as error:
-        raise IngestionError(f"{url} cannot be reached: {error}") from error
+        raise IngestionError(f"{shown(url)} cannot be reached: {error}") from error
     if not matches:
-        hint = f"it is a folder: write '{url.rstrip('/')}/**' for what is in it."
+        hint = f"it is a folder: write '{shown(url).rstrip('/')}/**' for what is in it."
         is_folder = not _MAGIC.search(path) and filesystem.isdir(path)
-        raise NoDocumentsError(url, "that place", hint if is_folder else "look at the path and its spelling.")
+        raise NoDocumentsError(
+            shown(url), "that place", hint if is_folder else "look at the path and its spelling."
+        )
     return [str(filesystem.unstrip_protocol(each)) for each in matches]
 
 
@@ -97,6 +127,20 @@ def _local(pattern: str, root: Path) -> list[str]:
         if files:
             return files
     raise NoDocumentsError(pattern, str(root), _hint(root / written, pattern))
+
+
+def _fits(source: str, pattern: str, root: Path) -> bool:
+    from fsspec.utils import glob_translate  # type: ignore[import-untyped]
+
+    if remote_url(pattern):
+        # Without their protocols, of which some are written in two ways.
+        named, source = (shown(url).partition("://")[2] for url in (pattern, source))
+    else:
+        written = os.path.expanduser(without_protocol(pattern))  # noqa: PTH111
+        named = shown(_label(root / written, root))
+    # Only as a whole part of a path does `**` mean more than `*`.
+    parts = [part if part == "**" else re.sub(r"\*+", "*", part) for part in named.split("/")]
+    return source == named or re.fullmatch(glob_translate("/".join(parts)), source) is not None
 
 
 def _hint(path: Path, pattern: str) -> str:

@@ -13,7 +13,8 @@ from latent.rag.chunk.chunking import PAGE_STARTS
 from latent.rag.documents import Document
 from latent.rag.load.decoding import NotTextError, decode
 from latent.rag.load.docx import read_docx
-from latent.rag.load.files import read_source, shown, signature
+from latent.rag.load.files import read_source, signature
+from latent.rag.load.finding import remote_url, shown
 from latent.rag.load.html import declared_charset, read_html
 from latent.rag.load.markdown import markdown_parts, rst_title
 from latent.rag.load.pdf import read_pdf
@@ -48,8 +49,16 @@ def load_document(
     """
     written = str(path)
     folder = Path(root) if root is not None else find_workspace().root
-    data = read_source(written, folder)
-    file = _File(shown(written), PurePosixPath(written.replace("\\", "/")), data)
+    return documents_in(read_source(written, folder), written, text_field, title_field)
+
+
+def documents_in(
+    data: bytes, written: str, text_field: str | None = None, title_field: str | None = None
+) -> list[Document]:
+    """What the bytes of a file hold, as `load_document` gives it; `written` is its path or URL."""
+    # The query that signs an address is no part of the file's name.
+    name = shown(written) if remote_url(written) else written
+    file = _File(shown(written), PurePosixPath(name.replace("\\", "/")), data)
     suffix = file.name.suffix.lower()
     if suffix in _ROWS:
         return _row_documents(file, _ROWS[suffix], text_field, title_field)

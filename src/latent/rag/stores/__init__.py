@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from latent.rag.stores.lance import LanceStore as LanceStore
-    from latent.rag.stores.opening import StoreAddress as StoreAddress
     from latent.rag.stores.opening import open_store as open_store
     from latent.rag.stores.pinecone import PineconeStore as PineconeStore
     from latent.rag.stores.postgres import PostgresStore as PostgresStore
@@ -22,7 +21,6 @@ _HOME = {
     "PostgresStore": "postgres",
     "Record": "records",
     "Store": "records",
-    "StoreAddress": "opening",
     "open_store": "opening",
 }
 

@@ -134,6 +134,11 @@ def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in short."""
+    return str(error).strip().partition("\n")[0]
+
+
 def metadata_json(store: str, index: str, record: Record) -> str:
     """
     The metadata of a record as stores keep it.

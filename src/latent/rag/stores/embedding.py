@@ -28,7 +28,12 @@ class EmbedderNote:
     identity: str
     """What the vectors depend on: two embedders of one identity can be exchanged."""
     dimensions: int
+    requested: int | None = None
+    """The length that was asked for; None for the model's own, which must not be sent to every server."""
     base_url: str | None = None
+    """Without credentials: whoever reads the index must not learn them."""
+    replaces: str | None = None
+    """While sources go from one embedder to another: that which some vectors may still be of."""
 
     def to_line(self) -> str:
         """The manifest's line."""
@@ -38,6 +43,25 @@ class EmbedderNote:
     def of_line(cls, line: str | None) -> EmbedderNote | None:
         """What a line says; None without one."""
         return None if line is None else cls(**orjson.loads(line)["embedder"])
+
+    def embedder(self) -> Any:
+        """
+        What makes vectors that can be compared with those of the index.
+
+        Raises:
+            ValueError: Nothing does.
+        """
+        if self.replaces is not None:
+            raise ValueError(
+                f"some of its vectors are of {self.replaces!r}, others of {self.spec!r}: ingest all of its "
+                f"sources with {self.spec!r}, and see to those that cannot be read"
+            )
+        made = _embedder()(self.spec, dimensions=self.requested, base_url=self.base_url)
+        if made.identity != self.identity:
+            raise ValueError(
+                f"its vectors were made with {self.identity!r}, and {self.spec!r} here is {made.identity!r}"
+            )
+        return made
 
 
 class QueryEmbedder:
@@ -57,7 +81,8 @@ class QueryEmbedder:
         float32, shape (dimensions,).
 
         Raises:
-            StoreRefusedError: Nothing says what the records' vectors were made with.
+            StoreRefusedError: Nothing says what the records' vectors were made with, or not all of them
+                were made with the same.
         """
         with self._lock:
             if self._given is None or isinstance(self._given, str):
@@ -67,15 +92,21 @@ class QueryEmbedder:
 
     def _made(self, spec: str | None) -> Any:
         if spec is not None:
-            return _embedder()(spec, dimensions=self._store.dimensions)
+            return _of_length(spec, self._store.dimensions)
         note = EmbedderNote.of_line(self._store.read_manifest().get(HEADER))
-        if note is None:
-            raise StoreRefusedError(
-                self._store.name,
-                self._store.index_name,
-                "it does not know what made its vectors: ask with a vector, or open it with embedder=.",
-            )
-        return _embedder()(note.spec, dimensions=note.dimensions, base_url=note.base_url)
+        try:
+            if note is None:
+                raise ValueError("it does not know what made its vectors")
+            return note.embedder()
+        except ValueError as error:
+            reason = f"{error}. Ask with a vector, or open it with embedder=."
+            raise StoreRefusedError(self._store.name, self._store.index_name, reason) from error
+
+
+def _of_length(spec: str, dimensions: int) -> Any:
+    """An embedder, told the length of vectors only where its own is another: not every server takes one."""
+    made = _embedder()(spec)
+    return made if made.dimensions in (None, dimensions) else _embedder()(spec, dimensions=dimensions)
 
 
 def _embedder() -> Any:

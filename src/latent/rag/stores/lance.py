@@ -24,6 +24,7 @@ from latent.rag.stores.checks import (
     checked_metric,
     checked_query,
     checked_records,
+    first_line,
     metadata_json,
     query_vector,
 )
@@ -103,8 +104,9 @@ class LanceStore:
             checked_metric(NAME, index_name, metric)
         self.index_name, self.folder = index_name, folder
         self._embedder = QueryEmbedder(self, embedder)
-        self._connection = _connect(folder, exists=not create)
-        self._table = self._opened(dimensions, metric or "cosine", create)
+        exists = self._exists(create=create and dimensions is not None)
+        self._connection = _connect(folder)
+        self._table = self._opened(exists, dimensions or 0, metric or "cosine")
         field = self._table.schema.field("vector").type
         self.dimensions: int = field.list_size
         self.metric = checked_metric(
@@ -115,15 +117,18 @@ class LanceStore:
             index_name + MANIFEST_SUFFIX, schema=_manifest_schema(), exist_ok=True
         )
 
-    def _opened(self, dimensions: int | None, metric: str, create: bool) -> Any:
+    def _exists(self, *, create: bool) -> bool:
         # By their folders: lancedb lists ten at a time.
         names = sorted(each.parent.stem for each in self.folder.glob("*.lance/_versions"))
-        if self.index_name in names:
-            return self._connection.open_table(self.index_name)
-        if not create or dimensions is None:
+        if self.index_name not in names and not create:
             near = nearest_name(self.index_name, names)
             hint = f"did you mean {near!r}?" if near else "an ingestion makes it."
             raise StoreNotFoundError(NAME, self.index_name, f"there is none in {self.folder}: {hint}")
+        return self.index_name in names
+
+    def _opened(self, exists: bool, dimensions: int, metric: str) -> Any:
+        if exists:
+            return self._connection.open_table(self.index_name)
         if dimensions < 1:
             raise StoreRefusedError(
                 NAME, self.index_name, f"vectors have at least one number, not {dimensions}."
@@ -271,17 +276,17 @@ class LanceStore:
             raise StoreConnectionError(
                 NAME,
                 self.index_name,
-                f"its files in {self.folder} cannot be used ({_first_line(error)}). If they are damaged, "
-                f"delete {self.index_name}.lance and {self.index_name}{MANIFEST_SUFFIX}.lance there, and run "
+                f"its files in {self.folder} cannot be used ({first_line(error)[:200]}). If they are "
+                f"damaged, delete {self.index_name}.lance and {self.index_name}{MANIFEST_SUFFIX}.lance there, and run "
                 "the ingestion again.",
             ) from error
 
 
-def _connect(folder: Path, *, exists: bool) -> Any:
+def _connect(folder: Path) -> Any:
     lancedb = import_extra("lancedb", extra="lancedb", purpose="LanceDB indexes")
-    if not exists:
-        folder.mkdir(parents=True, exist_ok=True)
-    return lancedb.connect(str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    # Another process may have changed the index since: every reading looks.
+    return lancedb.connect(str(folder), read_consistency_interval=timedelta(0))
 
 
 def _schema(dimensions: int, metric: str) -> pa.Schema:
@@ -357,7 +362,3 @@ def _literals(values: Iterable[str | int]) -> str:
 
 def _literal(value: str | int) -> str:
     return str(value) if isinstance(value, int) else "'" + value.replace("'", "''") + "'"
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0][:200]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,31 +13,6 @@ if TYPE_CHECKING:
 STORES = ("lancedb", "pinecone", "pgvector")
 LANCE_FOLDER = "lancedb"
 """Where LanceDB's indexes lie in the workspace's state folder."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreAddress:
-    """Which index is meant, in a form that can be handed to other threads and processes."""
-
-    name: str
-    index_name: str
-    root: Path
-    """The workspace."""
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    def open(
-        self, *, dimensions: int | None = None, metric: str | None = None, create: bool = False
-    ) -> Store:
-        """The index; see `open_store`."""
-        return open_store(
-            self.name,
-            self.index_name,
-            dimensions=dimensions,
-            metric=metric,
-            create=create,
-            root=self.root,
-            **self.options,
-        )
 
 
 def open_store(

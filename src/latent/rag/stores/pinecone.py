@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 NAME = "pinecone"
 KEY_VARIABLE = "PINECONE_API_KEY"
+DEFAULT_NAMESPACE = "__default__"
+"""How Pinecone calls the namespace without a name."""
 UPSERT_BYTES = 1_900_000
 """A request may have 2 MB; a hundred vectors of 3,072 numbers are more."""
 METADATA_BYTES = 40_960
@@ -88,7 +90,8 @@ class PineconeStore:
     ) -> None:
         if metric is not None:
             checked_metric(NAME, index_name, metric)
-        self.index_name, self.namespace = index_name, namespace
+        self.index_name = index_name
+        self.namespace = "" if namespace == DEFAULT_NAMESPACE else namespace
         self._locks = locks
         self._embedder = QueryEmbedder(self, embedder)
         if not (api_key or os.environ.get(KEY_VARIABLE)):
@@ -112,7 +115,7 @@ class PineconeStore:
 
     @property
     def _manifest_namespace(self) -> str:
-        return f"{self.namespace or 'default'}--manifest"
+        return f"{self.namespace}--manifest"  # of the default namespace: only the suffix
 
     def _find(self, dimensions: int | None, metric: str, create: bool, cloud: str, region: str) -> str:
         """The host of the index, which is made when it is wanted and missing."""
@@ -164,7 +167,7 @@ class PineconeStore:
     def count(self) -> int:
         with self._explained():
             namespaces = self._index.describe_index_stats().namespaces
-        found = namespaces.get(self.namespace or "__default__") or namespaces.get(self.namespace)
+        found = namespaces.get(self.namespace or DEFAULT_NAMESPACE) or namespaces.get(self.namespace)
         return int(found.vector_count) if found else 0
 
     def ids(self) -> list[str]:

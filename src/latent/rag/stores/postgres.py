@@ -23,6 +23,7 @@ from latent.rag.stores.checks import (
     checked_metric,
     checked_query,
     checked_records,
+    first_line,
     metadata_json,
     query_vector,
 )
@@ -167,10 +168,8 @@ class PostgresStore:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Holds on all machines; PostgreSQL frees it when the connection of whoever holds it ends."""
-        import psycopg
-
         # On a connection of its own: it is held over the statements of many tasks.
-        with self._explained(), psycopg.connect(self._url or "", autocommit=True) as connection:
+        with self._explained(), self._connected(autocommit=True) as connection:
             name = f"latent {self.schema}.{self.index_name}"
             connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
             yield
@@ -251,13 +250,22 @@ class PostgresStore:
     @contextmanager
     def _cursor(self) -> Iterator[Any]:
         """A cursor in a transaction of its own, on a connection that is opened again when it was lost."""
-        import psycopg
-
         with self._lock, self._explained():
             if self._connection is None or self._connection.closed:
-                self._connection = psycopg.connect(self._url or "")
+                self._connection = self._connected()
             with self._connection.transaction(), self._connection.cursor() as cursor:
                 yield cursor
+
+    def _connected(self, **options: Any) -> Any:
+        import psycopg
+
+        try:
+            return psycopg.connect(self._url or "", **options)
+        except psycopg.ProgrammingError:
+            # Not in the chain of the error: its message has the address with the password in it.
+            raise StoreRefusedError(
+                NAME, self.index_name, "its url cannot be read: write postgresql://USER@HOST:5432/DATABASE."
+            ) from None
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -267,14 +275,14 @@ class PostgresStore:
         try:
             yield
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            said = _first_line(error)
+            said = first_line(error)
             reason = f"PostgreSQL cannot be reached ({said}). What was written is kept: run it again."
             raise StoreConnectionError(NAME, self.index_name, reason) from error
         except psycopg.errors.UndefinedTable as error:
-            raise StoreNotFoundError(NAME, self.index_name, f"it is gone ({_first_line(error)}).") from error
+            raise StoreNotFoundError(NAME, self.index_name, f"it is gone ({first_line(error)}).") from error
         except psycopg.Error as error:
             raise StoreRefusedError(
-                NAME, self.index_name, f"PostgreSQL refuses: {_first_line(error)}."
+                NAME, self.index_name, f"PostgreSQL refuses: {first_line(error)}."
             ) from error
 
 
@@ -360,7 +368,3 @@ def _condition(condition: Condition) -> tuple[str, list[Any]]:
 
 def _any_member(members: str, condition: str) -> str:
     return f"EXISTS (SELECT 1 FROM {members} m WHERE {condition})"  # noqa: S608  # neither holds a value
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]

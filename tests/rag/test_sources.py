@@ -1,0 +1,73 @@
+"""What is told of sources without loading them, when a server answers and when it does not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from latent.config import find_workspace
+from latent.errors import UnreadableDocumentError
+from latent.rag.load.loading import documents_in
+from latent.rag.sources import content_fingerprints, read_unchanged, vanished
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """Answers `/STATUS/...` with that status."""
+
+    def do_GET(self) -> None:
+        body = b"A page."
+        self.send_response(int(self.path.split("/")[1]))
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_only_what_a_server_says_is_not_there_is_gone(server, tmp_path):
+    asked = [f"{server}/{status}/a.md" for status in (200, 404, 403, 500, 503)]
+    assert vanished(asked, tmp_path) == [f"{server}/404/a.md"]
+
+
+def test_where_no_server_answers_nothing_is_gone(server, tmp_path):
+    assert vanished(["http://127.0.0.1:1/a.md", "no-such-protocol://a.md"], tmp_path) == []
+
+
+def test_files_of_other_file_systems_are_gone_when_they_are_not_there(tmp_path):
+    import fsspec
+
+    fsspec.filesystem("memory").pipe("/gone-or-not/here.md", b"text")
+    asked = ["memory://gone-or-not/here.md", "memory://gone-or-not/away.md"]
+    assert vanished(asked, tmp_path) == asked[1:]
+
+
+def test_what_changed_since_it_was_looked_at_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENT_WORKSPACE", str(tmp_path))
+    (tmp_path / "a.md").write_text("old")
+    seen = content_fingerprints({"a.md": "a.md", "b.md": "b.md"}, find_workspace())
+    assert read_unchanged("a.md", seen["a.md"], tmp_path) == b"old"
+    for name in ("a.md", "b.md"):
+        (tmp_path / name).write_text("new")
+        with pytest.raises(UnreadableDocumentError, match="changed while it was read"):
+            read_unchanged(name, seen[name], tmp_path)
+
+
+def test_a_signed_address_is_read_as_its_file_and_not_told():
+    url = "https://me:secret@host/table.csv?X-Amz-Signature=abc"
+    (document,) = documents_in(b"text,by\none,two\n", url)
+    assert (document.source, document.title) == ("https://host/table.csv", "table, row 1")
+    assert document.metadata["by"] == "two"
