@@ -273,12 +273,13 @@ class LanceStore:
         try:
             yield
         except (RuntimeError, OSError) as error:
+            said = first_line(error)[:200]
             raise StoreConnectionError(
                 NAME,
                 self.index_name,
-                f"its files in {self.folder} cannot be used ({first_line(error)[:200]}). If they are "
-                f"damaged, delete {self.index_name}.lance and {self.index_name}{MANIFEST_SUFFIX}.lance there, and run "
-                "the ingestion again.",
+                f"its files in {self.folder} cannot be used ({said}). If they are damaged, delete "
+                f"{self.index_name}.lance and {self.index_name}{MANIFEST_SUFFIX}.lance there, and run the "
+                "ingestion again.",
             ) from error
 
 
