@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.prefect_server import Server, prefect_server
+
 if TYPE_CHECKING:
     from prefect.settings import Settings
 
-START_SECONDS = 90
-IDLE_SERVICES = ("SCHEDULER", "LATE_RUNS", "TRIGGERS", "EVENT_PERSISTER", "TASK_RUN_RECORDER", "FOREMAN")
 # Prefect leaves some of its own HTTP clients to the garbage collector, whatever server they talk to.
 PREFECTS_SOCKETS = r"unclosed <socket\.socket.*127\.0\.0\.1"
 
@@ -73,43 +67,19 @@ def no_server_named(fresh_settings: Settings, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture(scope="session", autouse=True)
-def server_process(
-    request: pytest.FixtureRequest, prefect_home: Path
-) -> Iterator[tuple[str, subprocess.Popen[bytes]] | None]:
+def server_process(request: pytest.FixtureRequest, prefect_home: Path) -> Iterator[Server | None]:
     """The real server, started beside the first tests, if any test will ask for it."""
     if not any("real_server" in getattr(item, "fixturenames", ()) for item in request.session.items):
         yield None
         return
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    with (prefect_home / "server.log").open("wb") as log:
-        process = subprocess.Popen(
-            _server_command(port), env=_server_environment(prefect_home), stdout=log, stderr=log
-        )
-        try:
-            yield f"http://127.0.0.1:{port}/api", process
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+    with prefect_server(prefect_home) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def real_server(server_process: tuple[str, subprocess.Popen[bytes]], prefect_home: Path) -> str:
+def real_server(server_process: Server) -> str:
     """The address of the real server, once it answers."""
-    url, process = server_process
-    for _ in range(START_SECONDS * 10):
-        if process.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(f"{url}/health", timeout=5):
-                return url
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"The Prefect server does not start:\n{(prefect_home / 'server.log').read_text()}")
+    return server_process.ready()
 
 
 @pytest.fixture(scope="session")
@@ -134,34 +104,3 @@ def server_settings(fresh_settings: Settings, real_server: str) -> Settings:
         }
         with temporary_settings(changes) as settings:
             return settings
-
-
-def _server_command(port: int) -> list[str]:
-    app = "prefect.server.api.server:create_app"
-    address = ["--host", "127.0.0.1", "--port", str(port)]
-    return [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "--factory",
-        app,
-        *address,
-        "--log-level",
-        "error",
-        "--lifespan",
-        "on",
-    ]
-
-
-def _server_environment(home: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return {
-        **kept,
-        "DO_NOT_TRACK": "1",
-        "PREFECT_HOME": str(home / "server"),
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{home / 'server.db'}",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_SERVER_UI_ENABLED": "false",
-        "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
-        **{f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES},
-    }
