@@ -316,3 +316,17 @@ def test_folder_that_cannot_be_made_is_replaced_by_the_workspaces_own(make_works
         "Limits hold within this workspace only"
     ]
     assert (workspace.state_dir / "limits" / "limits.db").exists()
+
+
+def test_further_blocks_inside_a_block_are_requests_that_later_calls_wait_for(make_limiter):
+    limiter = make_limiter("requests_per_minute = 1_200\nburst = 1")
+    began = time.monotonic()
+    with limit("slots"):
+        for _ in range(11):
+            with limit("slots"):
+                pass
+        time.sleep(0.1)  # until it is told
+    with limit("slots"):
+        pass
+    assert time.monotonic() - began > 0.45
+    assert limiter._desk.in_use == 0

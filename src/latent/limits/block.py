@@ -63,8 +63,8 @@ def limit(name: str, tokens: int = 0) -> LimitBlock:
     """
     Wait for admission to the limit `name` of the current workspace, and hold it for the length of a block.
 
-    Inside a block or a task that holds the same limit, no second slot is taken and no second request counted;
-    `tokens` are.
+    Inside a block or a task that holds the same limit, no second slot is taken. The first block inside is
+    the request that the outer one was let in for; further ones are requests more. `tokens` always count.
 
     Args:
         name: A table `[limits.NAME]` of the settings.

@@ -137,9 +137,10 @@ class Desk:
         self._tell_at = now
         self.hasten(now)
 
-    def book(self, tokens: float, now: float) -> None:
-        """Take `tokens` more for a call that is in; negative gives some back."""
+    def book(self, tokens: float, requests: int, now: float) -> None:
+        """Take `tokens` and requests more for a call that is in; negative gives some back."""
         self._returned_tokens -= tokens
+        self._returned_requests -= requests
         self._tell_at = min(self._tell_at, now + NEWS_SECONDS)
         self.hasten(self._tell_at)
 

@@ -160,15 +160,20 @@ def read_shares(connection: sqlite3.Connection, name: str) -> list[Share]:
     return [Share(*row) for row in rows]
 
 
+def _corrected(full_at: float, returned: float, bucket: Bucket, now: float) -> float:
+    """When a bucket is full after something was given back, or taken: then what is full is so only now."""
+    return (full_at if returned >= 0 else max(full_at, now)) - returned / bucket.per_second
+
+
 def _booked(
     account: Account, ask: Ask, requests: Bucket | None, tokens: Bucket | None, now: float
 ) -> tuple[tuple[float, ...], tuple[float, float]]:
     """When each call may begin, and when both buckets are full again after them."""
     requests_full, tokens_full = account.requests_full_at, account.tokens_full_at
     if requests:
-        requests_full -= ask.returned[0] / requests.per_second
+        requests_full = _corrected(requests_full, ask.returned[0], requests, now)
     if tokens:
-        tokens_full -= ask.returned[1] / tokens.per_second
+        tokens_full = _corrected(tokens_full, ask.returned[1], tokens, now)
     starts = []
     for amount in ask.tokens:
         demands = []

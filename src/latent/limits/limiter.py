@@ -129,11 +129,11 @@ class Limiter:
                 self._desk.tell(news, time.monotonic())
             self._wake_thread()
 
-    def book(self, tokens: int) -> None:
-        """Take `tokens` more for a call that is under way; negative gives some back."""
-        if tokens:
+    def book(self, tokens: int, requests: int = 0) -> None:
+        """Take `tokens` and requests more for a call that is under way; negative gives some back."""
+        if tokens or requests:
             with self._lock:
-                self._desk.book(tokens, time.monotonic())
+                self._desk.book(tokens, requests, time.monotonic())
             self._wake_thread()
 
     def give_back(self, waiter: Waiter, *, succeeded: bool) -> None:

@@ -28,11 +28,19 @@ class Permit:
     Inside the block, `with limit(...)` of the same name takes no second slot: it would wait for itself.
     """
 
-    __slots__ = ("_is_released", "_limiter", "_token", "_waiter", "_was_refused", "waited_seconds")
+    __slots__ = (
+        "_is_released",
+        "_limiter",
+        "_token",
+        "_waiter",
+        "_was_lent",
+        "_was_refused",
+        "waited_seconds",
+    )
 
     def __init__(self, limiter: Limiter, waiter: Waiter) -> None:
         self._limiter, self._waiter = limiter, waiter
-        self._is_released = self._was_refused = False
+        self._is_released = self._was_refused = self._was_lent = False
         self._token: Token[tuple[Permit, ...]] | None = None
         self.waited_seconds = max(0.0, time.monotonic() - waiter.asked_at)
         """How long the call waited to begin."""
@@ -103,7 +111,12 @@ class Permit:
 
 
 class BorrowedPermit(Permit):
-    """The permit of a block around this one: no slot of its own, but tokens of its own."""
+    """
+    The permit of a block around this one: no slot of its own, but tokens of its own.
+
+    The first one is the request that the block around was let in for. Each further one is a request more,
+    that later calls wait for: if it waited itself, it would keep a slot from others meanwhile.
+    """
 
     __slots__ = ("_around", "_tokens")
 
@@ -112,7 +125,8 @@ class BorrowedPermit(Permit):
         self._limiter = around._limiter
         self._is_released = False
         self.waited_seconds = 0.0
-        self._limiter.book(tokens)
+        self._limiter.book(tokens, requests=int(around._was_lent))
+        around._was_lent = True
 
     def observe(self, answer: object) -> None:
         self._around.observe(answer)
