@@ -52,6 +52,7 @@ class TaskRegistry:
 
     _tasks: ClassVar[dict[tuple[tuple[str, str], str], RegisteredTask]] = {}
     _flows: ClassVar[dict[str, RegisteredFlow]] = {}
+    _has_services: ClassVar[bool] = False
     _lock: ClassVar[RLock] = RLock()
 
     @classmethod
@@ -114,6 +115,7 @@ class TaskRegistry:
         with cls._lock:
             cls._tasks.clear()
             cls._flows.clear()
+            cls._has_services = False
 
     @classmethod
     def tasks_of(cls, flow_name: str) -> list[RegisteredTask]:
@@ -131,10 +133,15 @@ class TaskRegistry:
             return list(dict.fromkeys(task.name for task in cls._tasks.values()))
 
     @classmethod
-    def is_any_limited(cls) -> bool:
-        """Whether any task takes part in a limit."""
+    def note_service(cls) -> None:
+        """Note that something is called that is no task of the user's: a model."""
+        cls._has_services = True
+
+    @classmethod
+    def is_any_paid(cls) -> bool:
+        """Whether there are calls of services: tasks that take part in a limit, or models."""
         with cls._lock:
-            return any(task.limit is not None for task in cls._tasks.values())
+            return cls._has_services or any(task.limit is not None for task in cls._tasks.values())
 
     @classmethod
     def subflows_of(cls, flow_name: str) -> list[str]:

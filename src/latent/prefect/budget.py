@@ -21,12 +21,17 @@ if TYPE_CHECKING:
     from latent.prefect.tasks import Task
 
 
+_booking = Lock()
+"""One row's calls may be made by several threads."""
+
+
 class Budget:
     """
     What is left of a run's budget; subflows share it; safe in threads.
 
     Args:
-        max_calls: Rows that may run: those of tasks under a limit, of all mapped tasks when none is.
+        max_calls: Calls of models, and rows of tasks under a limit, that may run; when there is neither,
+            rows of all mapped tasks.
         max_cost_usd: What calls may cost, as told by `spend`; rows under way may bring more.
         max_minutes: Time from now on in which rows may begin.
     """
@@ -56,14 +61,17 @@ class Budget:
             max_minutes=given.max_minutes if wanted.max_minutes is None else wanted.max_minutes,
         )
 
-    def admit(self, task: Task[..., Any], rows: int = 1) -> int:
-        """How many of so many rows may begin; they count as calls from now on."""
-        if self.max_calls is None and self.max_cost_usd is None and self._deadline is None:
-            return rows
+    def admit(self, task: Task[..., Any] | None, rows: int = 1) -> int:
+        """
+        How many of so many rows may begin; they count as calls from now on.
+
+        Args:
+            task: None: a request to a model, outside of rows.
+        """
         with self._lock:
             if self._is_used_up():
                 return 0
-            if self.max_calls is None or (task.limit is None and TaskRegistry.is_any_limited()):
+            if self.max_calls is None or not _counts(task):
                 return rows
             granted = min(rows, self.max_calls - self.calls)
             self.calls += granted
@@ -76,6 +84,11 @@ class Budget:
         with self._lock:
             self.cost_usd += cost_usd
 
+    def end(self, reason: str) -> None:
+        """Let no further rows begin, whatever is left."""
+        with self._lock:
+            self.reached = self.reached or reason
+
     def _is_used_up(self) -> bool:
         if self.reached is None and self.max_cost_usd is not None and self.cost_usd >= self.max_cost_usd:
             self.reached = (
@@ -84,6 +97,12 @@ class Budget:
         if self.reached is None and self._deadline is not None and time.monotonic() >= self._deadline:
             self.reached = f"The budget of {self.max_minutes:g} minutes is used up."
         return self.reached is not None
+
+
+def _counts(task: Task[..., Any] | None) -> bool:
+    """Whether calls of a task count, beside those of services that there are."""
+    is_service = task is None or task.limit is not None or task.estimator is not None
+    return is_service or not TaskRegistry.is_any_paid()
 
 
 def use(service: str, amounts: Mapping[str, int], cost_usd: float | None) -> None:
@@ -97,10 +116,11 @@ def use(service: str, amounts: Mapping[str, int], cost_usd: float | None) -> Non
     """
     run, scope = current_run(), current_scope()
     account = ServiceAccount(1, int(cost_usd is None), Counter(amounts), cost_usd)
-    while scope is not None:
-        scope.used = scope.used or {}
-        merged(scope.used, {service: account})
-        scope = scope.parent
+    with _booking:
+        while scope is not None:
+            scope.used = scope.used or {}
+            merged(scope.used, {service: account})
+            scope = scope.parent
     if run is None or (run.outcomes is None and current_scope() is None):
         return
     if run.outcomes is not None:
@@ -126,7 +146,8 @@ def spend(cost_usd: float) -> None:
     if run is None:
         raise NotInRunError("`spend` books a cost on the running task, but no flow or task is running.")
     name = scope.task_name if scope is not None else run.flow_name
-    while scope is not None:
-        scope.cost_usd = (scope.cost_usd or 0.0) + cost_usd
-        scope = scope.parent
+    with _booking:
+        while scope is not None:
+            scope.cost_usd = (scope.cost_usd or 0.0) + cost_usd
+            scope = scope.parent
     run.spent(name, cost_usd)
