@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from latent.llm import Model, Usage
-from latent.llm.prices import context_window, cost_usd, known_models
+from latent.cache import open_memory
+from latent.errors import RunStoppedError
+from latent.llm import Embedder, Model, Usage
+from latent.llm.prices import cost_usd, known_models
 from latent.prefect import flow, task
+from latent.prefect.run_options import RunOptions
+from latent.prefect.running import run as run_flow
 from latent.testing import Fault, Reply
 from latent.tracking import list_runs
-from tests.llm.conftest import SPECS, Provider
+from tests.llm.conftest import QUICK, SPECS, Provider
 
 
 @pytest.mark.parametrize(
@@ -20,10 +24,14 @@ from tests.llm.conftest import SPECS, Provider
         ("anthropic", "claude-opus-4-6", Usage(input_tokens=1_000, cached_tokens=1_000), 0.0005),
         # OpenAI's: GPT-5 mini $0.25 and $2; a dated name is the same model.
         ("openai", "gpt-5-mini", Usage(input_tokens=1_000, output_tokens=100), 0.00045),
+        # More tokens from the cache than there were: what it cost cannot be told.
+        ("openai", "gpt-5-mini", Usage(input_tokens=10, cached_tokens=20), None),
         ("openai-responses", "gpt-5-mini-2025-08-07", Usage(input_tokens=1_000, output_tokens=100), 0.00045),
     ],
 )
-def test_costs_follow_from_the_price_list(provider_name: str, model: str, usage: Usage, expected: float):
+def test_costs_follow_from_the_price_list(
+    provider_name: str, model: str, usage: Usage, expected: float | None
+):
     assert cost_usd(provider_name, model, usage) == pytest.approx(expected)
 
 
@@ -32,7 +40,6 @@ def test_an_unknown_price_is_none_and_a_model_of_ones_own_process_is_free():
     assert cost_usd("openai", "gpt-99-turbo", usage) is None
     assert cost_usd("vllm", "llama", usage) is None
     assert cost_usd("local", "smollm2", usage) == 0.0
-    assert context_window("anthropic", "claude-opus-4-6") is not None
     assert "gpt-5-mini" in known_models("openai")
 
 
@@ -100,3 +107,53 @@ def test_repairs_are_paid_and_booked(provider: Provider):
     )
     answer = Model(SPECS[0]).complete("a word", output=Word)
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (30, 15)
+
+
+@pytest.mark.parametrize("limit", [None, "api"])
+def test_calls_of_models_count_in_the_budget_and_rows_of_free_tasks_do_not(
+    provider: Provider, make_workspace, limit
+):
+    workspace = make_workspace(QUICK | {"flows/asking/flow.py": f"""
+from latent.llm import Embedder, Model
+from latent.prefect import flow, task
+
+model, embedder = Model("openai:gpt-5-mini", limit={limit!r}), Embedder("openai:text-embedding-3-small")
+
+@task("prepare")
+def prepare(n):
+    return f"prompt {{n}}"
+
+@flow("asking")
+def asking():
+    prompts = prepare.map(range(20)).result()
+    embedder.embed(prompts)
+    model.complete("alone")
+    return model.map(prompts, on_error="collect", max_workers=1).result()
+""", "config/latent.toml": QUICK["config/latent.toml"] + "[limits.api]\nconcurrency = 4\n"})  # fmt: skip
+    result = run_flow(workspace, "asking", options=RunOptions(max_calls=6))
+    assert provider.requests == 6
+    assert result
+
+
+def test_a_memory_that_is_full_ends_what_is_paid_for(provider: Provider):
+    model, embedder = Model(SPECS[0]), Embedder("openai:text-embedding-3-small", batch_size=1)
+
+    @flow("filling")
+    def filling() -> int:
+        store = open_memory(provider_workspace()).store
+        store._database.write(lambda db: db.execute("PRAGMA max_page_count = 20").fetchall())
+        for n in range(200):
+            model.complete(f"{n} " + "x" * 10_000)
+        return 0
+
+    @flow("embedding")
+    def embedding() -> None:
+        store = open_memory(provider_workspace()).store
+        store._database.write(lambda db: db.execute("PRAGMA max_page_count = 20").fetchall())
+        embedder.embed([f"text {n}" for n in range(500)])
+
+    for ending in (filling, embedding):
+        before = provider.requests
+        with pytest.raises(RunStoppedError, match="memory cannot be written any more"):
+            ending()
+        assert provider.requests < before + 100

@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from latent.errors import ModelConnectionError, ModelRefusedError, RunStoppedError, UsageError
+from latent.errors import ModelConnectionError, ModelRefusedError, ModelSpecError, RunStoppedError, UsageError
 from latent.llm import Answer, Message, Model, Usage
 from latent.prefect import flow, task
 from latent.testing import Fault, Reply
@@ -207,6 +207,34 @@ def test_a_map_can_ask_for_several_answers_and_again_for_incomplete_ones(provide
     assert ask() == ["half", "half", "whole"]
     assert ask("incomplete") == ["whole"] * 3
     assert provider.requests == 5
+
+
+def test_what_is_asked_again_is_forgotten_only_for_something_newer(provider: Provider):
+    provider.says(lambda call: Reply("half", "length"))
+    model = Model(SPECS[0], retries=0)
+
+    @flow
+    def ask(count: int, refresh: bool | str) -> list[Answer]:
+        rows = model.map([f"x{n}" for n in range(count)], refresh=refresh, on_error="collect")
+        return list(rows.result())
+
+    for count in (3, 250):
+        ask(count, False)
+        provider.behaves(faults=[Fault(500)])
+        assert not any(isinstance(each, Answer) for each in ask(count, "incomplete"))
+        provider.behaves(faults=[])
+        assert all(answer.from_memory and answer.text == "half" for answer in ask(count, False))
+
+
+def test_prompts_and_repeats_that_cannot_be_are_named_by_their_place(provider: Provider):
+    @flow
+    def ask(prompts: list[str], repeat: list[int]) -> None:
+        Model(SPECS[0]).map(prompts, repeat=repeat)
+
+    with pytest.raises(ModelSpecError, match=r"prompts\[1\] is empty"):
+        ask(["a", "", "b"], [0, 0, 0])
+    with pytest.raises(ModelSpecError, match="2 numbers for 3 prompts"):
+        ask(["a", "b", "c"], [0, 1])
 
 
 def test_a_map_outside_of_a_flow_is_an_error_that_says_so(provider: Provider):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import openai
 import pytest
 
+from latent.config import find_workspace
 from latent.errors import (
     ContextWindowError,
     EmptyTextError,
@@ -26,6 +28,7 @@ from latent.llm import Embedder
 from latent.llm.embedding import batches
 from latent.prefect import flow
 from latent.testing import Fault
+from latent.tracking import list_runs
 from tests.llm.conftest import Provider
 
 SMALL = "openai:text-embedding-3-small"
@@ -37,6 +40,7 @@ class Server:
     def __init__(self) -> None:
         self.data: Any = None
         self.refuses_text: str | None = None
+        self.slow_text: str | None = None
         self.refuses_base64 = False
         self.bodies: list[Any] = []
         outer = self
@@ -45,6 +49,8 @@ class Server:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 outer.bodies.append(body)
+                if outer.slow_text in body["input"]:
+                    time.sleep(0.2)
                 is_refused = (outer.refuses_base64 and body["encoding_format"] == "base64") or (
                     outer.refuses_text in body["input"]
                 )
@@ -140,6 +146,16 @@ def test_vectors_depend_on_model_dimensions_and_address(provider: Provider):
     assert len({embedder.identity for embedder in embedders}) == len(embedders)
 
 
+def test_vectors_of_an_address_from_the_environment_are_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    elsewhere = Embedder(SMALL)
+    monkeypatch.delenv("OPENAI_BASE_URL")
+    usual = Embedder(SMALL)
+    assert (usual.identity, usual.dimensions) == (SMALL, 1536)
+    assert (elsewhere.identity, elsewhere.dimensions) == (f"{SMALL} at http://127.0.0.1:9/v1", None)
+    assert Embedder(SMALL, base_url="https://api.openai.com/v1").identity == SMALL
+
+
 def test_waiting_for_it_gives_the_same(provider: Provider):
     vectors = asyncio.run(Embedder(SMALL, dimensions=8, batch_size=10).embed_async(TEXTS))
     assert np.array_equal(vectors, Embedder(SMALL, dimensions=8).embed(TEXTS))
@@ -155,6 +171,19 @@ def test_what_was_answered_is_kept_when_another_batch_fails(server: Server):
     assert [body["input"] for body in server.bodies] == [TEXTS[20:]]
 
 
+def test_what_is_under_way_is_waited_for_and_kept_when_another_batch_fails(server: Server):
+    server.refuses_text = TEXTS[0]
+    server.slow_text = TEXTS[1]
+    with pytest.raises(ModelRefusedError):
+        asyncio.run(server.embedder(batch_size=1).embed_async(TEXTS))
+    sent = [text for body in server.bodies for text in body["input"]]
+    assert len(sent) < len(TEXTS)
+    server.refuses_text, server.slow_text, server.bodies = None, None, []
+    server.embedder(batch_size=1).embed(TEXTS)
+    again = {text for body in server.bodies for text in body["input"]}
+    assert again & set(sent) == {TEXTS[0]}
+
+
 def test_trouble_is_tried_again(provider: Provider):
     provider.behaves(faults=[Fault(500, first=1), Fault("reset", first=1)])
     assert Embedder(SMALL, dimensions=8).embed(["a text"]).shape == (1, 8)
@@ -168,8 +197,9 @@ def test_lists_of_numbers_in_any_order_are_understood(server: Server):
 def test_a_server_that_knows_no_base64_is_asked_for_numbers(server: Server):
     server.refuses_base64 = True
     server.data = [{"index": 0, "embedding": [1.0, 2.0]}]
-    assert server.embedder().embed(["a"]).tolist() == [[1.0, 2.0]]
-    assert [body["encoding_format"] for body in server.bodies] == ["base64", "float"]
+    for text in ("a", "b"):
+        assert server.embedder().embed([text]).tolist() == [[1.0, 2.0]]
+    assert [body["encoding_format"] for body in server.bodies] == ["base64", "float", "float"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +229,7 @@ def test_empty_texts_are_refused_by_name(provider: Provider):
     with pytest.raises(EmptyTextError, match=r"texts\[1\], texts\[3\] of 4 for 'openai:text-.*' are"):
         Embedder(SMALL).embed(["a", "", "b", " \n"])
     assert provider.requests == 0
-    assert Embedder(SMALL).embed([]).shape == (0, 1536)
+    assert Embedder(SMALL, dimensions=8).embed([]).shape == (0, 8)
 
 
 def test_a_text_that_is_too_long_says_so(provider: Provider):
@@ -235,6 +265,17 @@ def test_lengths_are_known_before_the_first_call_where_they_are_documented():
     assert Embedder(SMALL).dimensions == 1536
     assert Embedder("local:wordllama").dimensions == 256
     assert Embedder("mine:m", base_url="http://localhost:1/v1").dimensions is None
+
+
+def test_what_a_server_does_not_say_is_unknown_and_not_nothing(server: Server):
+    @flow("unsaid")
+    def unsaid() -> None:
+        server.embedder().embed(["a"])
+
+    unsaid()
+    (run,) = list_runs(find_workspace(), flow="unsaid")
+    account = run.models["mine:m"]
+    assert (account["unpriced"], account["amounts"], account["cost_usd"]) == (1, {}, None)
 
 
 def test_a_flow_counts_what_it_embeds(provider: Provider):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ CHANGES: list[tuple[str, Any]] = [
     ("tools", [{"type": "function", "function": {"name": "find"}}]),
     ("logit_bias", {"50256": -99}),
     ("presence_penalty", 0.1),
-    ("output_mode", "tool"),
+    ("output_mode", "json"),
     ("repairs", 0),
 ]
 
@@ -90,7 +91,7 @@ def test_everything_that_can_change_an_answer_is_part_of_its_key(field: str, val
 def test_every_field_of_a_request_is_in_its_identity_or_known_not_to_matter(field: str):
     """A field that is added to requests has to be decided about."""
     identity = {"endpoint", "sampling", "system", "output", "output_mode", "repairs"}
-    decides_only_whether_there_is_an_answer = {"timeout_seconds", "limit"}
+    decides_only_whether_there_is_an_answer = {"timeout_seconds", "limit", "retries"}
     assert field in identity | decides_only_whether_there_is_an_answer
 
 
@@ -99,6 +100,22 @@ def test_every_field_of_a_request_is_in_its_identity_or_known_not_to_matter(fiel
 )
 def test_what_decides_only_whether_there_is_an_answer_is_not(change: dict[str, Any]):
     assert key(model_with(**change), "hello", Verdict) == key(model_with(), "hello", Verdict)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [({"temperature": 0}, {"temperature": 0.0}), ({"stop": "x"}, {"stop": ("x",)})]
+)
+def test_one_request_has_one_key_however_its_parameters_are_written(
+    one: dict[str, Any], other: dict[str, Any]
+):
+    assert key(model_with(**one), "hello") == key(model_with(**other), "hello")
+
+
+def test_a_picture_is_known_by_its_bytes_and_not_by_its_name(tmp_path: Path):
+    pictures = [tmp_path / name for name in ("one.png", "two.png")]
+    for picture in pictures:
+        picture.write_bytes(b"\x89PNG\r\n\x1a\none")
+    assert len({key(model_with(), [Image.of(picture)]) for picture in pictures}) == 1
 
 
 def test_the_output_type_counts_by_its_name_and_schema():

@@ -123,6 +123,45 @@ def test_a_repair_that_fails_loses_nothing_that_was_paid_for(provider: Provider)
     assert "Asking again failed" in answer.problem
 
 
+@pytest.mark.parametrize("spec", SPECS)
+def test_trouble_while_mending_is_tried_again_by_itself(provider: Provider, spec: str):
+    provider.says(lambda call: GOOD if "not a valid" in str(call.body) else BAD)
+    provider.behaves(faults=[Fault(500, first=1, only="not a valid")])
+    answer = Model(spec).complete("judge", output=Verdict)
+    assert (answer.output.score, answer.attempts) == (4, 3)
+
+
+def test_an_answer_that_trouble_kept_from_being_mended_is_not_remembered(provider: Provider):
+    provider.says(lambda call: BAD)
+    model = Model(SPECS[0], retries=0)
+    seen: list[Answer] = []
+
+    @flow
+    def judge(count: int) -> None:
+        rows = model.map([f"judge {count} {n}" for n in range(count)], output=Verdict)
+        seen.extend(rows.result())
+        seen.append(model.complete(f"judge {count}", output=Verdict))
+        assert count < 200 or all("abstained" in repr(row) for row in rows.rows)
+
+    for count in (2, 250):
+        provider.behaves(faults=[Fault(500, only="not a valid")])
+        judge(count)
+        assert all(answer.text == BAD and "Asking again failed" in answer.problem for answer in seen)
+        provider.behaves(faults=[])
+        seen.clear()
+        judge(count)
+        assert not any(answer.from_memory or "Asking again" in answer.problem for answer in seen)
+        seen.clear()
+
+
+@every_api
+def test_tools_of_ones_own_are_not_replaced_by_the_outputs(provider: Provider, spec: str):
+    model = Model(spec, output_mode="tool", tools=[{"name": "look"}])
+    with pytest.raises(ModelSpecError, match="`tools` and an output"):
+        model.complete("judge", output=Verdict)
+    assert provider.requests == 0
+
+
 def test_a_row_without_usable_output_has_abstained_now_and_when_it_is_remembered(provider: Provider):
     provider.says(lambda call: BAD if "bad" in call.prompt or "not a valid" in call.prompt else GOOD)
     model = Model(SPECS[0])

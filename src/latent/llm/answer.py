@@ -57,8 +57,8 @@ class Answer(_Made):
     """What the model said; for structured output, its JSON."""
     output_type: str | None = None
     """Names the type of `output`; None where none was asked for."""
-    usage: Usage = Usage()
-    """Repairs of structured output included."""
+    usage: Usage | None = None
+    """Repairs of structured output included; None: the provider does not say, which is not nothing."""
     cost_usd: float | None = None
     """What it cost when it was made; None: the price is unknown, which is not free."""
     finish_reason: FinishReason = "stop"

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import TYPE_CHECKING, Any
 
 from latent.cache.keys import argument_hashes, key_of_parts
-from latent.errors import RunStoppedError, UnstorableError
+from latent.cache.results import Result
+from latent.errors import RunStoppedError
+from latent.llm.attempts import persistently, retry_options
 from latent.llm.conversation import converse
 from latent.llm.estimates import estimate_of, estimator
+from latent.llm.keeping import keep
 from latent.llm.ways import Blocking, Waiting, finished
-from latent.prefect.retries import next_delay, policy_of
+from latent.prefect.abstained import unremembered
+from latent.prefect.retries import policy_of
 from latent.prefect.run import current_run, surroundings
 from latent.prefect.scope import current_scope
 from latent.prefect.tasks import Task
 from latent.tracking.records import SpanRecord, describe_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+    from datetime import timedelta
 
     from latent.llm.answer import Answer
     from latent.llm.messages import Turns
@@ -33,24 +37,28 @@ Refresh = bool | str
 """`True`: ask again whatever is remembered. `"incomplete"`: what is remembered cut, refused or invalid."""
 
 
-async def ask(request: Request, turns: Turns, repeat: int) -> Answer:
+async def ask(request: Request, turns: Turns, repeat: int) -> Any:
     """
     One call as a row of a map; retries, limit and memory are the row's.
 
     Args:
         repeat: Tells further answers to the same prompt apart.
     """
-    scope = current_scope()
-    return await converse(request, turns, Waiting(), failed_before=0 if scope is None else scope.attempt - 1)
+    failed = 0 if (scope := current_scope()) is None else scope.attempt - 1
+    answer, is_final = await converse(request, turns, Waiting(), failed_before=failed)
+    return answer if is_final else unremembered(answer)
 
 
-def task_for(spec: str, *, limit: str | None, **options: Any) -> Task[[Request, Turns, int], Answer]:
+def task_for(
+    spec: str, *, limit: str | None, retries: int | None, cache_expiration: timedelta | None
+) -> Task[[Request, Turns, int], Answer]:
     """The task whose rows are calls of a model; its arguments say all that its results depend on."""
     # A map of an async function gives what that awaits, which `Task` cannot say of its function's type.
     function: Any = ask
     return Task(
-        function, spec, limit=limit, span_type="LLM", counts_code=False, estimator=estimator, **options
-    )
+        function, spec, limit=limit, span_type="LLM", counts_code=False, estimator=estimator,
+        cache_expiration=cache_expiration, **retry_options(retries),
+    )  # fmt: skip
 
 
 def complete(
@@ -67,18 +75,11 @@ async def complete_async(
     return await _Call(task, request, turns, repeat).answer(Waiting(), refresh)
 
 
-def forget(task: Task[..., Answer], request: Request, turns: Sequence[Turns], repeats: Sequence[int]) -> None:
-    """Forget what is remembered cut, refused or invalid of what a map asks, so that it asks again."""
-    calls = [_Call(task, request, *each) for each in zip(turns, repeats, strict=True)]
-    if not calls or calls[0].run.outlook is not None:
-        return
-    run = calls[0].run
-    hits = run.memory.recall_many(
-        [call.key for call in calls], code=None, parameter=run.parameter_fingerprint
-    )
-    stale = [key for key, hit in hits.items() if not hit.value.is_complete]
-    if stale:
-        run.memory.clear(keys=stale)
+def refreshing(task: Task[[Request, Turns, int], Answer], refresh: Refresh) -> Task[..., Answer]:
+    """The task, for a map that asks again; what is remembered stays until there is something newer."""
+    if refresh == "incomplete":
+        return task.with_options(reuses=_is_complete)
+    return task.with_options(refresh_cache=True) if refresh else task
 
 
 class _Call:
@@ -99,28 +100,28 @@ class _Call:
             newer = self._recall()
             if newer is not None and (wanted(newer) or (known is None and refresh is not True)):
                 return newer
-            return self._keep(await self._traced(way))
+            answer, is_final = await self._traced(way)
+            if is_final:
+                self._keep(answer)
+            return answer
 
     def _recall(self) -> Answer | None:
         hit = self.run.memory.recall(self.key, code=None, parameter=self.run.parameter_fingerprint)
         return None if hit is None else hit.value
 
-    def _keep(self, answer: Answer) -> Answer:
-        try:
-            self.run.memory.remember(
-                self.key, answer, task=self.task.name, kind=KIND, key_parts=self.parts,
-                expires_in=self.task.expires_in(self.run.workspace.settings),
-            )  # fmt: skip
-        except UnstorableError as error:  # a provider's tool call that holds what JSON does not
-            raise AssertionError("answers are plain data") from error
-        return answer
+    def _keep(self, answer: Answer) -> None:
+        result = Result(
+            key=self.key, value=answer, task=self.task.name, kind=KIND, code=None, parameters_read={},
+            key_parts=self.parts, expires_in=self.task.expires_in(self.run.workspace.settings),
+        )  # fmt: skip
+        keep(self.run, self.task.name, [result])
 
-    async def _traced(self, way: Way) -> Answer:
+    async def _traced(self, way: Way) -> tuple[Answer, bool]:
         began, scope = time.time(), current_scope()
         answer: Answer | None = None
         failure: Exception | None = None
         try:
-            answer = await self._asked(way)
+            answer, is_final = await self._asked(way)
         except Exception as error:
             failure = error
             raise
@@ -139,46 +140,43 @@ class _Call:
                         attributes={} if answer is None else _attributes(answer),
                     )
                 )
-        return answer
+        return answer, is_final
 
-    async def _asked(self, way: Way) -> Answer:
-        """The answer of the first attempt that has one."""
+    async def _asked(self, way: Way) -> tuple[Answer, bool]:
+        """The answer of the first attempt that has one, and whether it is to be remembered."""
         if self.run.outlook is not None:
             raise self.run.outlook.refuse(estimate_of(self.request, self.turns))
         self._admit()
-        policy = policy_of(self.task, self.run.workspace.settings)
-        failed, waited = 0, 0.0
-        while True:
-            try:
-                return await converse(self.request, self.turns, way, failed_before=failed)
-            except Exception as error:
-                failed += 1
-                pause = next_delay(policy, failed, error, waited_seconds=waited, random=random.random)
-                if pause is None:
-                    raise
-            waited += pause
-            await way.sleep(pause)
+
+        async def attempt(failed: int) -> tuple[Answer, bool]:
+            return await converse(self.request, self.turns, way, failed_before=failed)
+
+        return await persistently(attempt, way, policy_of(self.task, self.run.workspace.settings))
 
     def _admit(self) -> None:
         """A call inside of a row belongs to it; one of the flow itself counts in the run's budget."""
         budget = self.run.budget
-        if budget is not None and current_scope() is None and not budget.admit(self.task):
+        if budget is not None and current_scope() is None and not budget.admit(None):
             raise RunStoppedError(budget.reached or "The run was stopped.", self.task.name)
 
 
 def _wanted(refresh: Refresh) -> Callable[[Answer], bool]:
     """Whether a remembered answer will do."""
     if refresh == "incomplete":
-        return lambda answer: answer.is_complete
+        return _is_complete
     return lambda answer: not refresh
+
+
+def _is_complete(answer: Answer) -> bool:
+    return answer.is_complete
 
 
 def _attributes(answer: Answer) -> dict[str, Any]:
     usage = answer.usage
     return {
         "model": answer.model,
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
+        "input_tokens": None if usage is None else usage.input_tokens,
+        "output_tokens": None if usage is None else usage.output_tokens,
         "cost_usd": answer.cost_usd,
         "finish_reason": answer.finish_reason,
         "attempts": answer.attempts,

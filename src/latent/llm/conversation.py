@@ -6,13 +6,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from latent.errors import ModelCallError, ModelConnectionError
+from latent.errors import LatentError, ModelConnectionError, ModelRefusedError
 from latent.llm.answer import Answer, Usage
+from latent.llm.attempts import persistently, policy_for
 from latent.llm.dialects import speaker_of
 from latent.llm.messages import Message, messages_of
 from latent.llm.prices import cost_usd
 from latent.llm.schemas import brief, mending
 from latent.prefect.budget import use
+from latent.prefect.run import current_run, surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
     from latent.llm.messages import Turns
     from latent.llm.request import Reading, Request
     from latent.llm.ways import Way
+
+_REFUSES_THE_CONVERSATION = (400, 413, 422)
+"""Statuses that say that what was sent will not be answered, whoever sends it and when."""
 
 CHARACTERS_PER_TOKEN = 4
 """
@@ -32,12 +37,20 @@ at a limit on tokens before its answer says what it took.
 class _Account:
     """What the requests for one answer have come to so far."""
 
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage | None = field(default_factory=Usage)
+    """None: of some, nobody said what they took."""
     cost_usd: float | None = 0.0
     requests: int = 0
 
+    def add(self, usage: Usage | None, cost: float | None) -> None:
+        """Take in what one request took."""
+        self.usage = None if usage is None or self.usage is None else self.usage + usage
+        self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
 
-async def converse(request: Request, turns: Turns, way: Way, *, failed_before: int = 0) -> Answer:
+
+async def converse(
+    request: Request, turns: Turns, way: Way, *, failed_before: int = 0
+) -> tuple[Answer, bool]:
     """
     One answer, repairs included.
 
@@ -46,10 +59,13 @@ async def converse(request: Request, turns: Turns, way: Way, *, failed_before: i
     Args:
         failed_before: Attempts at the same answer that had none, for its account.
 
+    Returns:
+        The answer, and whether it is to be remembered: not when a repair may succeed another time.
+
     Raises:
         ModelCallError: The first request has no answer.
     """
-    account = _Account()
+    account, is_final = _Account(), True
     reading, seconds = await _ask(request, turns, way, account)
     text, problem, invalid = _judged(request, reading)
     said = turns
@@ -61,14 +77,15 @@ async def converse(request: Request, turns: Turns, way: Way, *, failed_before: i
             Message("user", (mending(request.output, invalid),)),
         )
         try:
-            reading, seconds = await _ask(request, said, way, account)
-        except ModelCallError as error:
+            reading, seconds = await _ask_again(request, said, way, account)
+        except LatentError as error:
             problem = f"{problem} Asking again failed: {error}"
+            is_final = isinstance(error, ModelRefusedError) and error.status in _REFUSES_THE_CONVERSATION
             break
         text, problem, invalid = _judged(request, reading)
         if invalid is None:
             break
-    return Answer(
+    answer = Answer(
         text=text,
         output_type=None if request.output is None else request.output.reference,
         usage=account.usage,
@@ -81,12 +98,23 @@ async def converse(request: Request, turns: Turns, way: Way, *, failed_before: i
         request_id=reading.request_id,
         tool_calls=reading.tool_calls if request.output is None else (),
     )
+    return answer, is_final
 
 
 def booked_tokens(request: Request, turns: Turns) -> int:
     """The tokens of a prompt, roughly: text by its length; attachments are not counted."""
     texts = [request.system or "", *(message.text for message in messages_of(turns))]
     return -(-sum(map(len, texts)) // CHARACTERS_PER_TOKEN)
+
+
+async def _ask_again(request: Request, turns: Turns, way: Way, account: _Account) -> tuple[Reading, float]:
+    """A repair, tried again by itself: with the whole call, what it mends would be paid for again."""
+    run = current_run() or surroundings(None)
+
+    async def attempt(failed: int) -> tuple[Reading, float]:
+        return await _ask(request, turns, way, account)
+
+    return await persistently(attempt, way, policy_for(request.retries, run.workspace.settings))
 
 
 async def _ask(request: Request, turns: Turns, way: Way, account: _Account) -> tuple[Reading, float]:
@@ -106,8 +134,7 @@ async def _ask(request: Request, turns: Turns, way: Way, account: _Account) -> t
     else:
         reading, seconds = await _under_limit(request.limit, booked_tokens(request, turns), way, send)
     cost = cost_usd(endpoint.provider, endpoint.model, reading.usage)
-    account.usage += reading.usage
-    account.cost_usd = None if cost is None or account.cost_usd is None else account.cost_usd + cost
+    account.add(reading.usage, cost)
     use(endpoint.spec, _amounts(reading.usage), cost)
     return reading, seconds
 
@@ -117,7 +144,8 @@ async def _under_limit(
 ) -> tuple[Reading, float]:
     async with way.admitted(name, tokens) as permit:
         reading, seconds = await send()
-        permit.release(tokens_used=reading.usage.input_tokens + reading.usage.output_tokens)
+        if (usage := reading.usage) is not None:
+            permit.release(tokens_used=usage.input_tokens + usage.output_tokens)
     return reading, seconds
 
 
@@ -151,7 +179,9 @@ def _judged(request: Request, reading: Reading) -> tuple[str, str | None, ValueE
     return text, None, None
 
 
-def _amounts(usage: Usage) -> dict[str, int]:
+def _amounts(usage: Usage | None) -> dict[str, int]:
+    if usage is None:
+        return {}
     return {
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,

@@ -10,10 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import ModelSpecError
+from latent.limits.permit import held_permit
 from latent.llm.embedding import EmbeddingRequest, checked_texts
 from latent.llm.endpoints import LOCAL, endpoint_of
 from latent.llm.local import wordllama
 from latent.llm.local.weights import fingerprint_of, gguf_of
+from latent.registry import TaskRegistry
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,6 +75,8 @@ class Embedder:
         self.batch_size, self.batch_tokens = batch_size, batch_tokens
         self.timeout_seconds = timeout_seconds
         self._is_static = self.spec == wordllama.SPEC and base_url is None
+        if not self._is_static:
+            TaskRegistry.note_service()
         self._check(dimensions)
         self._wanted = dimensions
         self._dimensions = wordllama.checked_dimensions(dimensions) if self._is_static else dimensions
@@ -85,8 +89,8 @@ class Embedder:
     @property
     def dimensions(self) -> int | None:
         """The length of the vectors; None while it is not known, before the first answer."""
-        known = self.endpoint.provider.startswith("openai") and self.base_url is None
-        return self._dimensions or (_KNOWN_DIMENSIONS.get(self.endpoint.model) if known else None)
+        known = _KNOWN_DIMENSIONS.get(self.endpoint.model) if self.endpoint.is_usual else None
+        return self._dimensions or known
 
     @property
     def identity(self) -> str:
@@ -95,8 +99,8 @@ class Embedder:
             return wordllama.identity(self._dimensions or 0)
         cut = "" if self._wanted is None else f" dimensions={self._wanted}"
         if self.endpoint.provider == LOCAL and self.base_url is None:
-            return f"{self.spec} {fingerprint_of(gguf_of(self.spec))}"
-        place = "" if self.endpoint.needs_key and not self.base_url else f" at {self.endpoint.place}"
+            return f"{self.spec} {fingerprint_of(gguf_of(self.spec))}{cut}"
+        place = "" if self.endpoint.is_usual else f" at {self.endpoint.place}"
         return f"{self.spec}{place}{cut}"
 
     def __repr__(self) -> str:
@@ -117,7 +121,8 @@ class Embedder:
         work = self._work(listed)
         if batches := work.batches():
             self._reach(work)
-            _run_together([partial(copy_context().run, work.do, batch) for batch in batches])
+            jobs = [partial(copy_context().run, work.do, batch) for batch in batches]
+            _run_together(jobs, self._at_once)
         return self._noted(work.vectors(self._wanted or self.dimensions))
 
     async def embed_async(self, texts: Sequence[str]) -> np.ndarray:
@@ -128,8 +133,13 @@ class Embedder:
         work = self._work(listed)
         if batches := work.batches():
             await asyncio.to_thread(self._reach, work)
-            await _await_together([partial(work.do_async, batch) for batch in batches])
+            await _await_together([partial(work.do_async, batch) for batch in batches], self._at_once)
         return self._noted(work.vectors(self._wanted or self.dimensions))
+
+    @property
+    def _at_once(self) -> int:
+        """One batch after the other where a row holds the limit: they go on the one slot that it has."""
+        return 1 if self.limit is not None and held_permit(self.limit) is not None else BATCHES_AT_ONCE
 
     def _work(self, texts: list[str]) -> Work:
         from latent.llm.embedding_batches import Work
@@ -176,12 +186,13 @@ class Embedder:
             gguf_of(self.spec)
 
 
-def _run_together(jobs: Sequence[Callable[[], None]]) -> None:
+def _run_together(jobs: Sequence[Callable[[], None]], at_once: int) -> None:
     """Do jobs in a few threads; the first error ends those that have not begun."""
-    if len(jobs) == 1:
-        jobs[0]()
+    if at_once == 1 or len(jobs) == 1:
+        for job in jobs:
+            job()
         return
-    with ThreadPoolExecutor(min(BATCHES_AT_ONCE, len(jobs)), "latent-embed") as pool:
+    with ThreadPoolExecutor(min(at_once, len(jobs)), "latent-embed") as pool:
         futures = [pool.submit(job) for job in jobs]
         try:
             for future in futures:
@@ -192,19 +203,21 @@ def _run_together(jobs: Sequence[Callable[[], None]]) -> None:
             raise
 
 
-async def _await_together(jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+async def _await_together(jobs: Sequence[Callable[[], Coroutine[Any, Any, None]]], at_once: int) -> None:
     """As `_run_together`, for coroutines."""
-    slots = asyncio.Semaphore(BATCHES_AT_ONCE)
+    slots = asyncio.Semaphore(at_once)
+    errors: list[BaseException] = []
 
     async def do(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
         async with slots:
-            await job()
+            if errors:
+                return
+            try:
+                await job()
+            except BaseException as error:
+                errors.append(error)
+                raise
 
-    tasks = [asyncio.ensure_future(do(job)) for job in jobs]
-    try:
-        await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
+    await asyncio.gather(*map(do, jobs), return_exceptions=True)
+    if errors:
+        raise errors[0]

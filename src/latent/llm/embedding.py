@@ -22,6 +22,8 @@ PATH = "/embeddings"
 BYTES_PER_TOKEN = 3
 """Fewer than in most texts, so that a batch stays below what a request may hold."""
 _REFUSES_BASE64 = (400, 422)
+_only_numbers: set[tuple[str, str]] = set()
+"""Addresses and models that are known to send no base64: each batch would be asked for twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,29 +89,35 @@ async def ask(request: EmbeddingRequest, texts: Sequence[str], way: Way) -> np.n
     return vectors
 
 
-async def _send(request: EmbeddingRequest, texts: Sequence[str], way: Way) -> tuple[np.ndarray, int]:
+async def _send(request: EmbeddingRequest, texts: Sequence[str], way: Way) -> tuple[np.ndarray, int | None]:
     endpoint = request.endpoint
-    payload: dict[str, Any] = {"model": endpoint.model, "input": list(texts), "encoding_format": "base64"}
+    whose = (endpoint.place, endpoint.model)
+    form = "float" if whose in _only_numbers else "base64"
+    payload: dict[str, Any] = {"model": endpoint.model, "input": list(texts), "encoding_format": form}
     if request.dimensions is not None:
         payload["dimensions"] = request.dimensions
     try:
         reply = await way.post(endpoint, PATH, payload, timeout_seconds=request.timeout_seconds)
     except ModelRefusedError as error:
-        if error.status not in _REFUSES_BASE64 or "encoding_format" not in str(error):
+        knows_none = error.status in _REFUSES_BASE64 and "encoding_format" in str(error)
+        if form == "float" or not knows_none:
             raise
         # Some servers know only lists of numbers: ten times as long to read, and the same.
         payload["encoding_format"] = "float"
         reply = await way.post(endpoint, PATH, payload, timeout_seconds=request.timeout_seconds)
+        _only_numbers.add(whose)
     used = _used_tokens(reply.document)
-    cost = cost_usd(endpoint.provider, endpoint.model, Usage(input_tokens=used))
-    use(endpoint.spec, {"input_tokens": used}, cost)
+    usage = None if used is None else Usage(input_tokens=used)
+    amounts = {} if used is None else {"input_tokens": used}
+    use(endpoint.spec, amounts, cost_usd(endpoint.provider, endpoint.model, usage))
     return _vectors(request, reply.document, len(texts)), used
 
 
-def _used_tokens(document: dict[str, Any]) -> int:
+def _used_tokens(document: dict[str, Any]) -> int | None:
+    """What the batch took; None where the server does not say."""
     usage = document.get("usage")
     count = (usage.get("prompt_tokens") or usage.get("total_tokens")) if isinstance(usage, dict) else None
-    return count if isinstance(count, int) else 0
+    return count if isinstance(count, int) else None
 
 
 def _vectors(request: EmbeddingRequest, document: dict[str, Any], count: int) -> np.ndarray:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from latent.cache.hashing import stable_hash
@@ -13,14 +11,14 @@ from latent.cache.keys import RowKeys, key_of_parts
 from latent.cache.results import Result
 from latent.errors import RunStoppedError
 from latent.llm.answer import Usage
+from latent.llm.attempts import persistently, policy_for
 from latent.llm.embedding import EmbeddingRequest, ask, batches, token_estimate
+from latent.llm.keeping import keep
 from latent.llm.prices import cost_usd
 from latent.llm.ways import Blocking, Waiting, finished
 from latent.prefect.outlook import Estimate
-from latent.prefect.retries import next_delay, policy_of
 from latent.prefect.run import Run, current_run, surroundings
 from latent.prefect.scope import current_scope
-from latent.prefect.tasks import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,11 +111,12 @@ class Work:
                 self._keep(missing, await self._asked(missing, way))
 
     def _keep(self, indices: Sequence[int], vectors: np.ndarray) -> None:
-        self._run.memory.remember_many(
+        spec = self._request.endpoint.spec
+        results = (
             Result(
                 key=self._keys[index],
                 value=vector,
-                task=self._request.endpoint.spec,
+                task=spec,
                 kind=KIND,
                 code=None,
                 parameters_read={},
@@ -127,33 +126,24 @@ class Work:
             )
             for index, vector in zip(indices, vectors, strict=True)
         )
+        keep(self._run, spec, results)
         self._vectors |= zip(indices, vectors, strict=True)
 
     async def _asked(self, batch: Sequence[int], way: Way) -> np.ndarray:
         """The vectors of a batch, by the first attempt that has them."""
         texts = [self._texts[index] for index in batch]
         self._admit()
-        policy = policy_of(
-            _task(self._request.endpoint.spec, self._request.limit), self._run.workspace.settings
-        )
-        failed, waited = 0, 0.0
-        while True:
-            try:
-                return await ask(self._request, texts, way)
-            except Exception as error:
-                failed += 1
-                pause = next_delay(policy, failed, error, waited_seconds=waited, random=random.random)
-                if pause is None:
-                    raise
-            waited += pause
-            await way.sleep(pause)
+
+        async def attempt(failed: int) -> np.ndarray:
+            return await ask(self._request, texts, way)
+
+        return await persistently(attempt, way, policy_for(None, self._run.workspace.settings))
 
     def _admit(self) -> None:
         """A request inside of a row belongs to it; one of the flow itself counts in the run's budget."""
         budget = self._run.budget
-        task = _task(self._request.endpoint.spec, self._request.limit)
-        if budget is not None and current_scope() is None and not budget.admit(task):
-            raise RunStoppedError(budget.reached or "The run was stopped.", task.name)
+        if budget is not None and current_scope() is None and not budget.admit(None):
+            raise RunStoppedError(budget.reached or "The run was stopped.", self._request.endpoint.spec)
 
     def _estimate(self, missing: Sequence[int]) -> Estimate:
         texts = [self._texts[index] for index in missing]
@@ -169,9 +159,3 @@ class Work:
             cost_usd=None if costs[0] is None else (costs[0], costs[1]),
             sample=texts[0],
         )
-
-
-@lru_cache(maxsize=64)
-def _task(spec: str, limit: str | None) -> Task[..., object]:
-    """Stands for the requests of an embedder where retries and budgets are those of a task."""
-    return Task(ask, name=spec, limit=limit, span_type="EMBEDDING")

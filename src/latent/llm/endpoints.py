@@ -61,6 +61,12 @@ class Endpoint:
         return f"{self.provider}:{self.model}"
 
     @property
+    def is_usual(self) -> bool:
+        """Whether it is where the provider itself answers: neither code nor environment leads elsewhere."""
+        known = _PROVIDERS.get(self.provider)
+        return known is not None and self.base_url == known.base_url
+
+    @property
     def place(self) -> str:
         """The address without credentials: what may be shown, hashed and remembered."""
         return shown_url(self.base_url) if self.base_url else "in this process"

@@ -84,9 +84,12 @@ class Attachment:
 
 
 class Image(Attachment):
-    """A picture in a message: `Image.of("chart.png")`."""
+    """A picture in a message: `Image.of("chart.png")`. No provider has a place for its name."""
 
     __slots__ = ()
+
+    def __latent_hash__(self) -> Any:
+        return ("latent.llm.attachment", self._kind(), self.data, self.url, self.media_type, None)
 
     @classmethod
     def _fallback(cls) -> str:
@@ -129,20 +132,23 @@ Turns: TypeAlias = "str | tuple[Message, ...]"
 """A prompt in its one normal form: the text of a single message from the user, or messages."""
 
 
-def turns_of(spec: str, prompt: Prompt) -> Turns:
+def turns_of(spec: str, prompt: Prompt, name: str = "the prompt") -> Turns:
     """
     A prompt in its normal form, so that equal prompts are remembered as one.
+
+    Args:
+        name: What it is called where it is empty.
 
     Raises:
         ModelSpecError: It is empty, or says something else than texts, images and files.
     """
     if isinstance(prompt, str):
         if not prompt:
-            raise ModelSpecError(spec, "the prompt is empty.")
+            raise ModelSpecError(spec, f"{name} is empty.")
         return prompt
     messages = tuple(_messages(spec, prompt))
     if not messages or not any(message.parts for message in messages):
-        raise ModelSpecError(spec, "the prompt is empty.")
+        raise ModelSpecError(spec, f"{name} is empty.")
     first = messages[0]
     if (
         len(messages) == 1

@@ -13,6 +13,7 @@ from latent.llm.endpoints import endpoint_of
 from latent.llm.messages import turns_of
 from latent.llm.request import OUTPUT_MODES, Request, sampling_of
 from latent.llm.schemas import output_type
+from latent.registry import TaskRegistry
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -84,9 +85,10 @@ class Model:
         self.endpoint = endpoint_of(spec, base_url=base_url, api_key=api_key)
         own = {
             "max_tokens": max_tokens,
-            "temperature": temperature,
-            "top_p": top_p,
-            "stop": list(stop) if isinstance(stop, tuple) else stop,
+            # One form for what is the same, so that it is remembered as one.
+            "temperature": _number(temperature),
+            "top_p": _number(top_p),
+            "stop": [stop] if isinstance(stop, str) else stop and list(stop),
             "seed": seed,
             "reasoning": dict(reasoning) if isinstance(reasoning, Mapping) else reasoning,
         }
@@ -98,10 +100,8 @@ class Model:
             raise ModelSpecError(self.spec, f"`output_mode` is one of {OUTPUT_MODES}, not {output_mode!r}.")
         self.system, self.limit, self.timeout_seconds = system, limit, timeout_seconds
         self.output_mode, self.repairs = output_mode, repairs
-        self._options: dict[str, Any] = {"cache_expiration": cache_expiration}
-        if retries is not None:
-            # A number alone would mean retries without pauses, as in Prefect.
-            self._options |= {"retries": retries, "retry_delay_seconds": _pauses, "retry_jitter_factor": 0.5}
+        self.retries, self.cache_expiration = retries, cache_expiration
+        TaskRegistry.note_service()
 
     @property
     def spec(self) -> str:
@@ -176,26 +176,29 @@ class Model:
         Raises:
             NotInRunError: No flow is running.
         """
-        from latent.llm.calls import forget
+        from latent.llm.calls import refreshing
         from latent.prefect.run import current_run
 
         if current_run() is None:
             raise NotInRunError(f"Model {self.spec!r}: `map` works inside of a flow. Call it from one.")
-        request = self._request(output)
-        turns = [self._turns(prompt, 0, refresh) for prompt in prompts]
+        self._check_refresh(refresh)
+        turns = [turns_of(self.spec, prompt, f"prompts[{place}]") for place, prompt in enumerate(prompts)]
+        if not isinstance(repeat, int) and len(repeat) != len(turns):
+            numbers = f"{len(repeat):,} numbers for {len(turns):,} prompts"
+            raise ModelSpecError(self.spec, f"`repeat` has {numbers}: give one for each, or one for all.")
         for number in {repeat} if isinstance(repeat, int) else set(repeat):
             self._check("repeat", number, least=0)
-        task = self._task.with_options(refresh_cache=True) if refresh is True else self._task
-        if refresh == "incomplete":
-            forget(task, request, turns, [repeat] * len(turns) if isinstance(repeat, int) else repeat)
-        futures: MappedFutures[Answer] = task.map(request, turns, repeat, **row_options)
+        task = refreshing(self._task, refresh)
+        futures: MappedFutures[Answer] = task.map(self._request(output), turns, repeat, **row_options)
         return futures
 
     @cached_property
     def _task(self) -> Any:
         from latent.llm.calls import task_for
 
-        return task_for(self.spec, limit=self.limit, **self._options)
+        return task_for(
+            self.spec, limit=self.limit, retries=self.retries, cache_expiration=self.cache_expiration
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_task"}
@@ -206,7 +209,7 @@ class Model:
         return ("latent.llm.model", identity, self.output_mode, self.repairs)
 
     def _request(self, output: type[BaseModel] | None) -> Request:
-        return Request(
+        request = Request(
             endpoint=self.endpoint,
             sampling=self.sampling,
             system=self.system,
@@ -215,19 +218,31 @@ class Model:
             repairs=self.repairs,
             timeout_seconds=self.timeout_seconds,
             limit=self.limit,
+            retries=self.retries,
         )
+        own = next((name for name in ("tools", "tool_choice") if name in self.sampling), None)
+        if request.output is not None and request.mode == "tool" and own is not None:
+            raise ModelSpecError(
+                self.spec,
+                f"`{own}` and an output that is asked for as a tool exclude one another: say "
+                'output_mode="schema" or "json", or leave out one of the two.',
+            )
+        return request
 
     def _turns(self, prompt: Prompt, repeat: int, refresh: Refresh) -> Turns:
         self._check("repeat", repeat, least=0)
+        self._check_refresh(refresh)
+        return turns_of(self.spec, prompt)
+
+    def _check_refresh(self, refresh: Refresh) -> None:
         if refresh not in REFRESH:
             raise ModelSpecError(self.spec, f"`refresh` is one of {REFRESH}, not {refresh!r}.")
-        return turns_of(self.spec, prompt)
 
     def _check(self, name: str, value: int | None, *, least: int) -> None:
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             raise ModelSpecError(self.spec, f"`{name}` is a whole number, at least {least}, not {value!r}.")
 
 
-def _pauses(retries: int) -> list[float]:
-    """Pauses that double, where `retries=` is given; see `[tasks]` of the settings for those that vary."""
-    return [min(1.0 * 2.0**n, 60.0) for n in range(retries)]
+def _number(value: float | None) -> float | None:
+    """0 and 0.0 are the same; what is no number is left for others to refuse."""
+    return float(value) if type(value) is int else value

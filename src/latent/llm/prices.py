@@ -14,14 +14,19 @@ _SAME_PRICES = {"openai-responses": "openai"}
 """Providers of ours that are another's under a second name."""
 
 
-def cost_usd(provider: str, model: str, usage: Usage) -> float | None:
+def cost_usd(provider: str, model: str, usage: Usage | None) -> float | None:
     """
-    What a call cost in US dollars; None when the model's price is not known, which is not free.
+    What a call cost in US dollars; None when that is not known, which is not free.
 
     A model that runs in this process costs nothing.
+
+    Args:
+        usage: None: the provider does not say what it took.
     """
     if provider == LOCAL:
         return 0.0
+    if usage is None:
+        return None
     return _cost(
         provider,
         model,
@@ -44,21 +49,18 @@ def _cost(provider: str, model: str, given: int, made: int, cached: int, written
     tokens = Tokens(
         input_tokens=given, output_tokens=made, cache_read_tokens=cached, cache_write_tokens=written
     )
-    total = priced.calc_price(
-        tokens, owner, genai_request_timestamp=datetime.now(UTC), auto_update_timestamp=None
-    )
+    try:
+        total = priced.calc_price(
+            tokens, owner, genai_request_timestamp=datetime.now(UTC), auto_update_timestamp=None
+        )
+    except ValueError:  # counts that cannot be, say more tokens from the cache than there were
+        return None
     return float(total.total_price)
 
 
 def known_models(provider: str) -> tuple[str, ...]:
     """The provider's models that have a price; what a misspelled name is compared with."""
     return _names(_SAME_PRICES.get(provider, provider))
-
-
-def context_window(provider: str, model: str) -> int | None:
-    """How many tokens the model reads at once; None when that is not known."""
-    found = _model(provider, model)
-    return None if found is None else found[1].context_window
 
 
 @lru_cache(maxsize=1024)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from latent.errors import ModelSpecError, nearest
+from latent.llm.answer import Usage
 from latent.llm.endpoints import LOCAL, Endpoint
 from latent.llm.schemas import OutputType
 
@@ -48,6 +49,8 @@ class Request:
     """How often an answer that does not validate is sent back to be mended."""
     timeout_seconds: float = 600.0
     limit: str | None = None
+    retries: int | None = None
+    """Further attempts of a request that failed; None: as the settings say."""
 
     @property
     def mode(self) -> OutputMode:
@@ -58,7 +61,7 @@ class Request:
         """
         All that can change an answer, beside the prompt and the repeat index.
 
-        Not the key, the limit, the timeout: they decide whether there is an answer, not which.
+        Not the key, the limit, the timeout, the retries: they decide whether there is an answer, not which.
         """
         endpoint = self.endpoint
         return {
@@ -86,7 +89,8 @@ class Reading:
     text: str
     finish_reason: Any
     model: str = ""
-    usage: Any = field(default=None)
+    usage: Usage | None = None
+    """None: it does not say."""
     request_id: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
 

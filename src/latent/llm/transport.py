@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from latent.errors import ModelConnectionError, ModelTimeoutError, UsageError
+from latent.errors import ModelConnectionError, ModelSpecError, ModelTimeoutError, UsageError
 from latent.limits.permit import observe
+from latent.llm.endpoints import shown_url
 from latent.llm.failures import refusal
 from latent.prefect.rows.loop_lane import row_loop
 
@@ -100,7 +101,13 @@ async def _post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], timeo
     address = endpoint.base_url or await asyncio.to_thread(endpoint.address)
     try:
         session = await _session()
-        sending = session.post(address + path, data=_dumped(payload), headers=headers, timeout=timeout)
+        sending = session.post(
+            address + path,
+            data=_dumped(payload),
+            headers=headers,
+            timeout=timeout,
+            allow_redirects=False,  # prompts go where the user sends them
+        )
         async with sending as response:
             body = await response.read()
     except TimeoutError as error:
@@ -109,6 +116,11 @@ async def _post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], timeo
     except (aiohttp.ClientError, OSError) as error:
         raise ModelConnectionError(endpoint.spec, place, f"{type(error).__name__}: {error}") from None
     answered = _lower(response.headers)
+    if 300 <= response.status < 400:
+        elsewhere = shown_url(answered.get("location", "")) or "an address that it does not name"
+        raise ModelSpecError(
+            endpoint.spec, f"{place} sends on to {elsewhere}: if that is right, make it the base_url."
+        )
     if response.status >= 400:
         raise refusal(endpoint, response.status, answered, body)
     observe(answered)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from latent.tracking.records import Outcome
@@ -14,6 +14,13 @@ class Abstaining(Protocol):
     @property
     def latent_abstained(self) -> bool:
         """Whether there is no usable answer in it."""
+
+
+def unremembered(value: object) -> Any:
+    """What a task returns whose result is `value`, but is not to be remembered."""
+    from prefect.states import Completed
+
+    return Completed(data=value)
 
 
 def outcome_of(value: object) -> Outcome:

@@ -352,7 +352,8 @@ class Attempt:
             fingerprints = save_outputs(call.run, call.task.outputs, value, owner=call.task.label)
             if entry is not None:
                 call.run.memory.set_outputs(entry, fingerprints)
-        call.account(outcome_of(value), value, cache=call.cache_state, rows_in=self._rows_in)
+        outcome = outcome_of(value.data if _is_state(value) else value)
+        call.account(outcome, value, cache=call.cache_state, rows_in=self._rows_in)
         return value
 
     def _remember(self, value: Any) -> Any:

@@ -55,7 +55,7 @@ UNSET: Final = Unset.UNSET
 
 _OWN_OPTIONS = (
     *("input", "output", "cache", "retry", "retry_on", "no_retry_on", "span_type", "limit"),
-    *("counts_code", "estimator"),
+    *("counts_code", "estimator", "reuses"),
 )
 
 
@@ -82,6 +82,7 @@ class Task(prefect.Task[P, R]):
         limit: str | None = None,
         counts_code: bool = True,
         estimator: Estimator | None = None,
+        reuses: Callable[[Any], bool] | None = None,
         cache_expiration: timedelta | Unset | None = UNSET,
         **prefect_options: Any,
     ) -> None:
@@ -99,6 +100,7 @@ class Task(prefect.Task[P, R]):
             "limit": limit,
             "counts_code": counts_code,
             "estimator": estimator,
+            "reuses": reuses,
         }
         """Our options as the user gave them."""
         self.given_row_options = row_options
@@ -154,6 +156,11 @@ class Task(prefect.Task[P, R]):
     def estimator(self) -> Estimator | None:
         """Tells what a call would take, for tasks whose calls are paid for."""
         return cast("Estimator | None", self.own["estimator"])
+
+    @property
+    def reuses(self) -> Callable[[Any], bool] | None:
+        """Tells whether a row's remembered result will do; None: any will."""
+        return cast("Callable[[Any], bool] | None", self.own["reuses"])
 
     @property
     def users_key(self) -> bool:

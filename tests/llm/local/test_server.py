@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -79,6 +81,34 @@ def test_a_server_ends_when_it_is_told_to_and_starts_again():
         urllib.request.urlopen(f"{before}/models", timeout=5)
     with urllib.request.urlopen(f"{base_url_of(SMOLLM2)}/models", timeout=5) as answer:
         assert answer.status == 200
+    stop_servers()
+
+
+def test_weights_are_told_apart_by_every_byte(fresh: Workspace):
+    from latent.llm.local.weights import fingerprint_of
+
+    file = fresh.root / "model.gguf"
+    seen = set()
+    for middle in (b"a", b"b", b"a"):
+        file.write_bytes(b"GGUF" + bytes(200_000) + middle + bytes(200_000))
+        os.utime(file, ns=(len(seen), len(seen)))
+        seen.add(fingerprint_of(file))
+    assert len(seen) == 2
+    assert Embedder("local:model.gguf").identity != Embedder("local:model.gguf", dimensions=64).identity
+
+
+@needs_weights
+def test_a_file_that_is_replaced_is_answered_for_by_a_new_server(fresh: Workspace):
+    from latent.llm.local.server import base_url_of, stop_servers
+    from latent.llm.local.weights import gguf_of
+
+    copied = fresh.root / "copy.gguf"
+    shutil.copy(gguf_of(SMOLLM2), copied)
+    before = base_url_of("local:copy.gguf")
+    assert base_url_of("local:copy.gguf") == before
+    with copied.open("ab") as weights:
+        weights.write(b" ")
+    assert base_url_of("local:copy.gguf") != before
     stop_servers()
 
 

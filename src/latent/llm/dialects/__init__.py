@@ -32,6 +32,13 @@ class Speaker(Protocol):
         """Raise `ModelSpecError` for a sampling parameter of ours that the API does not have."""
 
 
+def count(usage: object, *names: str) -> int:
+    """A number of tokens in what a provider says of usage, below these names; 0 where there is none."""
+    for name in names:
+        usage = usage.get(name) if isinstance(usage, dict) else None
+    return usage if isinstance(usage, int) and usage > 0 else 0
+
+
 _MODULES = {"anthropic": "anthropic", "openai": "openai_chat", "openai-responses": "openai_responses"}
 
 

@@ -8,6 +8,7 @@ import orjson
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import FinishReason, Usage
+from latent.llm.dialects import count
 from latent.llm.messages import Attachment, File, Message, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
@@ -71,21 +72,11 @@ def reading(document: dict[str, Any]) -> Reading:
         raise ValueError("it has no `content`")
     texts = [block["text"] for block in content if block.get("type") == "text"]
     tools = [block for block in content if block.get("type") == "tool_use"]
-    usage = document.get("usage") or {}
-    read, written = usage.get("cache_read_input_tokens") or 0, usage.get("cache_creation_input_tokens") or 0
-    details = usage.get("output_tokens_details") or {}
     return Reading(
         text="".join(texts),
         finish_reason=_FINISH.get(str(document.get("stop_reason")), "other"),
         model=str(document.get("model") or ""),
-        usage=Usage(
-            # Anthropic does not count what came from its cache, or went there, among the input.
-            input_tokens=(usage.get("input_tokens") or 0) + read + written,
-            output_tokens=usage.get("output_tokens") or 0,
-            cached_tokens=read,
-            cache_write_tokens=written,
-            reasoning_tokens=details.get("thinking_tokens") or 0,
-        ),
+        usage=_usage(document.get("usage")),
         request_id=document.get("id"),
         tool_calls=tuple(
             {
@@ -95,6 +86,20 @@ def reading(document: dict[str, Any]) -> Reading:
             }
             for tool in tools
         ),
+    )
+
+
+def _usage(said: Any) -> Usage | None:
+    if not isinstance(said, dict) or not said:
+        return None
+    read, written = count(said, "cache_read_input_tokens"), count(said, "cache_creation_input_tokens")
+    return Usage(
+        # Anthropic does not count what came from its cache, or went there, among the input.
+        input_tokens=count(said, "input_tokens") + read + written,
+        output_tokens=count(said, "output_tokens"),
+        cached_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=count(said, "output_tokens_details", "thinking_tokens"),
     )
 
 

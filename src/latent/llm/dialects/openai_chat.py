@@ -6,6 +6,7 @@ from typing import Any
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import FinishReason, Usage
+from latent.llm.dialects import count
 from latent.llm.messages import Attachment, File, Message, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
@@ -63,24 +64,35 @@ def reading(document: dict[str, Any]) -> Reading:
     message = choices[0].get("message") or {}
     refused = message.get("refusal")
     finish = _FINISH.get(str(choices[0].get("finish_reason")), "other")
-    usage = document.get("usage") or {}
-    given, made = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
     return Reading(
-        text=refused or message.get("content") or "",
+        text=refused or _said(message.get("content")),
         finish_reason="refusal" if refused else finish,
         model=str(document.get("model") or ""),
-        usage=Usage(
-            input_tokens=usage.get("prompt_tokens") or 0,
-            output_tokens=usage.get("completion_tokens") or 0,
-            cached_tokens=given.get("cached_tokens") or 0,
-            reasoning_tokens=made.get("reasoning_tokens") or 0,
-        ),
+        usage=_usage(document.get("usage")),
         request_id=document.get("id"),
         tool_calls=tuple(
             {"id": call.get("id"), **{name: call["function"].get(name) for name in ("name", "arguments")}}
             for call in message.get("tool_calls") or ()
             if call.get("function")
         ),
+    )
+
+
+def _said(content: Any) -> str:
+    """What an answer says: a text, or as with Mistral a list whose parts are texts and thoughts."""
+    if isinstance(content, list):
+        return "".join(part["text"] for part in content if part.get("type") == "text")
+    return str(content or "")
+
+
+def _usage(said: Any) -> Usage | None:
+    if not isinstance(said, dict) or not said:
+        return None
+    return Usage(
+        input_tokens=count(said, "prompt_tokens"),
+        output_tokens=count(said, "completion_tokens"),
+        cached_tokens=count(said, "prompt_tokens_details", "cached_tokens"),
+        reasoning_tokens=count(said, "completion_tokens_details", "reasoning_tokens"),
     )
 
 

