@@ -47,6 +47,12 @@ def test_where_no_server_answers_nothing_is_gone(server, tmp_path):
     assert vanished(["http://127.0.0.1:1/a.md", "no-such-protocol://a.md"], tmp_path) == []
 
 
+def test_what_a_server_does_not_give_has_no_fingerprint(server):
+    asked = {str(status): f"{server}/{status}/a.md" for status in (200, 404, 403, 503)}
+    seen = content_fingerprints(asked, find_workspace())
+    assert [status for status, fingerprint in seen.items() if fingerprint] == ["200"]
+
+
 def test_files_of_other_file_systems_are_gone_when_they_are_not_there(tmp_path):
     import fsspec
 

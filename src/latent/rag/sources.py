@@ -7,7 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latent.errors import LatentError, UnreadableDocumentError
+from latent.errors import UnreadableDocumentError
 from latent.rag.load.files import read_source
 from latent.rag.load.finding import file_system, remote_url, shown
 
@@ -112,7 +112,7 @@ def _remote_fingerprint(source: str) -> str:
             return str(filesystem.ukey(path))
         with filesystem.open(path, "rb") as file:
             return hash_stream(file)
-    except (OSError, ValueError, LatentError):
+    except Exception:  # each file system has errors of its own
         return ""
 
 
