@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import latent.flows.document_ingestion.flow as flow_module
 import latent.rag.sources as sources_module
 from latent.config import Workspace, find_workspace
 from latent.errors import (
@@ -183,7 +184,6 @@ class TestInStep:
             file.write_text(prose("wolves"))
             return seen
 
-        flow_module = sys.modules["latent.flows.document_ingestion.flow"]
         with monkeypatch.context() as patch:
             patch.setattr(flow_module, "content_fingerprints", seen_and_changed)
             assert ingest().counts["failed"] == 1
@@ -256,7 +256,6 @@ class TestPlan:
     def test_a_plan_changes_nothing_and_counts_all_that_is_pending(
         self, documents, ingest, index, provider_simulator, monkeypatch
     ):
-        flow_module = sys.modules["latent.flows.document_ingestion.flow"]
         monkeypatch.setattr(flow_module, "SOURCES_AT_ONCE", 2)
         planned = ingest(**OPENAI, plan=True, fails=True)
         assert isinstance(planned.error, RunStoppedError)
