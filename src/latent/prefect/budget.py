@@ -68,6 +68,9 @@ class Budget:
         Args:
             task: None: a request to a model, outside of rows.
         """
+        bounds = (self.reached, self.max_calls, self.max_cost_usd, self._deadline)
+        if all(bound is None for bound in bounds):
+            return rows
         with self._lock:
             if self._is_used_up():
                 return 0
