@@ -97,6 +97,9 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
             TimeoutError: It did not end in time.
         """
         self.looked_at = True
+        end = self._home.table.end(self.index)
+        if type(end) is RowEnd and end.error is None:  # nearly always, and asked of each of ten thousand
+            return cast("R", end.value)
         if not self._home.table.wait(self.index, timeout):
             raise TimeoutError(
                 f"Row {self.index} of task {self._home.task.name!r} did not end within {timeout} seconds."
