@@ -56,14 +56,11 @@ def decode(codec: str, data: bytes, *, allow_pickle: bool = False) -> Any:
         DamagedValueError: The bytes are not what `encode` returned.
         UnreadableValueError: The value needs a class that is gone or has changed, or a pickle is not allowed.
     """
-    if codec == "json":  # most values, in bulk
-        try:
-            return orjson.loads(data)
-        except ValueError as error:
-            raise DamagedValueError(f"{type(error).__name__}: {error}") from error
     if codec == "pickle" and not allow_pickle:
         raise UnreadableValueError("It is a pickle, which the setting cache.allow_pickle forbids to read.")
     try:
+        if codec == "json":
+            return orjson.loads(data)
         if codec == "tree":
             from latent.cache.trees import from_tree
 

@@ -56,12 +56,17 @@ def open_lock_file(path: Path) -> int:
 
 
 @contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Hold a lock file that no other process holds; for short work that must not happen twice at once."""
+def file_lock(path: Path, *, poll_seconds: float = POLL_SECONDS) -> Iterator[None]:
+    """
+    Hold a lock file that no other process holds, for work that must not happen twice at once.
+
+    Args:
+        poll_seconds: How often it is tried; more than the default suits work that takes long.
+    """
     file = open_lock_file(path)
     try:
         while not try_lock(file, 0):
-            time.sleep(POLL_SECONDS)
+            time.sleep(poll_seconds)
         yield
         unlock(file, 0)
     finally:

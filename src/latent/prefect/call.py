@@ -120,12 +120,16 @@ class Call:
         hit = self.run.memory.recall(self.key.key, code=self.code, parameter=parameter, missed=self.missed)
         return NO_VALUE if hit is None else self.accept(hit)
 
-    def planned(self) -> RunStoppedError | None:
-        """What stands for the result when the run is only planned, and the call would be paid for."""
+    def check_plan(self) -> None:
+        """
+        See whether the function is to be called at all.
+
+        Raises:
+            RunStoppedError: The run is only planned, and the call would be paid for.
+        """
         outlook = self.run.outlook
-        if outlook is None or not outlook.skips(self.task, self.arguments):
-            return None
-        return RunStoppedError(REASON, self.task.name)
+        if outlook is not None and outlook.skips(self.task, self.arguments):
+            raise RunStoppedError(REASON, self.task.name)
 
     def find_key(self) -> bool:
         """Whether there is a key to look under: the task is remembered, its arguments have fingerprints."""
@@ -328,8 +332,14 @@ class Attempt:
         return None if self.call.shares else Lease.idle(key)
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The positional and keyword arguments of the user's function, datasets loaded."""
+        """
+        The positional and keyword arguments of the user's function, datasets loaded.
+
+        Raises:
+            RunStoppedError: It is not to be called: see `Call.check_plan`.
+        """
         call = self.call
+        call.check_plan()
         check_outputs(call.run, call.task.outputs)
         loaded = {
             name: call.shared.load(call.run.catalog, dataset)
@@ -403,8 +413,6 @@ def work(call: Call, given: Mapping[str, Any]) -> Any:
         if (key := attempt.key_to_claim()) is not None:
             attempt.recall(attempt.idle_lease(key) or call.run.memory.claim(key))
         if not attempt.is_recalled:
-            if (planned := call.planned()) is not None:
-                raise planned
             args, kwargs = attempt.arguments()
             with holding(call, admit(call)), timely(call):
                 value = call.task.fn(*args, **kwargs)
@@ -418,8 +426,6 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
         if (key := attempt.key_to_claim()) is not None:
             attempt.recall(attempt.idle_lease(key) or await call.run.memory.claim_async(key))
         if not attempt.is_recalled:
-            if (planned := call.planned()) is not None:
-                raise planned
             args, kwargs = attempt.arguments()
             with holding(call, await admit_async(call)):
                 coroutine = cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs))

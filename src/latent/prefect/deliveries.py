@@ -43,8 +43,5 @@ def unpack(call: Call, state: State[Any]) -> None:
     else:
         holder.result = content.value
     vars(call).update(content.facts)
-    if content.facts["cost_usd"] is not None:
-        call.run.spent(call.task.name, content.facts["cost_usd"])
-    if content.facts["used"] and call.run.outcomes is not None:
-        call.run.outcomes.used(content.facts["used"])
+    call.run.brought(call.task.name, call.cost_usd, call.used)
     call.account(content.outcome, content.value, cache=call.cache_state)

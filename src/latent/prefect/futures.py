@@ -144,9 +144,8 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
             self._inner.wait()
         except CancelledError:
             return  # it never began
-        except (
-            BaseException
-        ) as error:  # it ended its thread or process, too: sys.exit, a worker that was killed
+        except BaseException as error:
+            # It ended its thread or process, too: sys.exit was called, a worker was killed.
             self.call.failure(row_error(error))
             return
         state = self._state()

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from latent.prefect.outcomes import Outcomes
     from latent.prefect.outlook import Outlook
     from latent.prefect.rows.futures import MappedFutures
+    from latent.prefect.services import ServiceAccount
     from latent.tracking import RunRecorder
 
 
@@ -140,6 +141,15 @@ class Run:
             self.outcomes.spent(task_name, cost_usd)
         if self.budget is not None:
             self.budget.spend(cost_usd)
+
+    def brought(
+        self, task_name: str, cost_usd: float | None, used: Mapping[str, ServiceAccount] | None
+    ) -> None:
+        """Book what a worker process tells of a call: there, nobody counted it."""
+        if cost_usd is not None:
+            self.spent(task_name, cost_usd)
+        if used and self.outcomes is not None:
+            self.outcomes.used(used)
 
     @cached_property
     def memory(self) -> Memory:

@@ -68,9 +68,10 @@ def test_hits_make_no_task_run_and_one_record(batched, calls):
         return double.map(range(n)).result()
 
     main(10)
+    before = set(workspace.runs_dir.iterdir())
     assert main(12) == [2 * x for x in range(12)]
     assert sorted(calls.seen) == list(range(12))
-    newest = max(workspace.runs_dir.iterdir(), key=lambda folder: folder.stat().st_mtime)
+    (newest,) = set(workspace.runs_dir.iterdir()) - before
     outcomes = [
         line["row_outcomes"] or line["outcome"] for line in load_run(workspace, newest.name).task_lines()
     ]

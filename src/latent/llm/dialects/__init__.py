@@ -7,7 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
-    from latent.llm.messages import Turns
+    from collections.abc import Callable
+
+    from latent.llm.messages import Message, Part, Turns
     from latent.llm.request import Reading, Request
 
 
@@ -37,6 +39,18 @@ def count(usage: object, *names: str) -> int:
     for name in names:
         usage = usage.get(name) if isinstance(usage, dict) else None
     return usage if isinstance(usage, int) and usage > 0 else 0
+
+
+def spoken(message: Message, part: Callable[[Part], dict[str, Any]]) -> dict[str, Any]:
+    """
+    A message as all APIs take it: one text, or its parts.
+
+    Args:
+        part: A part as the API at hand takes it.
+    """
+    if all(isinstance(each, str) for each in message.parts):
+        return {"role": message.role, "content": message.text}
+    return {"role": message.role, "content": [part(each) for each in message.parts]}
 
 
 _MODULES = {"anthropic": "anthropic", "openai": "openai_chat", "openai-responses": "openai_responses"}

@@ -8,8 +8,8 @@ import orjson
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import FinishReason, Usage
-from latent.llm.dialects import count
-from latent.llm.messages import Attachment, File, Message, Part, Turns, split_system
+from latent.llm.dialects import count, spoken
+from latent.llm.messages import Attachment, File, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
 
@@ -42,7 +42,7 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": request.endpoint.model,
         "max_tokens": sampling.get("max_tokens", MAX_TOKENS),
-        "messages": [_message(message) for message in messages],
+        "messages": [spoken(message, _part) for message in messages],
     }
     for name in ("temperature", "top_p"):
         if name in sampling:
@@ -112,12 +112,6 @@ def _reasoning(wanted: Any) -> dict[str, Any]:
     if isinstance(wanted, int):
         return {"thinking": {"type": "enabled", "budget_tokens": wanted}}
     return {"thinking": dict(wanted)}
-
-
-def _message(message: Message) -> dict[str, Any]:
-    if all(isinstance(part, str) for part in message.parts):
-        return {"role": message.role, "content": message.text}
-    return {"role": message.role, "content": [_part(part) for part in message.parts]}
 
 
 def _part(part: Part) -> dict[str, Any]:

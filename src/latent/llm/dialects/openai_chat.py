@@ -6,8 +6,8 @@ from typing import Any
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import FinishReason, Usage
-from latent.llm.dialects import count
-from latent.llm.messages import Attachment, File, Message, Part, Turns, split_system
+from latent.llm.dialects import count, spoken
+from latent.llm.messages import Attachment, File, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
 
@@ -52,7 +52,7 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
         body["response_format"] = {"type": "json_object"}
         system = "\n\n".join(filter(None, [system, in_words(output)]))
     head = [{"role": "system", "content": system}] if system else []
-    body["messages"] = head + [_message(message) for message in messages]
+    body["messages"] = head + [spoken(message, _part) for message in messages]
     return body
 
 
@@ -101,12 +101,6 @@ def _reasoning(wanted: Any) -> dict[str, Any]:
     if wanted is None:
         return {}
     return dict(wanted) if not isinstance(wanted, (str, int)) else {"reasoning_effort": str(wanted)}
-
-
-def _message(message: Message) -> dict[str, Any]:
-    if all(isinstance(part, str) for part in message.parts):
-        return {"role": message.role, "content": message.text}
-    return {"role": message.role, "content": [_part(part) for part in message.parts]}
 
 
 def _part(part: Part) -> dict[str, Any]:

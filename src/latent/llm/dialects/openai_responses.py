@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import FinishReason, Usage
-from latent.llm.dialects import count
-from latent.llm.messages import Attachment, File, Message, Part, Turns, split_system
+from latent.llm.dialects import count, spoken
+from latent.llm.messages import Attachment, File, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
 
@@ -50,7 +51,7 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
         system = "\n\n".join(filter(None, [system, in_words(output)]))
     if system:
         body["instructions"] = system
-    body["input"] = [_message(message) for message in messages]
+    body["input"] = [spoken(message, partial(_part, message.role)) for message in messages]
     return body
 
 
@@ -99,13 +100,7 @@ def _finish_reason(document: dict[str, Any], refused: bool, called: bool) -> Fin
     return "tool" if called else "stop"
 
 
-def _message(message: Message) -> dict[str, Any]:
-    if all(isinstance(part, str) for part in message.parts):
-        return {"role": message.role, "content": message.text}
-    return {"role": message.role, "content": [_part(part, message.role) for part in message.parts]}
-
-
-def _part(part: Part, role: str) -> dict[str, Any]:
+def _part(role: str, part: Part) -> dict[str, Any]:
     if not isinstance(part, Attachment):
         return {"type": "output_text" if role == "assistant" else "input_text", "text": part}
     if isinstance(part, File):

@@ -119,19 +119,9 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
         """Call `fn` with this future once the row has ended; at once when it has."""
         self._home.table.when_done(self.index, lambda: fn(self))
 
-    def end(self) -> RowEnd:
-        """How a row that has ended did so; asking is not looking at it."""
-        end = self._home.table.end(self.index)
-        if type(end) is RowEnd:
-            return end
-        assert isinstance(end, TaskFuture), "the row has ended"
-        error = end.error()
-        value = None if error is not None else end.result_now()
-        return RowEnd(self.index, "ok" if error is None else "failed", value, error)
-
     def error(self) -> Exception | None:
         """The error of a row that has ended without a result; asking is not looking at it."""
-        return None if self._home.table.end(self.index) is None else self.end().error
+        return None if self._home.table.end(self.index) is None else self._home.end_of(self.index).error
 
 
 class MappedFutures(PrefectFutureList[R]):
@@ -167,7 +157,7 @@ class MappedFutures(PrefectFutureList[R]):
                 f"did not end within {timeout} seconds."
             )
         raises = raise_on_failure and self._home.options.on_error == "raise"
-        ends = [row.end() for row in self.rows]
+        ends = [self._home.end_of(row.index) for row in self.rows]
         if raises:
             self._raise([end.error for end in ends if end.error is not None])
         self._home.save()

@@ -166,10 +166,7 @@ class Home:
             Totals().with_rows(ends), began_at=began_at, task_run_id=str(task_run_id), span_id=span_id
         )
         for end in ends:
-            if end.cost_usd is not None:
-                self.run.spent(self.task.name, end.cost_usd)
-            if end.used and self.run.outcomes is not None:
-                self.run.outcomes.used(end.used)
+            self.run.brought(self.task.name, end.cost_usd, end.used)
         self.report(ends)
 
     def unfinished_of(self, index: int) -> list[PrefectFuture[Any]]:
@@ -240,6 +237,16 @@ class Home:
             return self._failed(index, arguments, error.original_error, end.attempts)._replace(key=end.key)
         return end._replace(index=index)
 
+    def end_of(self, index: int) -> RowEnd:
+        """How a row that has ended did so, also one that was a task run of its own; asking is not looking."""
+        end = self.table.end(index)
+        if type(end) is RowEnd:
+            return end
+        assert isinstance(end, TaskFuture), "the row has ended"
+        error = end.error()
+        value = None if error is not None else end.result_now()
+        return RowEnd(index, "failed" if error is not None else end.call.outcome or "ok", value, error)
+
     # -- the end -----------------------------------------------------------------------------------------
 
     def save(self) -> None:
@@ -249,10 +256,9 @@ class Home:
                 return
             values = []
             for index in self.rows:
-                end = self.table.end(index)
-                if end is None or (end.error if isinstance(end, RowEnd) else end.error()) is not None:
+                if self.table.end(index) is None or (end := self.end_of(index)).error is not None:
                     return
-                values.append(end.value if isinstance(end, RowEnd) else end.result())
+                values.append(end.value)
             save_outputs(self.run, self.task.outputs, values, owner=self.task.label)
             self._saved = True
 

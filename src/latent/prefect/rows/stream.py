@@ -180,12 +180,7 @@ class _Stream(Generic[R]):
         return {name: [row[name] for row in part] for name in self.names}
 
     def _result(self, home: Home, index: int) -> Iterator[RowResult[R]]:
-        end = home.table.end(index)
-        if not isinstance(end, RowEnd):
-            assert end is not None, "the row has ended"
-            error = end.error()
-            value = None if error is not None else end.result_now()
-            end = RowEnd(index, "failed" if error is not None else end.call.outcome or "ok", value, error)
+        end = home.end_of(index)
         if end.error is not None and self.options.on_error == "raise":
             if len(self._errors) < ERRORS_KEPT:
                 self._errors.append(end.error)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
-from latent.cache.file_locks import open_lock_file, try_lock, unlock
+from latent.cache.file_locks import file_lock
 
 POLL_SECONDS = 0.05
 
@@ -28,12 +26,5 @@ def index_lock(path: Path) -> Iterator[None]:
     # The operating system's lock is the process's: threads of one need their own beside it.
     with _threads_lock:
         threads = _threads.setdefault(path.resolve(), Lock())
-    with threads:
-        file = open_lock_file(path)
-        try:
-            while not try_lock(file, 0):
-                time.sleep(POLL_SECONDS)
-            yield
-            unlock(file, 0)
-        finally:
-            os.close(file)
+    with threads, file_lock(path, poll_seconds=POLL_SECONDS):
+        yield
