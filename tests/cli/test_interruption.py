@@ -89,10 +89,13 @@ def test_second_ctrl_c_does_not_wait_for_what_is_under_way(slow: Path) -> None:
     write_files(slow, {"flows/slow/flow.py": MAPPED})
     with _started(slow) as process:
         process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
+        assert process.stderr is not None
+        for line in process.stderr:  # a second signal before the first one is seen would be one with it
+            if line.startswith("Stopping:"):
+                break
         assert process.poll() is None, "rows in threads are waited for"
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=50)
     assert process.returncode == 130
 
 
@@ -120,7 +123,7 @@ def _started(folder: Path) -> Iterator[subprocess.Popen[str]]:
         cwd=folder,
         env=environment(),
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
     )
     try:
