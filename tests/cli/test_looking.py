@@ -62,11 +62,20 @@ def ran(workspace: Workspace, latent: Cli) -> Workspace:
 def test_ls_shows_what_flows_do_read_and_write(latent: Cli, workspace: Workspace) -> None:
     ended = latent("ls")
     assert ended.code == 0
-    header, evaluate, prepare = ended.out.splitlines()
+    header, evaluate, prepare, ready = ended.out.splitlines()
     assert header.split("  ")[0] == "FLOW"
     assert evaluate.split() == ["evaluate", "prepare.shouted,", "parts", "flows/evaluate/flow.py"]
     assert prepare.startswith("prepare   Split the corpus and shout its parts.")
     assert prepare.endswith("shouted  flows/prepare/flow.py")
+    assert ready.startswith("Ready in any workspace: document_ingestion.")
+
+
+def test_ls_shows_a_copy_of_a_ready_flow_in_its_place(latent: Cli, make: MakeWorkspace) -> None:
+    make({})
+    assert latent("new", "flow", "document_ingestion", "--from", "document_ingestion").code == 0
+    ended = latent("ls")
+    assert "flows/document_ingestion/flow.py" in ended.out
+    assert "Ready in any workspace" not in ended.out
 
 
 def test_ls_lists_the_others_when_a_flow_file_is_broken(
@@ -75,7 +84,7 @@ def test_ls_lists_the_others_when_a_flow_file_is_broken(
     make({"flows/broken/flow.py": "import latent\n\ndef broken(:\n"})
     ended = latent("ls")
     assert ended.code == 1
-    assert [line.split()[0] for line in ended.out.splitlines()] == ["FLOW", "evaluate", "prepare"]
+    assert [line.split()[0] for line in ended.out.splitlines()] == ["FLOW", "evaluate", "prepare", "Ready"]
     assert ended.err == "Error: flows/broken/flow.py:3 cannot be loaded: SyntaxError: invalid syntax\n"
 
 

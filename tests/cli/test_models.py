@@ -30,6 +30,21 @@ QUIZ = """
         answers = model.map(prepare(), on_error=how).result()
         return [shout(answer) for answer in answers if hasattr(answer, "text")]
 """
+PICTURE = """
+    from pydantic import BaseModel
+    from latent.llm import Image, Message, Model
+    from latent.prefect import flow
+
+    model = Model("anthropic:claude-opus-4-6", max_tokens=100)
+
+    class Seen(BaseModel):
+        what: str
+
+    @flow("quiz")
+    def quiz(typed=False):
+        picture = Image.of(b"\\x89PNG\\r\\n\\x1a\\n")
+        model.complete([Message("user", ("look", picture))], output=Seen if typed else None)
+"""
 FILES = {
     "config/latent.toml": "[limits.api]\nrequests_per_minute = 6000\n",
     "flows/quiz/flow.py": QUIZ,
@@ -68,6 +83,12 @@ def test_a_plan_counts_what_is_not_remembered_and_sends_nothing(latent: Cli, mak
     latent("run", "quiz")
     assert "would pay for nothing" in latent("run", "quiz", "--plan").out
     assert provider.requests == 5
+
+
+def test_a_plan_counts_pictures_and_schemas(latent: Cli, make: MakeWorkspace, provider):
+    make({**FILES, "flows/quiz/flow.py": PICTURE})
+    assert "1,201 to 2,036" in latent("run", "quiz", "--plan").out  # 1,500 for it, and 4 characters
+    assert "1,201 to 2,036" not in latent("run", "quiz", "--plan", "-p", "typed=true").out
 
 
 def test_a_plan_saves_no_output_that_lacks_what_it_left_out(latent: Cli, make: MakeWorkspace, provider):

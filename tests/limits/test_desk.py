@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from latent.config import LimitSettings
-from latent.limits.desk import KEEP_SECONDS, Desk, Errand, Plan
+from latent.limits.desk import KEEP_SECONDS, NEVER, Desk, Errand, Plan
 from latent.limits.ledger import Grant
 from latent.limits.waiting import FairQueue, Place, Waiter
 
@@ -102,6 +102,8 @@ def test_process_without_calls_leaves_the_books_and_then_the_file():
     desk.retire(1.0)
     assert desk.plan(2.0).errand is Errand.NONE
     assert desk.plan(1_000.0).errand is Errand.CLOSE
+    desk.schedule(1_000.0)
+    assert desk.due == NEVER, "a thread that is due at once, again and again, keeps a whole processor"
 
 
 def test_calls_under_a_rate_begin_at_their_booked_times():
@@ -159,7 +161,7 @@ def test_visit_that_fails_leaves_the_order_of_waiters_as_it_was():
 def test_calls_that_are_woken_late_do_not_begin_all_at_once():
     """A stalled event loop gets a second's worth of calls in one moment; the provider must not."""
     desk = Desk("sim", LimitSettings(requests_per_minute=600, burst=4))
-    late = [Waiter(0, "", 0.0) for _ in range(10)]
+    late = [caller() for _ in range(10)]
     for place, waiter in enumerate(late):
         waiter.start_at, waiter.rate = place / 10, 10.0
     pauses = [desk.depart(waiter, 5.0) for waiter in late]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 from pydantic import BaseModel, Field, field_validator
@@ -89,6 +89,29 @@ def test_validators_of_ones_own_are_part_of_what_is_valid(provider: Provider):
     provider.says_in_turn('{"number": 3}', '{"number": 4}')
     assert Model(SPECS[0]).complete("even?", output=Even).output == Even(number=4)
     assert "an even number is wanted" in provider.bodies[1]["messages"][-1]["content"]
+
+
+class Shouted(BaseModel):
+    """A type whose validator breaks, until it is mended."""
+
+    word: str | None
+    is_mended: ClassVar[bool] = False
+
+    @field_validator("word")
+    @classmethod
+    def in_capitals(cls, word: str | None) -> str:
+        return (word or "") if cls.is_mended else word.upper()  # type: ignore[union-attr]
+
+
+def test_validator_that_breaks_costs_no_paid_answer(provider: Provider, monkeypatch: pytest.MonkeyPatch):
+    provider.says(lambda call: '{"word": null}')
+    model = Model(SPECS[0])
+    answer = model.complete("a word?", output=Shouted)
+    with pytest.raises(AttributeError, match="upper"):
+        _ = answer.output
+    monkeypatch.setattr(Shouted, "is_mended", True)
+    again = model.complete("a word?", output=Shouted)
+    assert (again.from_memory, again.output.word, provider.requests) == (True, "", 1)
 
 
 @every_api

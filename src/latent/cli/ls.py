@@ -36,7 +36,20 @@ def ls() -> None:
         show_table(["flow", "what it does", "reads", "writes", "file"], rows)
     elif not index.errors:
         say(f"No flows in {workspace.flows_dir} yet: `latent new flow NAME` makes one.")
+    _show_ready(index)
     end_if_broken(index)
+
+
+def _show_ready(index: FlowIndex) -> None:
+    """The flows that need no file here; one that the workspace has under the same name is its own."""
+    from latent.flows import READY
+
+    for name in READY:
+        if name not in {found.replace("-", "_") for found in index.flows}:
+            say(
+                f"Ready in any workspace: {name}. `latent run {name}`, or to change it: "
+                f"`latent new flow NAME --from {name}`."
+            )
 
 
 def end_if_broken(index: FlowIndex) -> None:

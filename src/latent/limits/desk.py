@@ -162,7 +162,7 @@ class Desk:
         if self.grant is None:
             if self.queue:
                 return Plan(Errand.VISIT, self._ask(()))
-            return Plan(Errand.CLOSE if now >= self._rest_at else Errand.NONE)
+            return Plan(self._rest(now))
         booking = self._bookable()
         gave_back = self._give_back_idle(now)
         if booking or gave_back or now >= min(self._tell_at, self._visit_at):
@@ -236,6 +236,13 @@ class Desk:
         """Whether it pays to ask again at once: more wait here than the governor knows, or slots are free."""
         has_grown = self.in_use + len(self.queue) > grant.asked
         return self._lacks_slots() and has_grown and (grant.free > 0 or grant.share >= grant.asked)
+
+    def _rest(self, now: float) -> Errand:
+        """What is due without any call: to let go of the file, once."""
+        if now < self._rest_at:
+            return Errand.NONE
+        self._rest_at = NEVER
+        return Errand.CLOSE
 
     def _watches_others(self) -> bool:
         if self.grant is None or self.grant.capacity is None:

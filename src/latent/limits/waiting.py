@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from enum import Enum
@@ -42,7 +43,7 @@ HELD_BACK_SECONDS = 0.001
 """A call that waits longer than this for its booked time was held back by the rate."""
 
 
-class Waiter:
+class Waiter(ABC):
     """A call on its way in; everything here changes under the limiter's lock only."""
 
     __slots__ = (
@@ -81,9 +82,9 @@ class Waiter:
         """Whether the call had to wait for the rate."""
         return self.start_at is not None and self.start_at - self.asked_at > HELD_BACK_SECONDS
 
+    @abstractmethod
     def wake(self) -> bool:
         """Let the caller go on; False when nobody is there any more to do so."""
-        raise NotImplementedError
 
 
 class ThreadWaiter(Waiter):

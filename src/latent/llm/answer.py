@@ -89,6 +89,8 @@ class Answer(_Made):
         Raises:
             ModelSpecError: The answer is remembered, and its type cannot be found any more.
             ValueError: It is remembered, and its type's own validators refuse it by now.
+            Exception: A validator of the type raises something else, which no model can mend. The answer is
+                kept: once the validator is mended, the output of the same answer is there.
         """
         if self.output_type is None or self.problem is not None:
             return None

@@ -31,6 +31,11 @@ CHARACTERS_PER_TOKEN = 4
 A rule of thumb (https://help.openai.com, "What are tokens and how to count them"): what a call is booked with
 at a limit on tokens before its answer says what it took.
 """
+TOKENS_PER_ATTACHMENT = 1_500
+"""
+What a picture of common size, or a page, takes: Anthropic counts width x height / 750 of a picture after it
+was scaled to at most 1.15 megapixels (its guide "Vision"), and 1,500 to 3,000 for a page of a PDF.
+"""
 
 
 @dataclass(slots=True)
@@ -102,9 +107,13 @@ async def converse(
 
 
 def booked_tokens(request: Request, turns: Turns) -> int:
-    """The tokens of a prompt, roughly: text by its length; attachments are not counted."""
-    texts = [request.system or "", *(message.text for message in messages_of(turns))]
-    return -(-sum(map(len, texts)) // CHARACTERS_PER_TOKEN)
+    """The tokens of a prompt, roughly: text and schemas by their length, attachments by their number."""
+    messages = messages_of(turns)
+    characters = len(request.system or "") + sum(len(message.text) for message in messages)
+    if request.output is not None:
+        characters += request.output.schema_length
+    attached = sum(not isinstance(part, str) for message in messages for part in message.parts)
+    return -(-characters // CHARACTERS_PER_TOKEN) + attached * TOKENS_PER_ATTACHMENT
 
 
 async def _ask_again(request: Request, turns: Turns, way: Way, account: _Account) -> tuple[Reading, float]:
@@ -176,6 +185,10 @@ def _judged(request: Request, reading: Reading) -> tuple[str, str | None, ValueE
             return text, "The answer was cut before it was complete: raise max_tokens.", None
         problem = f"The answer is no valid {output.name}: {'; '.join(brief(error).splitlines())}."
         return text, problem, error
+    except Exception:  # pydantic lets errors of the type's own validators through
+        # A slip in the type is nothing that a model can mend. The paid answer is kept: its `output` raises
+        # the same error where that is seen, and is there once the slip is mended.
+        return text, None, None
     return text, None, None
 
 

@@ -51,6 +51,11 @@ class OutputType:
         """Its JSON schema; not to be changed."""
         return _schema(self.cls)
 
+    @property
+    def schema_length(self) -> int:
+        """Characters of its schema as JSON: providers count it as a part of the prompt."""
+        return _schema_length(self.cls)
+
     def strict_schema(self, dialect: str) -> tuple[dict[str, Any], bool]:
         """
         The schema as a schema mode takes it, not to be changed; and whether it can be held strictly.
@@ -75,6 +80,7 @@ class OutputType:
 
         Raises:
             ValueError: There is no JSON in it, or it is not valid; the text says where.
+            Exception: Whatever a validator of the type raises beside that.
         """
         return self.cls.model_validate_json(json_in(text))
 
@@ -176,6 +182,11 @@ def brief(error: ValueError) -> str:
 @lru_cache(maxsize=256)
 def _schema(cls: type[BaseModel]) -> dict[str, Any]:
     return cls.model_json_schema()
+
+
+@lru_cache(maxsize=256)
+def _schema_length(cls: type[BaseModel]) -> int:
+    return len(json.dumps(_schema(cls), ensure_ascii=False))
 
 
 @lru_cache(maxsize=256)
