@@ -11,7 +11,7 @@ from latent.errors import NotInRunError
 from latent.prefect.run import current_run
 from latent.prefect.run_options import RunOptions
 from latent.prefect.scope import current_scope
-from latent.prefect.services import ServiceAccount, merged
+from latent.prefect.usage import ServiceAccount, merged
 from latent.registry import TaskRegistry
 
 if TYPE_CHECKING:

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
     from latent.cache import Hit
     from latent.prefect.rows.stop import Stop
-    from latent.prefect.services import ServiceAccount
     from latent.prefect.tasks import Task
+    from latent.prefect.usage import ServiceAccount
     from latent.tracking.records import CacheState, Outcome
 
 

@@ -8,7 +8,7 @@ from math import inf
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from latent.prefect.services import ServiceAccount, merged
+from latent.prefect.usage import ServiceAccount, merged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from latent.prefect.outcomes import Outcomes
     from latent.prefect.outlook import Outlook
     from latent.prefect.rows.futures import MappedFutures
-    from latent.prefect.services import ServiceAccount
+    from latent.prefect.usage import ServiceAccount
     from latent.tracking import RunRecorder
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from latent.prefect.flows import Launch
     from latent.prefect.outcomes import Outcomes, TaskAccount
     from latent.prefect.outlook import Outlook
-    from latent.prefect.services import ServiceAccount
+    from latent.prefect.usage import ServiceAccount
 
 __all__ = ["FlowIndex", "FoundFlow", "RunResult", "discover", "find_flow", "run"]
 

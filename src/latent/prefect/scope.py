@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from latent.prefect.services import ServiceAccount
+    from latent.prefect.usage import ServiceAccount
 
 
 class Scope:

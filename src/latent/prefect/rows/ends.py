@@ -12,7 +12,7 @@ from latent.prefect.logs import harmless
 
 if TYPE_CHECKING:
     from latent.prefect.futures import TaskFuture
-    from latent.prefect.services import ServiceAccount
+    from latent.prefect.usage import ServiceAccount
     from latent.tracking.records import Outcome
 
 

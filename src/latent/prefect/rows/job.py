@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from latent.errors import TaskExecutionError
     from latent.limits import Permit
     from latent.prefect.key import CallKey
-    from latent.prefect.services import ServiceAccount
+    from latent.prefect.usage import ServiceAccount
     from latent.tracking.records import Outcome
 
 

@@ -21,7 +21,7 @@ from latent.prefect.outputs import check_outputs
 from latent.prefect.retries import next_delay, policy_of, stops_everything, why_everything_stops
 from latent.prefect.scope import open_scope, record_read
 from latent.prefect.sdk_retries import report_sdk_retries
-from latent.prefect.services import merged
+from latent.prefect.usage import merged
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
