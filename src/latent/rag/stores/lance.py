@@ -8,7 +8,7 @@ tidied up once it is a day old. The only module that knows lancedb.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -45,6 +45,8 @@ _DISTANCES: Mapping[Metric, str] = {"cosine": "cosine", "dotproduct": "dot", "eu
 _METRIC_KEY = b"latent.metric"
 _IN_SQL = ("id", "source", "chunk_index")
 """Columns that lancedb itself filters by; metadata is JSON to it."""
+_SHOWN = ("id", "text", "source", "chunk_index", "start", "end", "metadata")
+"""Columns that a match shows: all but the vector."""
 _SQL = {
     "$eq": "=",
     "$ne": "!=",
@@ -161,7 +163,7 @@ class LanceStore:
         with self._present():
             search = self._table.search(vector, vector_column_name="vector")
             search = search.distance_type(_DISTANCES[self.metric])
-            return self._matches(search, clause, top_k, lambda row: _score(self.metric, row["_distance"]))
+            return self._matches(search, clause, top_k, "_distance", lambda far: _score(self.metric, far))
 
     def count(self) -> int:
         with self._present():
@@ -214,7 +216,7 @@ class LanceStore:
         with self._present():
             self._index_words()
             search = self._table.search(words, query_type="fts")
-            return self._matches(search, clause, top_k, lambda row: float(row["_score"]))
+            return self._matches(search, clause, top_k, "_score", float)
 
     def tidy(self) -> None:
         """Join what many small writes left in pieces, and drop what nobody can be reading any more."""
@@ -235,14 +237,22 @@ class LanceStore:
         elif self._table.index_stats(names[0]).num_unindexed_rows:
             self._table.optimize(cleanup_older_than=_KEPT)
 
-    def _matches(self, search: Any, clause: Clause, top_k: int, score: Any) -> list[Match]:
+    def _matches(
+        self, search: Any, clause: Clause, top_k: int, column: str, score: Callable[[float], float]
+    ) -> list[Match]:
+        """
+        What a search finds, without the vectors.
+
+        Args:
+            column: What LanceDB ranks by, of which `score` makes the score of a match.
+        """
         if clause.parts:
             search = search.where(self._where(clause), prefilter=True)
-        rows = search.limit(top_k).to_list()
+        rows = search.select([*_SHOWN, column]).limit(top_k).to_list()
         return best_first(
             Match(
                 id=row["id"],
-                score=score(row),
+                score=score(row[column]),
                 text=row["text"],
                 source=row["source"],
                 chunk_index=row["chunk_index"],
