@@ -49,6 +49,26 @@ def test_a_key_has_one_holder(leases):
     assert results[0] is not None
 
 
+def test_parked_lease_goes_to_whoever_waits_with_a_timeout(leases):
+    lease = leases.claim(KEY)
+    patient, waiting = in_thread(leases.acquire, KEY)
+    hasty, taken = in_thread(leases.acquire, KEY, 60)
+    with lease.parked():
+        hasty.join(10)
+        assert (lease.was_taken, taken[0].waited) == (True, True)
+        assert waiting == [], "without a timeout the lease is waited for"
+    lease.release()
+    assert leases.claim(KEY, "somebody") is None, "it is another's by now"
+    taken[0].release()
+    patient.join(10)
+    assert waiting[0].waited
+
+
+async def test_parked_lease_goes_to_a_coroutine_too(leases):
+    with leases.claim(KEY, "a row").parked():
+        assert (await leases.acquire_async(KEY, 60)).key == KEY
+
+
 def test_a_waiter_is_woken_at_once(leases):
     lease = leases.claim(KEY)
     woken: list[float] = []

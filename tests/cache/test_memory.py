@@ -338,6 +338,23 @@ def test_a_process_that_works_on_many_workspaces_keeps_few_files_open(tmp_path):
         memory.close()
 
 
+def test_memory_in_use_stays_open_however_many_workspaces_follow(tmp_path):
+    with temporary_workspace(root=tmp_path / "first") as workspace:
+        first = open_memory(workspace)
+        lease = first.claim("k")
+    others = []
+    for number in range(10):
+        with temporary_workspace(root=tmp_path / str(number)) as workspace:
+            others.append(open_memory(workspace))
+    try:
+        with temporary_workspace(root=tmp_path / "first") as workspace:
+            assert open_memory(workspace) is first
+    finally:
+        lease.release()
+        for memory in [first, *others]:
+            memory.close()
+
+
 def test_the_public_names_are_those_that_are_exported():
     assert sorted(latent.cache.__all__) == sorted(latent.cache._HOME)
     for name in latent.cache.__all__:

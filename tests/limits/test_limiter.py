@@ -12,6 +12,7 @@ import pytest
 
 from latent.errors import SettingsError
 from latent.limits import AdmissionStopped, UnknownLimitError, limit, limiter_for, observe, snapshot
+from latent.limits.permit import held_permit
 from tests.limits.conftest import until
 
 
@@ -152,6 +153,25 @@ def test_block_inside_a_block_takes_no_second_slot_and_books_its_tokens(make_lim
         inner.release(tokens_used=70)
         assert limiter._desk.in_use == 1, "the outer block still holds it"
     assert limiter._desk.in_use == 0
+
+
+async def test_task_begun_inside_a_block_does_not_go_on_its_place_once_that_is_given_back(make_limiter):
+    limiter = make_limiter("concurrency = 1")
+    in_use: list[int] = []
+
+    async def later(ended: asyncio.Event) -> None:
+        await ended.wait()
+        async with limit("slots"):
+            in_use.append(limiter._desk.in_use)
+
+    ended = asyncio.Event()
+    async with limit("slots") as permit:
+        tasks = [asyncio.create_task(later(ended)) for _ in range(3)]
+        permit.release()
+        assert held_permit("slots") is None
+    ended.set()
+    await asyncio.gather(*tasks)
+    assert in_use == [1, 1, 1]
 
 
 async def test_block_is_asynchronous_too(make_limiter):

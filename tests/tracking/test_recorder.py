@@ -277,6 +277,15 @@ def test_the_lines_of_a_run_are_json(start):
     assert {"start", "metric", "span", "dataset", "finish"} <= {event["event"] for event in events}
 
 
+def test_spans_of_a_million_calls_are_not_a_million_lines(start):
+    run = start()
+    for _ in range(MAX_SPANS + 50):
+        run.span(SpanRecord(name="call", started_at=1.0, duration_seconds=1.0, span_type="LLM"))
+    run.finish("ok")
+    assert run.flush(10)
+    assert sum(line["event"] == "span" for line in lines(run, "events_file")) == MAX_SPANS
+
+
 def test_call_that_ends_behind_the_run_is_counted_all_the_same(start):
     run = start()
     run.task(record())

@@ -7,8 +7,9 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -28,12 +29,16 @@ PEER_POLL_SECONDS = 0.01
 class Lease:
     """The right to work on a key, given back at the end of a `with` block or when the process dies."""
 
-    __slots__ = ("_leases", "file", "key", "owner", "waited")
+    __slots__ = ("_leases", "file", "is_parked", "key", "owner", "waited", "was_taken")
 
     def __init__(self, leases: Leases | None, key: str, owner: object, file: int | None) -> None:
         self.key, self.owner, self.file = key, owner, file
         self.waited = False
         """Whether somebody else held the key first, so that the result may be there now."""
+        self.is_parked = False
+        """Whether its holder waits for a place under a limit: whoever has one may take the lease over."""
+        self.was_taken = False
+        """Whether somebody did; the former holder claims again once it has its place."""
         self._leases = leases
 
     @classmethod
@@ -45,6 +50,17 @@ class Lease:
         """Give the key back and wake those who wait for it; a second time does nothing."""
         if self._leases is not None:
             self._leases.release(self)
+
+    @contextmanager
+    def parked(self) -> Iterator[None]:
+        """While the block waits for a place under a limit, whoever has one may take the lease over."""
+        self.is_parked = True
+        if self._leases is not None:
+            self._leases.wake(self.key)
+        try:
+            yield
+        finally:
+            self.is_parked = False
 
     def __enter__(self) -> Lease:
         return self
@@ -74,7 +90,7 @@ class Leases:
         self._file: int | None = None
         self._inode: int | None = None
 
-    def claim(self, key: str, owner: object = None) -> Lease | None:
+    def claim(self, key: str, owner: object = None, *, takes_parked: bool = False) -> Lease | None:
         """
         The lease on `key`; None when somebody else has it.
 
@@ -83,11 +99,16 @@ class Leases:
 
         Args:
             owner: Who works on it; the running asyncio task or thread when None.
+            takes_parked: Whether to take over a lease of this process that is parked.
         """
         self._after_fork()
         owner = owner or _current_owner()
         with self._lock:
             if (holder := self._held.get(key)) is not None:
+                if takes_parked and holder.is_parked:
+                    holder.was_taken = True
+                    lease = self._held[key] = Lease(self, key, owner, holder.file)
+                    return lease
                 return Lease.idle(key) if holder.owner == owner else None
             file = self._open()
             if file is not None and not try_lock(file, _offset(key)):
@@ -99,29 +120,36 @@ class Leases:
         """
         The lease on `key`, after waiting for whoever has it; one without effect when the time is over.
 
-        On an event loop, another coroutine's key is not waited for: that would stop its holder, too.
+        On an event loop, another coroutine's key is not waited for: that would stop its holder, too. With a
+        timeout, a lease that is parked is taken over.
         """
-        deadline = _deadline(timeout_seconds)
+        deadline, takes_parked = _deadline(timeout_seconds), timeout_seconds is not None
         waited = False
-        while (lease := self.claim(key)) is None:
+        while (lease := self.claim(key, takes_parked=takes_parked)) is None:
             if _current_task() is not None and self._is_held_here(key):
                 return Lease.idle(key)
             waited = True
-            if not self.wait(key, deadline - time.monotonic()):
+            if not self.wait(key, deadline - time.monotonic(), takes_parked=takes_parked):
                 return Lease.idle(key)
         lease.waited = waited
         return lease
 
     async def acquire_async(self, key: str, timeout_seconds: float | None = None) -> Lease:
         """As `acquire`, without blocking the event loop."""
-        deadline = _deadline(timeout_seconds)
+        deadline, takes_parked = _deadline(timeout_seconds), timeout_seconds is not None
         waited = False
-        while (lease := self.claim(key)) is None:
+        while (lease := self.claim(key, takes_parked=takes_parked)) is None:
             waited = True
-            if not await self.wait_async(key, deadline - time.monotonic()):
+            if not await self.wait_async(key, deadline - time.monotonic(), takes_parked=takes_parked):
                 return Lease.idle(key)
         lease.waited = waited
         return lease
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no key is held here."""
+        with self._lock:
+            return not self._held
 
     def release(self, lease: Lease) -> None:
         """What `Lease.release` does."""
@@ -131,22 +159,27 @@ class Leases:
             if self._held.get(lease.key) is not lease:
                 return
             del self._held[lease.key]
-            waiters = self._waiters.pop(lease.key, [])
             if lease.file is not None:
                 with suppress(OSError):
                     unlock(lease.file, _offset(lease.key))
+        self.wake(lease.key)
+
+    def wake(self, key: str) -> None:
+        """Have those who wait for `key` look again."""
+        with self._lock:
+            waiters = self._waiters.pop(key, [])
         for waiter in waiters:
             with suppress(InvalidStateError):  # it gave up meanwhile
                 waiter.set_result(None)
 
-    def wait(self, key: str, timeout_seconds: float | None = None) -> bool:
+    def wait(self, key: str, timeout_seconds: float | None = None, *, takes_parked: bool = False) -> bool:
         """
         Block until nobody holds `key`; False when the time is over first.
 
         Somebody else may be faster: claim the key then, and wait again if that fails.
         """
         deadline = _deadline(timeout_seconds)
-        while not self._is_free(key):
+        while not self._is_free(key, takes_parked):
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
@@ -157,10 +190,12 @@ class Leases:
                 release.result(min(left, threading.TIMEOUT_MAX))
         return True
 
-    async def wait_async(self, key: str, timeout_seconds: float | None = None) -> bool:
+    async def wait_async(
+        self, key: str, timeout_seconds: float | None = None, *, takes_parked: bool = False
+    ) -> bool:
         """As `wait`, without blocking the event loop."""
         deadline = _deadline(timeout_seconds)
-        while not self._is_free(key):
+        while not self._is_free(key, takes_parked):
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
@@ -184,11 +219,11 @@ class Leases:
             self._waiters.setdefault(key, []).append(release)
             return release
 
-    def _is_free(self, key: str) -> bool:
+    def _is_free(self, key: str, takes_parked: bool = False) -> bool:
         self._after_fork()
         with self._lock:
-            if key in self._held:
-                return False
+            if (holder := self._held.get(key)) is not None:
+                return takes_parked and holder.is_parked
             file = self._open()
             if file is None:
                 return True

@@ -177,6 +177,11 @@ class Memory:
             return Lease.idle(key)
         return await self._leases.acquire_async(key, timeout_seconds)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody in this process holds one of its keys."""
+        return self._leases is None or self._leases.is_idle
+
     def clear(
         self,
         *,
@@ -335,6 +340,11 @@ class Memory:
             )  # fmt: skip
 
 
+def _close_if_idle(memory: Memory) -> None:
+    if memory.is_idle:
+        memory.close()
+
+
 _open: dict[Path, tuple[tuple[object, ...], Memory]] = {}
 _KEPT_OPEN = 8
 """Whoever works on more workspaces in one process opens their files anew."""
@@ -359,8 +369,11 @@ def open_memory(workspace: Workspace) -> Memory:
                 allow_pickle=settings.allow_pickle,
             )
             if known is not None:
-                known[1].close()
+                _close_if_idle(_open.pop(workspace.root)[1])
             elif len(_open) >= _KEPT_OPEN:
-                _open.pop(next(iter(_open)))[1].close()
+                # Closing frees the keys that are worked on, for other processes to work on too.
+                oldest = next((root for root, (_, opened) in _open.items() if opened.is_idle), None)
+                if oldest is not None:
+                    _open.pop(oldest)[1].close()
             known = _open[workspace.root] = (wanted, memory)
         return known[1]

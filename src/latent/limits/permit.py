@@ -50,6 +50,11 @@ class Permit:
         """The limit's name."""
         return self._limiter.name
 
+    @property
+    def is_released(self) -> bool:
+        """Whether the call has ended."""
+        return self._is_released
+
     def observe(self, answer: object) -> None:
         """
         Teach the limit by a provider's answer: a response of any client, its headers, or an exception.
@@ -157,9 +162,13 @@ def observe(answer: object) -> None:
 
 
 def held_permit(name: str | None = None) -> Permit | None:
-    """The innermost permit that this context holds, or its permit of the limit `name`."""
+    """
+    The innermost permit that this context holds, or its permit of the limit `name`.
+
+    One that was released is held no more, though an asyncio task begun inside of its block still sees it.
+    """
     for permit in reversed(_held.get()):
-        if name is None or permit.name == name:
+        if not permit.is_released and (name is None or permit.name == name):
             return permit
     return None
 

@@ -12,6 +12,7 @@ from latent.llm.attempts import persistently, retry_options
 from latent.llm.conversation import converse
 from latent.llm.estimates import estimate_of, estimator
 from latent.llm.keeping import keep
+from latent.llm.transport import check_may_block
 from latent.llm.ways import Blocking, Waiting, finished
 from latent.prefect.abstained import unremembered
 from latent.prefect.retries import policy_of
@@ -65,6 +66,7 @@ def complete(
     task: Task[..., Answer], request: Request, turns: Turns, repeat: int, refresh: Refresh
 ) -> Answer:
     """One answer, remembered or asked for; blocks its thread."""
+    check_may_block()
     return finished(_Call(task, request, turns, repeat).answer(Blocking(), refresh))
 
 

@@ -114,10 +114,14 @@ class Embedder:
             EmptyTextError: A text holds only blanks.
             ModelCallError: There is no answer; its subclasses say why. What was answered is remembered.
             MissingKeyError: The provider wants a key, and none is set.
+            UsageError: It is called inside of an async row, which it would stop.
         """
         listed = checked_texts(self.spec, texts)
         if self._is_static:
             return wordllama.embed(listed, self._dimensions or 0)
+        from latent.llm.transport import check_may_block
+
+        check_may_block()
         work = self._work(listed)
         if batches := work.batches():
             self._reach(work)

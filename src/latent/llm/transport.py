@@ -72,17 +72,24 @@ def post_now(endpoint: Endpoint, path: str, payload: Mapping[str, Any], *, timeo
     return _wait_for(_post(endpoint, path, payload, timeout_seconds))
 
 
-def _wait_for(work: Coroutine[Any, Any, R]) -> R:
-    loop = row_loop()
+def check_may_block() -> None:
+    """
+    Whether a plain call may wait here at all: for its answer, a limit, somebody else's same call.
+
+    Raises:
+        UsageError: It is made on the event loop that would bring the answer.
+    """
     with suppress(RuntimeError):
-        if asyncio.get_running_loop() is loop:
-            work.close()
+        if asyncio.get_running_loop() is row_loop():
             raise UsageError(
                 "A plain call to a model inside of an async row would stop the event loop on which all async "
                 "rows wait for their answers, its own among them. Write `await model.complete_async(...)` or "
                 "`await embedder.embed_async(...)`."
             )
-    future = asyncio.run_coroutine_threadsafe(work, loop)
+
+
+def _wait_for(work: Coroutine[Any, Any, R]) -> R:
+    future = asyncio.run_coroutine_threadsafe(work, row_loop())
     try:
         return future.result()
     except BaseException:
@@ -154,6 +161,7 @@ _open: aiohttp.ClientSession | None = None
 _loop: asyncio.AbstractEventLoop | None = None
 """The loop that the session belongs to."""
 _opening = Lock()
+_inherited: aiohttp.ClientSession | None = None
 
 
 async def _session() -> aiohttp.ClientSession:
@@ -176,6 +184,18 @@ async def _session() -> aiohttp.ClientSession:
         )
         atexit.register(_close, _open, loop)
         return _open
+
+
+def _begin_anew() -> None:
+    """In a forked child: the session, and what closes it, are the parent's."""
+    global _open, _loop, _opening, _inherited
+    _inherited = _open  # once collected, it would complain that nobody has closed it
+    _open, _loop, _opening = None, None, Lock()
+    atexit.unregister(_close)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _close(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from latent.limits.block import limit
 from latent.llm.transport import Reply, post, post_now
+from latent.prefect.claims import claim, claim_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -51,7 +52,7 @@ class Waiting:
         await asyncio.sleep(seconds)
 
     async def claim(self, memory: Memory, key: str) -> Lease:
-        return await memory.claim_async(key)
+        return await claim_async(memory, key)
 
     def admitted(self, name: str, tokens: int) -> AbstractAsyncContextManager[Permit]:
         return limit(name, tokens)
@@ -69,7 +70,7 @@ class Blocking:
         time.sleep(seconds)
 
     async def claim(self, memory: Memory, key: str) -> Lease:
-        return memory.claim(key)
+        return claim(memory, key)
 
     @asynccontextmanager
     async def admitted(self, name: str, tokens: int) -> AsyncIterator[Permit]:

@@ -9,7 +9,7 @@ the call by pickle.
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from enum import Enum
 from random import getrandbits
 from threading import Lock
@@ -24,6 +24,7 @@ from latent.errors import RunStoppedError, TaskExecutionError, UnstorableError
 from latent.prefect.abstained import outcome_of, recalled_outcome
 from latent.prefect.admission import admit, admit_async, holding, timely, timely_async
 from latent.prefect.carried import carry, unpack
+from latent.prefect.claims import claim, claim_async
 from latent.prefect.deliveries import packed
 from latent.prefect.failures import explained, row_error
 from latent.prefect.global_limits import attached
@@ -40,6 +41,7 @@ from latent.tracking.records import TaskRecord, describe_error
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from latent.cache import Hit
     from latent.prefect.rows.stop import Stop
@@ -331,6 +333,14 @@ class Attempt:
         """A lease without effect for a call that waits for nobody; None when there is something to claim."""
         return None if self.call.shares else Lease.idle(key)
 
+    def parked(self) -> AbstractContextManager[None]:
+        """While the call waits for its limit, one that has a place under it may do the same work."""
+        return nullcontext() if self.lease is None else self.lease.parked()
+
+    def lost_key(self) -> str | None:
+        """The key, when somebody took its lease over meanwhile: it is to be claimed again."""
+        return self.lease.key if self.lease is not None and self.lease.was_taken else None
+
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """
         The positional and keyword arguments of the user's function, datasets loaded.
@@ -411,12 +421,19 @@ def work(call: Call, given: Mapping[str, Any]) -> Any:
     """What Prefect runs for a plain function."""
     with call.attempting(given) as attempt:
         if (key := attempt.key_to_claim()) is not None:
-            attempt.recall(attempt.idle_lease(key) or call.run.memory.claim(key))
+            attempt.recall(attempt.idle_lease(key) or claim(call.run.memory, key))
         if not attempt.is_recalled:
             args, kwargs = attempt.arguments()
-            with holding(call, admit(call)), timely(call):
-                value = call.task.fn(*args, **kwargs)
-            attempt.value = attempt.keep(value)
+            with attempt.parked():
+                permit = admit(call)
+            if (key := attempt.lost_key()) is not None:
+                attempt.recall(claim(call.run.memory, key))
+            with holding(call, permit):
+                if not attempt.is_recalled:
+                    with timely(call):
+                        value = call.task.fn(*args, **kwargs)
+            if not attempt.is_recalled:
+                attempt.value = attempt.keep(value)
     return packed(call, attempt.value) if call.is_away else attempt.value
 
 
@@ -424,13 +441,19 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
     """What Prefect runs for an async function."""
     with call.attempting(given) as attempt:
         if (key := attempt.key_to_claim()) is not None:
-            attempt.recall(attempt.idle_lease(key) or await call.run.memory.claim_async(key))
+            attempt.recall(attempt.idle_lease(key) or await claim_async(call.run.memory, key))
         if not attempt.is_recalled:
             args, kwargs = attempt.arguments()
-            with holding(call, await admit_async(call)):
-                coroutine = cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs))
-                value = await timely_async(call, coroutine)
-            attempt.value = attempt.keep(value)
+            with attempt.parked():
+                permit = await admit_async(call)
+            if (key := attempt.lost_key()) is not None:
+                attempt.recall(await claim_async(call.run.memory, key))
+            with holding(call, permit):
+                if not attempt.is_recalled:
+                    coroutine = cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs))
+                    value = await timely_async(call, coroutine)
+            if not attempt.is_recalled:
+                attempt.value = attempt.keep(value)
     return packed(call, attempt.value) if call.is_away else attempt.value
 
 

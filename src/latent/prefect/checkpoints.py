@@ -16,6 +16,7 @@ from latent.cache.code import code_fingerprint, code_identity
 from latent.cache.keys import row_key
 from latent.cache.memory import open_memory
 from latent.errors import UnhashableError, UnstorableError
+from latent.prefect.claims import claim, claim_async
 from latent.prefect.inputs import signature_of
 from latent.prefect.logs import warn_once
 from latent.prefect.run import Run, current_run, surroundings, workspace_for
@@ -143,11 +144,11 @@ class _Place:
 
     def claim(self) -> Lease:
         """Wait until no other thread or process works on the same call."""
-        return self.run.memory.claim(self.key)
+        return claim(self.run.memory, self.key)
 
     async def claim_async(self) -> Lease:
         """As `claim`, without blocking the event loop."""
-        return await self.run.memory.claim_async(self.key)
+        return await claim_async(self.run.memory, self.key)
 
     def keep(self, value: Any, parameters_read: dict[str, str]) -> Any:
         """Remember the value; it is on disk when this returns."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import CancelledError
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import uuid4
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from latent.prefect.call import Call
 
 R = TypeVar("R")
+
+_unpacking = RLock()
 
 
 class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
@@ -82,8 +85,10 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
             state = self._inner.state
             if not state.is_final():
                 return state
-            deliveries.unpack(self.call, state)
-            self._final_state = state
+            with _unpacking:  # several threads may ask at once, and what came home is booked once
+                if self._final_state is None:
+                    deliveries.unpack(self.call, state)
+                    self._final_state = state
         assert self._final_state is not None
         return self._final_state
 

@@ -59,7 +59,7 @@ class Journal:
         self._task_lines = bytearray()
         self._event_lines = bytearray()
         self._summary = RunSummary()
-        self._failed_spans = 0
+        self._failed_spans = self._inner_spans = 0
         self._run: dict[str, Any] = {}
         self._run_changed = False
         self._ended = False
@@ -89,7 +89,7 @@ class Journal:
             if isinstance(item, TaskRecord):
                 self._add_task(item)
             elif isinstance(item, SpanRecord):
-                self._add_event("span", _fields(item))
+                self._add_span(item)
             else:
                 kind, content = item
                 self._handle(kind, content)
@@ -138,6 +138,11 @@ class Journal:
             if line[name]:
                 line[name] = self.masker.data(line[name])
         self._task_lines += json_line({"index": index, **line})
+
+    def _add_span(self, record: SpanRecord) -> None:
+        self._inner_spans += 1
+        if self._inner_spans <= MAX_SPANS:  # a million calls of a model would be as many lines
+            self._add_event("span", _fields(record))
 
     def _add_rows(self, records: Sequence[RowRecord]) -> None:
         self.dropped += self._rows.add(records)

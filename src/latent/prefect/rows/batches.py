@@ -173,13 +173,17 @@ def _work_away(spec: MapSpec) -> RowWork:
             _away[which] = spec.work_away()
             while len(_away) > MAPS_KEPT:
                 _away.popitem(last=False)
+        _away.move_to_end(which)
         return _away[which]
 
 
 def _wait(ticket: Ticket, artifacts: Artifacts) -> None:
     ticket.work.lane.add(ticket)
-    while not ticket.done.wait(PROGRESS_SECONDS):
-        artifacts.move(ticket.totals.counts, ticket.total)
+    try:
+        while not ticket.done.wait(PROGRESS_SECONDS):
+            artifacts.move(ticket.totals.counts, ticket.total)
+    finally:
+        ticket.done.wait()  # whatever becomes of the task run: rows under way are paid for, and end
     artifacts.move(ticket.totals.counts, ticket.total)
 
 

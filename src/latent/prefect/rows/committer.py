@@ -8,9 +8,12 @@ one by one. Only after the commit is a row reported finished and its key given b
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from threading import Condition, Thread
 from typing import TYPE_CHECKING
+
+from latent.prefect.logs import harmless
 
 if TYPE_CHECKING:
     from latent.prefect.rows.job import Job
@@ -23,6 +26,10 @@ class Committer:
     """Takes rows that have ended, remembers what is to be remembered, and reports them."""
 
     def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """As if nothing had been put down yet, and without a thread."""
         self._ended: deque[Job] = deque()
         self._wake = Condition()
         self._alive = False
@@ -45,7 +52,8 @@ class Committer:
     def _run(self) -> None:
         while jobs := self._take():
             for together in _by_work(jobs):
-                together[0].ticket.work.finish(together)
+                with harmless("Reporting rows"):  # one map's trouble must not leave all others without ends
+                    together[0].ticket.work.finish(together)
 
     def _take(self) -> list[Job]:
         """All rows that have come; none when nothing came for a while, and then the thread ends."""
@@ -73,3 +81,7 @@ def _by_work(jobs: list[Job]) -> list[list[Job]]:
 
 committer = Committer()
 """The one of this process."""
+
+if hasattr(os, "register_at_fork"):
+    # A child has none of the rows, and no thread: what its parent waits for is its parent's.
+    os.register_at_fork(after_in_child=committer.begin_anew)

@@ -144,10 +144,13 @@ class RowTable:
         """The rows that have not ended."""
         return [index for index, end in enumerate(self._ends, self._first) if end is None]
 
-    def _enter(self, index: int, end: RowEnd | TaskFuture[Any]) -> None:
-        if self._ends[index - self._first] is None:
-            self._ends[index - self._first] = end
-            self._left -= 1
+    def _enter(self, index: int, end: RowEnd | TaskFuture[Any]) -> bool:
+        """Whether that is the first word on the row."""
+        if self._ends[index - self._first] is not None:
+            return False
+        self._ends[index - self._first] = end
+        self._left -= 1
+        return True
 
     def _due(self, indices: Iterable[int]) -> list[Callable[[], None]]:
         return [callback for index in indices for callback in self._callbacks.pop(index, ())]

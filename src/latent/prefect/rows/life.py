@@ -7,6 +7,7 @@ on an event loop. So both kinds of tasks share every decision, and a row that pa
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from latent.prefect.rows.job import Job
     from latent.prefect.rows.work import RowWork
+
+
+MOST_PEER_POLL_SECONDS = 0.5
+"""What takes long elsewhere is not asked after more often: thousands of rows may wait for it."""
 
 
 class Pause(NamedTuple):
@@ -36,8 +41,7 @@ def life(work: RowWork, job: Job) -> Generator[Pause | Step, Any, None]:
     """Bring a row to its end; afterwards `job.outcome` is set."""
     if job.has_ended:
         return None
-    while not (work.stop.is_set or work.claim(job)):
-        yield Pause(PEER_POLL_SECONDS)
+    yield from _claimed(work, job)
     if work.stop.is_set:
         return work.skip(job)
     if not job.looked_up and work.look_up([job]):
@@ -46,10 +50,14 @@ def life(work: RowWork, job: Job) -> Generator[Pause | Step, Any, None]:
         if not work.may_begin(job):
             return work.skip(job)
         if work.limiter is not None:
-            job.permit = yield Step.ADMIT
+            with job.lease.parked() if job.lease is not None else nullcontext():
+                job.permit = yield Step.ADMIT
             if job.permit is None:
                 return work.skip(job)
             job.queue_seconds += job.permit.waited_seconds
+            if job.lease is not None and job.lease.was_taken and (yield from _was_overtaken(work, job)):
+                job.permit.release()
+                return None
         job.begin_attempt()
         error = yield Step.CALL
         if error is None:
@@ -59,3 +67,23 @@ def life(work: RowWork, job: Job) -> Generator[Pause | Step, Any, None]:
             return work.fail(job, error)
         job.waited_seconds += delay
         yield Pause(delay)
+
+
+def _claimed(work: RowWork, job: Job) -> Generator[Pause, Any, None]:
+    """Wait until nobody else works on the row, or the map is stopped."""
+    waited = 0.0
+    while not (work.stop.is_set or work.claim(job)):
+        pause = min(MOST_PEER_POLL_SECONDS, max(PEER_POLL_SECONDS, waited / 8))
+        waited += pause
+        yield Pause(pause)
+
+
+def _was_overtaken(work: RowWork, job: Job) -> Generator[Pause, Any, bool]:
+    """Whether a row has ended whose lease was taken over while it waited for its place under the limit."""
+    job.lease = None
+    yield from _claimed(work, job)
+    if work.stop.is_set:
+        work.skip(job)
+    else:
+        work.look_up([job])
+    return job.has_ended

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import deque
 from threading import Event, Lock, Thread
@@ -97,11 +98,18 @@ class LoopLane(Lane):
         """Give the place to another row meanwhile, and wait for one to be free afterwards."""
         self._running -= 1
         self._fill_soon()
-        await asyncio.sleep(seconds)
         place: asyncio.Future[None] = self._loop.create_future()
-        self._resumed.append(place)
-        self._fill_soon()
-        await place
+        try:
+            await asyncio.sleep(seconds)
+            self._resumed.append(place)
+            self._fill_soon()
+            await place
+        except BaseException:  # cancelled: the row goes to its end as if it had a place
+            if place in self._resumed:
+                self._resumed.remove(place)
+            if place.cancelled() or not place.done():
+                self._running += 1
+            raise
 
 
 _loop: asyncio.AbstractEventLoop | None = None
@@ -124,3 +132,13 @@ def row_loop() -> asyncio.AbstractEventLoop:
             Thread(target=_loop.run_forever, name="latent-row-loop", daemon=True).start()
             started.wait()
         return _loop
+
+
+def _begin_anew() -> None:
+    """In a forked child: the loop says that it runs, but its thread is the parent's."""
+    global _loop, _loop_lock
+    _loop, _loop_lock = None, Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -24,8 +24,6 @@ from latent.prefect.run import current_run, surroundings
 from latent.prefect.shared import Shared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from latent.prefect.futures import TaskFuture
     from latent.prefect.rows.batches import MapSpec
     from latent.prefect.rows.home import Home
@@ -86,14 +84,11 @@ class _Table(RowTable):
         super().__init__(rows)
         self._queue, self._home = ended, home
 
-    def finish(self, ends: Sequence[RowEnd]) -> None:
-        super().finish(ends)
-        for end in ends:
-            self._queue.put((self._home, end.index))
-
-    def finish_run(self, index: int, future: TaskFuture[Any]) -> None:
-        super().finish_run(index, future)
-        self._queue.put((self._home, index))
+    def _enter(self, index: int, end: RowEnd | TaskFuture[Any]) -> bool:
+        is_news = super()._enter(index, end)
+        if is_news:
+            self._queue.put((self._home, index))
+        return is_news
 
 
 class _Stream(Generic[R]):

@@ -23,6 +23,8 @@ IDLE_SECONDS = 2.0
 
 HIRE_SECONDS = 0.005
 """How often is looked whether more threads would gain anything."""
+ALL_HIRED_SECONDS = 0.1
+"""The same once there are as many as there may be: only fewer could gain anything then."""
 
 BUSY_SHARE = 0.5
 """Rows whose thread computes for less of their time gain by more threads."""
@@ -75,7 +77,7 @@ class ThreadLane(Lane):
         """Twice the threads, again and again, while rows wait for something; one where they compute."""
         begun, look_again_at = -1, 0.0
         while True:
-            time.sleep(HIRE_SECONDS)
+            time.sleep(HIRE_SECONDS if self._threads < self.width else ALL_HIRED_SECONDS)
             with self._wake:
                 if not self._fresh:
                     self._hirer = None
