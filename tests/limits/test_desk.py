@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
+import random
+
 import pytest
 
 from latent.config import LimitSettings
@@ -165,10 +168,58 @@ def test_calls_that_are_woken_late_do_not_begin_all_at_once():
     for place, waiter in enumerate(late):
         waiter.start_at, waiter.rate = place / 10, 10.0
     pauses = [desk.depart(waiter, 5.0) for waiter in late]
-    # By hand: half of the burst, 2 calls, at once, then one every tenth of a second.
-    assert pauses == pytest.approx([0.0, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8])
-    assert desk.depart(late[3], 5.2) == 0.0
-    # Whoever is late again takes a new place behind the others.
-    assert desk.depart(late[4], 9.0) == 0.0
-    assert desk.depart(late[5], 9.0) == 0.0
-    assert desk.depart(late[6], 9.0) == pytest.approx(0.1)
+    # By hand: three quarters of the burst, 3 calls, at once, then one every tenth of a second.
+    assert pauses == pytest.approx([0.0, 0.0, 0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    assert [waiter.began_at for waiter in late[:3]] == [5.0] * 3
+    assert desk.depart(late[3], 5.05) == pytest.approx(0.05), "woken too soon, it waits for the same moment"
+    assert desk.depart(late[3], 5.125) == 0.0
+    # Who overslept takes what is there: the bucket was full again, and holds 3.
+    assert [desk.depart(waiter, 9.0) for waiter in late[4:]] == pytest.approx([0.0, 0.0, 0.0, 0.1, 0.1, 0.1])
+    assert late[6].began_at == 9.0
+    # All three look again at that moment, and one of them goes.
+    assert [desk.depart(waiter, 9.125) for waiter in late[7:]] == pytest.approx([0.0, 0.075, 0.075])
+
+
+def test_call_that_comes_while_others_wait_goes_when_it_is_awake_at_the_right_moment():
+    """10 a second, 3 at once: the fourth is to go at 5.1 and oversleeps; the fifth, awake at 5.15, goes."""
+    desk = Desk("sim", LimitSettings(requests_per_minute=600, burst=4))
+    calls = [caller() for _ in range(5)]
+    for waiter in calls:
+        waiter.start_at, waiter.rate = 0.0, 10.0
+    assert [desk.depart(waiter, 5.0) for waiter in calls[:4]] == pytest.approx([0.0, 0.0, 0.0, 0.1])
+    assert desk.depart(calls[4], 5.15) == 0.0
+    assert desk.depart(calls[3], 5.16) == pytest.approx(0.04)
+    assert desk.depart(calls[3], 5.21) == 0.0
+
+
+def test_cancelled_call_does_not_lengthen_the_line_of_those_that_may_go():
+    desk = Desk("sim", LimitSettings(requests_per_minute=600, burst=4))
+    calls = [caller() for _ in range(7)]
+    for waiter in calls:
+        waiter.start_at, waiter.rate, waiter.place = 0.0, 10.0, Place.IN
+        desk._hold(waiter)
+    assert [desk.depart(waiter, 5.0) for waiter in calls[3:]] == pytest.approx([0.0, 0.0, 0.0, 0.1])
+    desk.give_up(calls[6], 5.0)
+    assert desk.depart(calls[0], 5.0) == pytest.approx(0.1), "the place of the cancelled one"
+
+
+def test_calls_that_are_always_woken_late_still_use_the_whole_rate():
+    """50 a second, each wake-up up to 60 ms late: 500 calls take 10 s, and never more than 8 come at once."""
+    desk, dice = Desk("sim", LimitSettings(requests_per_minute=3000, burst=10)), random.Random(1)
+    looks, gone = [], []
+    for place in range(500):
+        waiter = caller()
+        waiter.start_at, waiter.rate = place / 50, 50.0
+        looks.append((place / 50 + dice.uniform(0, 0.06), place, waiter))
+    heapq.heapify(looks)
+    while looks:
+        now, place, waiter = heapq.heappop(looks)
+        if (pause := desk.depart(waiter, now)) > 0:
+            heapq.heappush(looks, (now + pause + dice.uniform(0, 0.06), place, waiter))
+        else:
+            gone.append(now)
+    assert gone[-1] < 10.1
+    most = max(
+        end - begin + 1 - 50 * (gone[end] - gone[begin]) for begin in range(500) for end in range(begin, 500)
+    )
+    assert most <= 7.5 + 1e-6, "they fit a bucket of three quarters of the burst"

@@ -34,6 +34,17 @@ def request_bucket(per_second: float, burst: int | None) -> Bucket:
     return Bucket(per_second, max(1.0, capacity))
 
 
+def departure_bucket(per_second: float, burst: int | None) -> Bucket:
+    """
+    The bucket for calls that really go: half as large again as the one that they were booked by.
+
+    Calls that were booked in time and woken late catch up within it; a quarter of the provider's burst is
+    left for what the network brings closer together.
+    """
+    capacity = per_second * JITTER_SECONDS * 1.5 if burst is None else burst * 3 / 4
+    return Bucket(per_second, max(1.0, capacity))
+
+
 def token_bucket(per_second: float, requests: Bucket | None) -> Bucket:
     """The bucket for tokens: as much time's worth as that for requests holds, where there is one."""
     seconds = requests.capacity / requests.per_second if requests else JITTER_SECONDS

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from latent.limits.bucket import book, request_bucket
+from latent.limits.bucket import departure_bucket
 from latent.limits.controller import Answers, News
 from latent.limits.ledger import Ask, Grant
 from latent.limits.waiting import FairQueue, Place, Waiter
@@ -36,9 +36,6 @@ NEWS_SECONDS = 0.1
 """Successes are told to the controller together."""
 BLOCK_SECONDS = 0.02
 """Calls that begin within this time are booked together."""
-
-LATE_SECONDS = 0.05
-"""A call that begins later than it was let to waits for another place between the others."""
 
 NEVER = float("inf")
 
@@ -87,6 +84,8 @@ class Desk:
         self._tell_at = self._idle_since = self._rest_at = NEVER
         self._visit_at = 0.0
         self._departures_full_at = 0.0
+        self._delayed = 0
+        """Calls that were let in, and wait for others of this process to go first."""
 
     def enter(self, waiter: Waiter, now: float) -> bool:
         """Let a call in, or put it in the queue; whether it is in."""
@@ -103,12 +102,26 @@ class Desk:
         return False
 
     def depart(self, waiter: Waiter, now: float) -> float:
-        """How long a call that was let in still waits, since others of this process begin only now too."""
-        if not waiter.rate or (waiter.departs_at is not None and now <= waiter.departs_at + LATE_SECONDS):
+        """
+        How long a call that was let in still waits, as others here begin only now too; 0.0: it goes.
+
+        Who waits has no place reserved, and looks again: whoever is awake when a call may go is the next one,
+        so that an overslept moment is lost to nobody.
+        """
+        if not waiter.rate:
             return 0.0
-        demand = (self._departures_full_at, 1.0, request_bucket(waiter.rate, self.settings.burst))
-        waiter.departs_at, (self._departures_full_at,) = book(now, [demand])
-        waiter.began_at = waiter.departs_at
+        bucket = departure_bucket(waiter.rate, self.settings.burst)
+        next_at = self._departures_full_at - (bucket.capacity - 1) / bucket.per_second
+        if next_at <= now:
+            self._forget_delay(waiter)
+            self._departures_full_at = max(self._departures_full_at, now) + 1 / bucket.per_second
+            waiter.began_at = now
+            return 0.0
+        if waiter.departs_at is None:
+            waiter.departs_at = next_at + self._delayed / bucket.per_second
+            self._delayed += 1
+        elif waiter.departs_at <= now:
+            waiter.departs_at = next_at
         return waiter.departs_at - now
 
     def leave(self, waiter: Waiter, now: float, *, succeeded: bool) -> None:
@@ -126,6 +139,7 @@ class Desk:
         elif waiter.place is Place.BOOKED:
             self._has_gone = True
         elif waiter.place is Place.IN:
+            self._forget_delay(waiter)
             self._refund(waiter, now)
             self._free(waiter, now)
         waiter.place = Place.GONE
@@ -341,6 +355,11 @@ class Desk:
         while self._booked and self._booked[0][0] <= now:
             _, _, waiter = heapq.heappop(self._booked)
             self._begin(waiter, now)
+
+    def _forget_delay(self, waiter: Waiter) -> None:
+        if waiter.departs_at is not None:
+            waiter.departs_at = None
+            self._delayed -= 1
 
     def _clear_gone(self, now: float) -> None:
         """Free the slots of booked calls that were cancelled."""

@@ -66,7 +66,7 @@ class Waiter(ABC):
         self.start_at: float | None = None
         """When the call may begin, once it is booked; None where no rate holds."""
         self.departs_at: float | None = None
-        """When it really begins: later than `start_at` where it was woken late together with others."""
+        """When it may go at last, as far as one can tell, where it was woken late together with others."""
         self.desk: object = None
         """Where it asked; a forked child has another."""
         self.began_at = 0.0
