@@ -125,6 +125,23 @@ def test_calls_under_a_rate_begin_at_their_booked_times():
     assert waiters[1].place is Place.BOOKED
 
 
+@pytest.mark.parametrize(
+    ("rate", "members", "booked"),
+    [
+        (50.0, 1, 2),  # a call each 20 ms, and the next one while it begins
+        (50.0, 2, 2),  # 25 a second for each of the two
+        (50.0, 4, 1),  # 12.5 for each of four: all have 4 booked, not 8
+        (500.0, 4, 6),  # 3 in 20 ms for each, and the next 3
+    ],
+)
+def test_processes_look_ahead_by_their_part_of_the_rate(rate, members, booked):
+    """What all have booked may begin at one moment, after the machine stood still."""
+    desk = desk_with(0, capacity=None, is_paced=True, rate=rate, members=members)
+    for _ in range(20):
+        desk.enter(caller(), 0.0)
+    assert len(desk.plan(0.0).booking) == booked
+
+
 def test_cancelled_calls_give_back_what_they_held_or_had_booked():
     desk = desk_with(0, capacity=None, is_paced=True, rate=10.0)
     waiter = caller(tokens=7)

@@ -336,11 +336,13 @@ class Desk:
         grant = self.grant
         if grant is None or not grant.is_paced or not self.queue:
             return ()
-        rate = grant.rate or 1 / BLOCK_SECONDS
+        # Each process looks ahead by its own part of the rate: what all of them have booked may begin at once
+        # when the whole machine stood still.
+        rate = (grant.rate or 1 / BLOCK_SECONDS) / max(1, grant.members)
         block = math.ceil(rate * BLOCK_SECONDS)
         # At a high rate a second block is booked while the first one begins, so that no time is lost. At a
         # low one that would put calls off for long that a change of the rate could let begin sooner.
-        room = (2 if rate > 10 else 1) * block - len(self._booked)
+        room = (2 if rate > 20 else 1) * block - len(self._booked)
         if grant.capacity is not None:
             room = min(room, self._usable(grant) - self.in_use)
         taken: list[Waiter] = []
