@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import json
 import random
 
 import pytest
@@ -68,6 +69,27 @@ def test_runs_take_turns_and_calls_of_one_run_are_first_come_first_served():
         queue.append(waiter)
     order = [queue.pop() for _ in range(len(queue))]
     assert order == [waiters[0], waiters[3], waiters[1], waiters[2]]
+
+
+def test_runs_are_told_how_many_wait_for_each():
+    queue = FairQueue()
+    waiters = [caller(run_id=run) for run in ("a", "b", "a")]
+    for waiter in waiters:
+        queue.append(waiter)
+    assert queue.by_run() == {"a": 2, "b": 1}
+    queue.remove(waiters[1])
+    assert queue.by_run() == {"a": 2}
+
+
+def test_ask_tells_who_is_in_and_who_waits_by_run_and_a_look_needs_none():
+    desk = desk_with(1)
+    for run in ("a", "a", "b"):
+        desk.enter(caller(run_id=run), 0.0)
+    ask = desk.ask()
+    assert (ask.in_use, ask.waiting, json.loads(ask.runs)) == (1, 2, {"a": [1, 1], "b": [0, 1]})
+    assert desk.plan(0.0) == Plan(Errand.VISIT, ask), "more wait here than the governor knows"
+    desk.apply(Plan(Errand.VISIT, ask), granted(1, asked=3), 0.0)
+    assert desk.plan(0.001) == Plan(Errand.LOOK), "nothing is made up each time that nothing is new"
 
 
 def test_waiter_that_was_put_back_is_next_again():

@@ -56,6 +56,7 @@ class Plan:
 
     errand: Errand
     ask: Ask | None = None
+    """What is said on a visit; for a look it is made up only once there is something new to see."""
     booking: tuple[Waiter, ...] = ()
     """The waiters whose calls are booked on this visit."""
 
@@ -175,15 +176,15 @@ class Desk:
         self._begin_booked(now)
         if self.grant is None:
             if self.queue:
-                return Plan(Errand.VISIT, self._ask(()))
+                return Plan(Errand.VISIT, self.ask())
             return Plan(self._rest(now))
         booking = self._bookable()
         gave_back = self._give_back_idle(now)
         if booking or gave_back or now >= min(self._tell_at, self._visit_at):
-            return Plan(Errand.VISIT, self._ask(booking), booking)
+            return Plan(Errand.VISIT, self.ask(booking), booking)
         if self._is_unused() and now - self._idle_since >= KEEP_SECONDS:
             return Plan(Errand.LEAVE)
-        return Plan(Errand.LOOK, self._ask(())) if self._watches_others() else Plan(Errand.NONE)
+        return Plan(Errand.LOOK if self._watches_others() else Errand.NONE)
 
     def apply(self, plan: Plan, grant: Grant, now: float) -> None:
         """Act on what the governor granted."""
@@ -383,9 +384,10 @@ class Desk:
             self._returned_requests += 1
             self._returned_tokens += waiter.tokens
 
-    def _ask(self, booking: tuple[Waiter, ...]) -> Ask:
-        waiting = Counter(waiter.run_id for waiter in self.queue)
-        runs = {run: (self._runs[run], waiting[run]) for run in {*self._runs, *waiting}}
+    def ask(self, booking: tuple[Waiter, ...] = ()) -> Ask:
+        """What this process holds and wants now, with the calls that are to be booked."""
+        waiting = self.queue.by_run()
+        runs = {run: (self._runs[run], waiting.get(run, 0)) for run in {*self._runs, *waiting}}
         return Ask(
             name=self.name,
             settings=self.settings,

@@ -148,7 +148,7 @@ class Limiter:
 
     def serve(self) -> None:
         """Do what is due; the entrance of the governor's thread."""
-        while (plan := self._plan()).errand is Errand.VISIT or self._is_worth_a_visit(plan):
+        while (plan := self._looked(self._plan())).errand is Errand.VISIT:
             self._visit(plan)
         if plan.errand is Errand.LEAVE:
             self._governor.leave(self.name)
@@ -215,14 +215,19 @@ class Limiter:
         with self._lock:
             return self._desk.plan(time.monotonic())
 
-    def _is_worth_a_visit(self, plan: Plan) -> bool:
-        if plan.errand is not Errand.LOOK or (grant := self._desk.grant) is None:
-            return False
+    def _looked(self, plan: Plan) -> Plan:
+        """`plan`, or the visit that a look turned out to be a reason for."""
+        grant = self._desk.grant
+        if plan.errand is not Errand.LOOK or grant is None or grant.capacity is None:
+            return plan
         version = self._governor.database.version()
-        if version is None or version == self._version or plan.ask is None or grant.capacity is None:
-            return False
+        if version is None or version == self._version:
+            return plan
         self._version = version
-        return self._governor.matters(plan.ask, grant.capacity, others_wait=grant.others_wait)
+        with self._lock:
+            ask = self._desk.ask()
+        matters = self._governor.matters(ask, grant.capacity, others_wait=grant.others_wait)
+        return Plan(Errand.VISIT, ask) if matters else plan
 
     def _visit(self, plan: Plan) -> None:
         assert plan.ask is not None

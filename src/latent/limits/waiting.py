@@ -6,7 +6,6 @@ import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -145,8 +144,9 @@ class FairQueue:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Waiter]:
-        return (waiter for run in self._runs.values() for waiter in run)
+    def by_run(self) -> dict[str, int]:
+        """How many wait for each run; asked often, so it goes over the runs and not over who waits."""
+        return {run: len(line) for run, line in self._runs.items()}
 
     def append(self, waiter: Waiter) -> None:
         """Put a waiter at the end of its run's line."""
