@@ -164,6 +164,22 @@ def test_processes_look_ahead_by_their_part_of_the_rate(rate, members, booked):
     assert len(desk.plan(0.0).booking) == booked
 
 
+def test_call_that_was_booked_at_a_crawl_is_booked_anew_once_the_rate_is_back():
+    paced = {"capacity": None, "is_paced": True}
+    desk = desk_with(0, **paced, rate=1 / 120)
+    waiters = [caller() for _ in range(3)]
+    for waiter in waiters:
+        desk.enter(waiter, 0.0)
+    desk.apply(desk.plan(0.0), granted(0, starts=(120.0,), rate=1 / 120, **paced), 0.0)
+    desk.apply(Plan(Errand.VISIT), granted(0, rate=1 / 110, **paced), 1.0)
+    assert waiters[0].place is Place.BOOKED, "a little faster is no reason"
+    desk.apply(Plan(Errand.VISIT), granted(0, rate=50.0, **paced), 2.0)
+    assert (waiters[0].place, desk.in_use) == (Place.QUEUED, 0)
+    plan = desk.plan(2.0)
+    assert plan.booking == tuple(waiters[:2])
+    assert desk.with_news(plan.ask).returned == (1, 0.0), "what was booked for it is there again"
+
+
 def test_cancelled_calls_give_back_what_they_held_or_had_booked():
     desk = desk_with(0, capacity=None, is_paced=True, rate=10.0)
     waiter = caller(tokens=7)

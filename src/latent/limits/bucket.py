@@ -51,6 +51,18 @@ def token_bucket(per_second: float, requests: Bucket | None) -> Bucket:
     return Bucket(per_second, per_second * seconds)
 
 
+def at_new_rate(full_at: float, now: float, old: float | None, new: float) -> float:
+    """
+    When a bucket is full that fills at another rate from now on: as much is missing as before.
+
+    Without it, what was taken while the rate was a crawl would be waited for at that crawl. `old` is None where
+    no rate held before.
+    """
+    if old is None or full_at <= now:
+        return full_at
+    return now + (full_at - now) * old / new
+
+
 def book(now: float, demands: Sequence[tuple[float, float, Bucket]]) -> tuple[float, tuple[float, ...]]:
     """
     When a call may begin that takes from several buckets at once, and when each is full again after it.

@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger("latent.limits")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""A file of another version is begun anew."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS limits (
     name TEXT PRIMARY KEY,
@@ -33,7 +34,9 @@ CREATE TABLE IF NOT EXISTS limits (
     tokens_full_at REAL NOT NULL,
     learned TEXT NOT NULL,
     touched_at REAL NOT NULL,
-    touched_wall REAL NOT NULL
+    touched_wall REAL NOT NULL,
+    requests_rate REAL,
+    tokens_rate REAL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shares (
     name TEXT NOT NULL,

@@ -191,11 +191,12 @@ class Desk:
         self.grant, self.owned = grant, grant.owned
         for waiter, start in zip(plan.booking, grant.starts, strict=True):
             self._sequence += 1
-            waiter.start_at = start
+            waiter.start_at, waiter.rate = start, grant.rate
             heapq.heappush(self._booked, (start, self._sequence, waiter))
         self._visit_at = now + BEAT_SECONDS
         self._clear_gone(now)
         self._begin_booked(now)
+        self._hurry_booked(now)
         self._admit(now)
         self._note_idle(now)
         if plan.ask is not None and self.in_use != plan.ask.in_use:
@@ -358,6 +359,18 @@ class Desk:
         while self._booked and self._booked[0][0] <= now:
             _, _, waiter = heapq.heappop(self._booked)
             self._begin(waiter, now)
+
+    def _hurry_booked(self, now: float) -> None:
+        """Book calls anew that wait at a rate that has doubled since: they would wait for long at a crawl."""
+        rate = self.grant.rate if self.grant else None
+        if not rate or not any(waiter.rate and rate >= 2 * waiter.rate for _, _, waiter in self._booked):
+            return
+        for _, _, waiter in sorted(self._booked, reverse=True):
+            self._refund(waiter, now)
+            self._unhold(waiter)
+            waiter.place, waiter.start_at = Place.QUEUED, None
+            self.queue.push_back(waiter)
+        self._booked.clear()
 
     def _forget_delay(self, waiter: Waiter) -> None:
         if waiter.departs_at is not None:
