@@ -48,8 +48,8 @@ def current_account(
 def read_account(connection: sqlite3.Connection, name: str) -> Account | None:
     """What is known of a limit; None before its first use."""
     row = connection.execute(
-        "SELECT requests_full_at, tokens_full_at, learned, touched_at, touched_wall, requests_rate, tokens_rate "
-        "FROM limits WHERE name = ?",
+        "SELECT requests_full_at, tokens_full_at, learned, touched_at, touched_wall, "
+        "requests_rate, tokens_rate FROM limits WHERE name = ?",
         (name,),
     ).fetchone()
     return None if row is None else Account(row[0], row[1], _learned(row[2]), *row[3:])

@@ -55,8 +55,8 @@ def at_new_rate(full_at: float, now: float, old: float | None, new: float) -> fl
     """
     When a bucket is full that fills at another rate from now on: as much is missing as before.
 
-    Without it, what was taken while the rate was a crawl would be waited for at that crawl. `old` is None where
-    no rate held before.
+    Without it, what was taken while the rate was a crawl would be waited for at that crawl. `old` is None
+    where no rate held before.
     """
     if old is None or full_at <= now:
         return full_at
