@@ -9,7 +9,8 @@ import random
 import pytest
 
 from latent.config import LimitSettings
-from latent.limits.desk import KEEP_SECONDS, NEVER, Desk, Errand, Plan
+from latent.limits.controller import Overload, Refusal
+from latent.limits.desk import BEAT_SECONDS, KEEP_SECONDS, NEVER, Desk, Errand, Plan
 from latent.limits.ledger import Grant
 from latent.limits.waiting import FairQueue, Place, Waiter
 
@@ -211,9 +212,39 @@ def test_visit_that_fails_leaves_the_order_of_waiters_as_it_was():
         desk.enter(waiter, 0.0)
     plan = desk.plan(0.0)
     assert plan.booking == tuple(waiters)
-    desk.abandon(plan, 0.0)
+    assert plan.ask is not None
+    desk.abandon(plan, plan.ask, 0.0)
     assert desk.in_use == 0
     assert desk.plan(0.0).booking == tuple(waiters)
+
+
+def test_what_was_told_on_a_visit_that_failed_is_told_on_the_next():
+    desk = desk_with(1)
+    waiter = caller()
+    assert desk.enter(waiter, 0.0)
+    desk.tell(Refusal(0.1, 10.0, 1), 0.1)
+    desk.book(-5, -1, 0.1)
+    desk.leave(waiter, 0.2, succeeded=True)
+    plan = desk.plan(0.3)
+    told = desk.with_news(plan.ask or desk.ask())
+    assert (told.begun, told.returned, len(told.news)) == (1, (1, 5.0), 2)
+    desk.abandon(plan, told, 0.3)
+    desk.tell(Overload(0.4), 0.4)
+    desk.book(-2, 0, 0.4)
+    again = desk.with_news(desk.ask())
+    assert (again.begun, again.returned) == (1, (1, 7.0))
+    assert again.news == (*told.news, Overload(0.4))
+    assert desk.with_news(desk.ask()).news == ()
+
+
+def test_visit_that_failed_is_made_again_for_what_it_had_to_tell():
+    desk = desk_with(0, capacity=None)
+    desk.book(-5, 0, 0.0)
+    plan = desk.plan(0.2)
+    assert plan.errand is Errand.VISIT
+    desk.abandon(plan, desk.with_news(plan.ask or desk.ask()), 0.2)
+    desk.schedule(0.2)
+    assert desk.plan(0.2 + BEAT_SECONDS).errand is Errand.VISIT
 
 
 def test_calls_that_are_woken_late_do_not_begin_all_at_once():

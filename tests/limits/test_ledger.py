@@ -74,6 +74,23 @@ def test_tokens_that_are_missing_are_paid_off_at_the_rate_of_now(connection):
     assert starts(faster) == pytest.approx((1.0,)), "100 tokens at 100 a second"
 
 
+def test_file_that_another_process_began_anew_meanwhile_is_not_deleted(tmp_path):
+    """Both met the damage; the second one comes for the lock after the first has mended it."""
+    file = tmp_path / "limits.db"
+    file.write_bytes(b"no database" * 1000)
+    first, second = GovernorDatabase(file), GovernorDatabase(file)
+    with pytest.raises(sqlite3.DatabaseError) as met:
+        second._opened()
+    first.write(lambda connection: visit(connection, 1.0, calls=1, requests_per_minute=60))
+    assert second._may_pass(met.value)
+    known = second.write(lambda connection: read_account(connection, "api"))
+    assert known is not None
+    assert known.touched_at == 1.0
+    assert first.version() is not None, "they use the same file"
+    first.close()
+    second.close()
+
+
 def test_file_of_an_older_version_is_begun_anew(tmp_path):
     file = tmp_path / "limits.db"
     with closing(sqlite3.connect(file)) as old:

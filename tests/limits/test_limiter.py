@@ -14,6 +14,7 @@ import pytest
 from latent.errors import SettingsError
 from latent.limits import AdmissionStopped, UnknownLimitError, limit, limiter_for, observe, snapshot, stopping
 from latent.limits.permit import held_permit
+from latent.limits.pump import pump
 from tests.limits.conftest import until
 from tests.limits.test_upstream import Bank, pool_of
 
@@ -68,6 +69,18 @@ def test_many_calls_do_not_touch_the_file(make_limiter):
     for _ in range(5_000):
         limiter.acquire().release()
     assert len(visits) < 500
+
+
+def test_limiter_is_served_once_however_many_threads_come_first(make_limiter):
+    limiter, together = make_limiter("concurrency = 32"), threading.Barrier(32)
+
+    def call(_: int) -> None:
+        together.wait()
+        limiter.acquire().release()
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(call, range(32)))
+    assert pump()._visitors.count(limiter) == 1
 
 
 def test_freed_slot_is_handed_to_the_waiters_in_their_order(make_limiter):

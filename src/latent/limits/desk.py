@@ -204,8 +204,14 @@ class Desk:
         if self._lacks_slots():
             self._visit_at = now if self._may_get_more(grant) else now + RECHECK_SECONDS
 
-    def abandon(self, plan: Plan, now: float) -> None:
-        """The visit came to nothing: whoever was to be booked waits again."""
+    def abandon(self, plan: Plan, told: Ask, now: float) -> None:
+        """The visit came to nothing: whoever was to be booked waits again, what was told is told again."""
+        requests, tokens = told.returned
+        self._news = [*told.news, *self._news]
+        self._begun += told.begun
+        self._returned_requests += requests
+        self._returned_tokens += tokens
+        self._tell_at = min(self._tell_at, now + BEAT_SECONDS)
         for waiter in reversed(plan.booking):
             self._unhold(waiter)
             if waiter.place is Place.BOOKED:

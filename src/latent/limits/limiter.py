@@ -177,8 +177,8 @@ class Limiter:
         waiter.desk = self._desk
         with self._lock:
             is_in = self._desk.enter(waiter, waiter.asked_at)
-        if not self._is_served:
-            self._is_served = True
+            is_first, self._is_served = not self._is_served, True
+        if is_first:
             pump().add(self)
         self._wake_thread()
         return is_in
@@ -237,7 +237,7 @@ class Limiter:
             grant = self._governor.visit(ask)
         except BaseException:
             with self._lock:
-                self._desk.abandon(plan, time.monotonic())
+                self._desk.abandon(plan, ask, time.monotonic())
             raise
         self._version = grant.version
         with self._lock:
