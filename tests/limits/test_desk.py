@@ -278,6 +278,20 @@ def test_call_that_comes_while_others_wait_goes_when_it_is_awake_at_the_right_mo
     assert desk.depart(calls[3], 5.21) == 0.0
 
 
+def test_call_that_went_at_a_crawl_does_not_hold_up_others_once_the_rate_is_back():
+    paced = {"capacity": None, "is_paced": True}
+    desk = desk_with(0, **paced, rate=1 / 120)
+    first, second = caller(), caller()
+    for waiter in (first, second):
+        waiter.start_at, waiter.rate = 0.0, 1 / 120
+    assert desk.depart(first, 10.0) == 0.0
+    assert desk.depart(second, 10.0) == pytest.approx(120.0)
+    desk.apply(Plan(Errand.VISIT), granted(0, **paced, rate=50.0), 11.0)
+    # By hand: one call less a 120th is missing, and the bucket holds 7.5 at 50 a second.
+    assert desk.depart(second, 11.0) == 0.0
+    assert desk._departures_full_at == pytest.approx(11.0 + (2 - 1 / 120) / 50)
+
+
 def test_cancelled_call_does_not_lengthen_the_line_of_those_that_may_go():
     desk = Desk("sim", LimitSettings(requests_per_minute=600, burst=4))
     calls = [caller() for _ in range(7)]

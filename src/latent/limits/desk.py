@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from latent.limits.bucket import departure_bucket
+from latent.limits.bucket import at_new_rate, departure_bucket
 from latent.limits.controller import Answers, News
 from latent.limits.ledger import Ask, Grant
 from latent.limits.waiting import FairQueue, Place, Waiter
@@ -85,6 +85,7 @@ class Desk:
         self._tell_at = self._idle_since = self._rest_at = NEVER
         self._visit_at = 0.0
         self._departures_full_at = 0.0
+        self._departures_rate: float | None = None
         self._delayed = 0
         """Calls that were let in, and wait for others of this process to go first."""
 
@@ -111,7 +112,10 @@ class Desk:
         """
         if not waiter.rate:
             return 0.0
-        bucket = departure_bucket(waiter.rate, self.settings.burst)
+        rate = self.grant.rate if self.grant is not None and self.grant.rate else waiter.rate
+        bucket = departure_bucket(rate, self.settings.burst)
+        self._departures_full_at = at_new_rate(self._departures_full_at, now, self._departures_rate, rate)
+        self._departures_rate = rate
         next_at = self._departures_full_at - (bucket.capacity - 1) / bucket.per_second
         if next_at <= now:
             self._forget_delay(waiter)

@@ -197,7 +197,8 @@ class Limiter:
             return 0.0
         with self._lock:
             pause = self._desk.depart(waiter, time.monotonic())
-        return pause if stop is None else min(pause, STOP_POLL_SECONDS)
+        # Soon, for whoever was stopped, or may go at last since the rate has gone up.
+        return min(pause, STOP_POLL_SECONDS)
 
     def _give_up(self, waiter: Waiter) -> None:
         if self.owns(waiter):
