@@ -25,6 +25,8 @@ from latent.testing import LogNormal, ProviderSimulator, Record, write_files
 
 SIGMA = 0.3
 PROCESSES = 4
+MOST_REFUSED_TOGETHER = 0.5
+"""Percent of all requests of the processes that get a 429, as for one that is told the limit."""
 PREFECT_ROWS = 60
 PREFECT_CALLS = 200
 """Prefect is asked for fewer rows and calls: what it takes for each does not depend on their number."""
@@ -124,6 +126,7 @@ def _processes() -> Iterator[Figure]:
     what = f"limit configured, {PROCESSES} processes"
     ours = _judged(ROWS, seconds, record)
     yield _share(what, ours.share, 96.0, peer="96 % of the ideal", reach=1.0)
+    yield _refused(what, ours, MOST_REFUSED_TOGETHER, peer=f"{MOST_REFUSED_TOGETHER:g} %", reach=1.0)
     least = _least_share(record)
     yield _share(f"{what}, the slowest", least, 50.0, peer="50 % of its fair share", reach=1.0)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from latent.limits.bucket import Bucket, book, request_bucket, token_bucket
+from latent.limits.bucket import Bucket, at_new_rate, book, request_bucket, token_bucket
 
 
 def starts(bucket: Bucket, amounts: list[float], now: float = 100.0, full_at: float = 100.0) -> list[float]:
@@ -46,6 +46,19 @@ def test_call_waits_for_the_bucket_that_has_least():
     assert (start, full_at) == (0.0, (0.1, 1.0))
     start, full_at = book(0.0, [(full_at[0], 1, requests), (full_at[1], 100, tokens)])
     assert (start, full_at) == (1.0, (1.1, 2.0)), "the tokens decide, and the request counts from then on"
+
+
+@pytest.mark.parametrize(
+    ("full_at", "old", "new", "expected"),
+    [
+        (340.0, 1 / 120, 50.0, 100.04),  # two calls are missing: at 50 a second they are there after 0.04 s
+        (100.04, 50.0, 1 / 120, 340.0),  # and the other way round
+        (99.0, 50.0, 1.0, 99.0),  # nothing is missing
+        (105.0, None, 50.0, 105.0),  # no rate held before
+    ],
+)
+def test_what_is_missing_is_the_same_at_another_rate(full_at, old, new, expected):
+    assert at_new_rate(full_at, 100.0, old, new) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

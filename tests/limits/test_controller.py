@@ -83,6 +83,33 @@ def test_headers_end_the_search():
     assert learned.stated_tokens == 1_000.0
 
 
+def refused_each_second(learned: Learned, refused: int, seconds: int) -> Learned:
+    """50 calls each second under a configured 50, of which so many, sent one after the other, are refused."""
+    for second in range(seconds):
+        learned = note_sent(learned, 50, float(second))
+        for each in range(refused):
+            at = second + (each + 1) / 100
+            learned = learn(learned, [Refusal(at, allowed_rate(learned, 50.0), 5)], at, 50.0)
+    return learned
+
+
+def test_few_refusals_at_a_known_limit_are_jitter_and_teach_no_lower_one():
+    """One of 50 each second: the rate goes down to 85 % of the limit and no further."""
+    learned = refused_each_second(Learned(proven=10), refused=1, seconds=30)
+    assert learned.rate == pytest.approx(0.85 * 50)
+    assert learned.ceiling == 50.0
+    # A fiftieth, as the last hundred calls show it.
+    assert learned.refused_share == pytest.approx(0.02, abs=0.01)
+
+
+def test_many_refusals_at_a_known_limit_show_that_the_provider_allows_less():
+    learned = refused_each_second(Learned(proven=10), refused=10, seconds=3)
+    assert learned.refused_share > 0.06
+    assert learned.rate is not None and learned.ceiling is not None
+    assert learned.rate < 0.85 * 50
+    assert learned.ceiling < 0.85 * 50
+
+
 def test_more_in_flight_than_ever_was_taken_is_blamed_on_their_number():
     learned = learn(Learned(), [Answers(8, 0.3, 8, False)], 1.0, None)
     learned = learn(learned, [Refusal(1.5, None, 9)], 1.6, None)

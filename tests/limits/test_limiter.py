@@ -7,13 +7,16 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
 from latent.errors import SettingsError
-from latent.limits import AdmissionStopped, UnknownLimitError, limit, limiter_for, observe, snapshot
+from latent.limits import AdmissionStopped, UnknownLimitError, limit, limiter_for, observe, snapshot, stopping
 from latent.limits.permit import held_permit
+from latent.limits.pump import pump
 from tests.limits.conftest import until
+from tests.limits.test_upstream import Bank, pool_of
 
 
 class Gauge:
@@ -68,6 +71,18 @@ def test_many_calls_do_not_touch_the_file(make_limiter):
     assert len(visits) < 500
 
 
+def test_limiter_is_served_once_however_many_threads_come_first(make_limiter):
+    limiter, together = make_limiter("concurrency = 32"), threading.Barrier(32)
+
+    def call(_: int) -> None:
+        together.wait()
+        limiter.acquire().release()
+
+    with ThreadPoolExecutor(32) as pool:
+        list(pool.map(call, range(32)))
+    assert pump()._visitors.count(limiter) == 1
+
+
 def test_freed_slot_is_handed_to_the_waiters_in_their_order(make_limiter):
     limiter, order = make_limiter(), []
     first = limiter.acquire()
@@ -96,6 +111,72 @@ def test_stop_ends_the_wait(make_limiter):
         with pytest.raises(AdmissionStopped):
             limiter.acquire(stop=stop)
     limiter.acquire().release()
+
+
+def later(stop: threading.Event) -> None:
+    threading.Timer(0.05, stop.set).start()
+
+
+async def test_stop_ends_the_wait_of_coroutines(make_limiter):
+    limiter, stop = make_limiter(), threading.Event()
+    with limiter.acquire():
+        later(stop)
+        waiting = [limiter.acquire_async(stop=stop) for _ in range(5)]
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(each) for each in ended] == [AdmissionStopped] * 5
+    assert not limiter._desk.queue
+    with pytest.raises(AdmissionStopped):
+        await limiter.acquire_async(stop=stop)
+    (await limiter.acquire_async(stop=threading.Event())).release()
+
+
+async def test_stop_ends_the_wait_for_a_slot_of_the_server(make_limiter):
+    limiter, bank = make_limiter("concurrency = 2"), Bank(0)
+    with pool_of(bank) as pool:
+        limiter.bind(pool)
+        for acquire in (limiter.acquire_async, partial(asyncio.to_thread, limiter.acquire)):
+            stop = threading.Event()
+            later(stop)
+            with pytest.raises(AdmissionStopped):
+                await acquire(stop=stop)
+        limiter.bind(None)
+        assert not pool._waiters
+    assert limiter._desk.in_use == 0
+
+
+async def test_call_that_was_let_in_and_waits_to_go_is_not_made_once_it_is_stopped(make_limiter):
+    limiter = make_limiter("requests_per_minute = 6000")
+    for acquire in (limiter.acquire_async, partial(asyncio.to_thread, limiter.acquire)):
+        limiter._desk._departures_full_at = time.monotonic() + 3600  # as after a long standstill
+        stop = threading.Event()
+        later(stop)
+        with pytest.raises(AdmissionStopped):
+            await acquire(stop=stop)
+        assert (limiter._desk.in_use, limiter._desk._delayed) == (0, 0)
+
+
+class CountingEvent(threading.Event):
+    """An event that knows how often it was looked at."""
+
+    looks = 0
+
+    def is_set(self) -> bool:
+        self.looks += 1
+        return super().is_set()
+
+
+async def test_stop_is_looked_at_once_for_all_coroutines_that_wait(make_limiter):
+    """A hundred that wait for half a second: one look each at the start, then one for all every 0.1 s."""
+    limiter, stop = make_limiter(), CountingEvent()
+    async with await limiter.acquire_async():
+        waiting = [asyncio.create_task(limiter.acquire_async(stop=stop)) for _ in range(100)]
+        await asyncio.sleep(0.05)
+        before = stop.looks
+        await asyncio.sleep(0.5)
+        assert 1 <= stop.looks - before <= 6
+        stop.set()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    assert not stopping._watches, "nothing is left behind"
 
 
 async def test_cancelled_coroutines_leak_no_slot(make_limiter):

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from latent.limits import limiter_for, members
+from latent.config import find_workspace
+from latent.limits import limiter_for, lookup, members
 from tests.limits.conftest import until
 from tests.limits.test_limiter import status_of
 
@@ -191,6 +192,30 @@ def test_file_that_stays_locked_stops_nobody_and_is_used_again_later(make_limite
         return limiter._governor.database.is_shared
 
     until(is_shared_again)
+
+
+LOOK = """
+from latent.limits.members import Membership
+from pathlib import Path
+members = Membership(Path(os.environ["LATENT_LIMITS_DIR"]) / "limits.lock")
+say(json.dumps(members.is_alive(int(hear()))))
+"""
+
+
+def test_looking_at_limits_before_the_first_call_frees_nothing_later(make_workspace, peer):
+    """Whoever looked keeps the lock file open: closing it would make this process seem dead to others."""
+    make_workspace({"config/latent.toml": "[limits.slots]\nconcurrency = 2\n"})
+    other = peer(HOLD)  # so that there is somebody to look at
+    assert other.hear() == "in"
+    assert [holder.pid for holder in status_of().holders] == [other.process.pid]
+    looked = lookup.governor_of(Path(os.environ["LATENT_LIMITS_DIR"]))
+    limiter = limiter_for(find_workspace(), "slots")
+    assert limiter._governor is looked
+    with limiter.acquire():
+        assert len(status_of().holders) == 2
+        asker = peer(LOOK)
+        asker.tell(str(looked.members.id))
+        assert asker.result() is True
 
 
 def test_process_that_ends_gives_everything_back(make_limiter, peer):

@@ -23,6 +23,9 @@ class Account:
     learned: Learned
     touched_at: float
     touched_wall: float
+    requests_rate: float | None = None
+    """Requests per second that `requests_full_at` was reckoned with; None while no rate held yet."""
+    tokens_rate: float | None = None
 
 
 def current_account(
@@ -45,20 +48,21 @@ def current_account(
 def read_account(connection: sqlite3.Connection, name: str) -> Account | None:
     """What is known of a limit; None before its first use."""
     row = connection.execute(
-        "SELECT requests_full_at, tokens_full_at, learned, touched_at, touched_wall "
-        "FROM limits WHERE name = ?",
+        "SELECT requests_full_at, tokens_full_at, learned, touched_at, touched_wall, "
+        "requests_rate, tokens_rate FROM limits WHERE name = ?",
         (name,),
     ).fetchone()
-    return None if row is None else Account(row[0], row[1], _learned(row[2]), row[3], row[4])
+    return None if row is None else Account(row[0], row[1], _learned(row[2]), *row[3:])
 
 
 def save_account(connection: sqlite3.Connection, name: str, account: Account) -> None:
     """Write down what is known now."""
     connection.execute(
-        "INSERT OR REPLACE INTO limits VALUES (?,?,?,?,?,?)",
+        "INSERT OR REPLACE INTO limits VALUES (?,?,?,?,?,?,?,?)",
         (
             name, account.requests_full_at, account.tokens_full_at,
             json.dumps(asdict(account.learned)), account.touched_at, account.touched_wall,
+            account.requests_rate, account.tokens_rate,
         ),
     )  # fmt: skip
 

@@ -34,10 +34,33 @@ def request_bucket(per_second: float, burst: int | None) -> Bucket:
     return Bucket(per_second, max(1.0, capacity))
 
 
+def departure_bucket(per_second: float, burst: int | None) -> Bucket:
+    """
+    The bucket for calls that really go: half as large again as the one that they were booked by.
+
+    Calls that were booked in time and woken late catch up within it; a quarter of the provider's burst is
+    left for what the network brings closer together.
+    """
+    capacity = per_second * JITTER_SECONDS * 1.5 if burst is None else burst * 3 / 4
+    return Bucket(per_second, max(1.0, capacity))
+
+
 def token_bucket(per_second: float, requests: Bucket | None) -> Bucket:
     """The bucket for tokens: as much time's worth as that for requests holds, where there is one."""
     seconds = requests.capacity / requests.per_second if requests else JITTER_SECONDS
     return Bucket(per_second, per_second * seconds)
+
+
+def at_new_rate(full_at: float, now: float, old: float | None, new: float) -> float:
+    """
+    When a bucket is full that fills at another rate from now on: as much is missing as before.
+
+    Without it, what was taken while the rate was a crawl would be waited for at that crawl. `old` is None
+    where no rate held before.
+    """
+    if old is None or full_at <= now:
+        return full_at
+    return now + (full_at - now) * old / new
 
 
 def book(now: float, demands: Sequence[tuple[float, float, Bucket]]) -> tuple[float, tuple[float, ...]]:

@@ -35,8 +35,12 @@ KNOWN_FACTOR = 0.92
 NEAR = 0.85
 """
 Near a limit that is known, from settings or headers, a refusal is most likely jitter: the decrease is small,
-and the way back leads to that limit.
+goes no further than this part of the limit, and the way back leads to that limit.
 """
+JITTER_SHARE = 0.06
+"""Jitter makes a provider refuse a few calls; where more than this part is refused, it allows less."""
+SHARE_CALLS = 100
+"""The part that is refused is that of about so many calls sent last."""
 AGAIN_FACTOR = 0.78
 AGAIN_SECONDS = 1.5
 """A decrease this soon after the last: the rate is far off."""
@@ -78,6 +82,8 @@ class Learned:
     """Calls begun in the last seconds, by when they were counted."""
     refused: tuple[tuple[int, int], ...] = ()
     """Refusals by slices of ten seconds, of the last minute."""
+    refused_share: float = 0.0
+    """The part of the calls sent last that was refused, smoothed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +175,7 @@ def note_sent(learned: Learned, count: int, now: float) -> Learned:
     """Count calls that begin; they tell the rate where none was set."""
     if not count:
         return learned
+    learned = replace(learned, refused_share=learned.refused_share * (1 - 1 / SHARE_CALLS) ** count)
     last_at, last = learned.sent[-1] if learned.sent else (_LONG_AGO, 0)
     if now - last_at < MEASURED_SECONDS / 8:
         return replace(learned, sent=(*learned.sent[:-1], (last_at, last + count)))
@@ -242,11 +249,12 @@ def _after_refusal(learned: Learned, refusal: Refusal, now: float, configured: f
     now_allowed = allowed_rate(learned, configured) or _measured(learned, now)
     rate = min(now_allowed, refusal.rate or now_allowed)
     bound = allowed_rate(replace(learned, rate=None), configured)
-    is_near = bound is not None and rate > NEAR * bound
+    is_jitter = bound is not None and rate >= NEAR * bound and learned.refused_share <= JITTER_SHARE
+    slowest = NEAR * bound if bound is not None and is_jitter else SLOWEST_PER_SECOND
     return replace(
         learned,
-        rate=max(SLOWEST_PER_SECOND, rate * _factor(learned, now, is_near=is_near)),
-        ceiling=bound if is_near else rate,
+        rate=max(slowest, rate * _factor(learned, now, is_jitter=is_jitter)),
+        ceiling=bound if is_jitter else rate,
         is_starting=False,
         lowered_at=now,
         raised_at=now,
@@ -254,10 +262,10 @@ def _after_refusal(learned: Learned, refusal: Refusal, now: float, configured: f
     )
 
 
-def _factor(learned: Learned, now: float, *, is_near: bool) -> float:
+def _factor(learned: Learned, now: float, *, is_jitter: bool) -> float:
     if learned.is_starting:
         return STARTING_FACTOR
-    if is_near:
+    if is_jitter:
         return KNOWN_FACTOR
     soon = now - learned.lowered_at < max(AGAIN_SECONDS, 2 * learned.answer_seconds)
     return AGAIN_FACTOR if soon else FACTOR
@@ -297,4 +305,4 @@ def _counted(learned: Learned, now: float) -> Learned:
         kept[-1] = (tenth, kept[-1][1] + 1)
     else:
         kept.append((tenth, 1))
-    return replace(learned, refused=tuple(kept))
+    return replace(learned, refused=tuple(kept), refused_share=learned.refused_share + 1 / SHARE_CALLS)

@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 _log = logging.getLogger("latent.limits")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""A file of another version is begun anew."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS limits (
     name TEXT PRIMARY KEY,
@@ -33,7 +34,9 @@ CREATE TABLE IF NOT EXISTS limits (
     tokens_full_at REAL NOT NULL,
     learned TEXT NOT NULL,
     touched_at REAL NOT NULL,
-    touched_wall REAL NOT NULL
+    touched_wall REAL NOT NULL,
+    requests_rate REAL,
+    tokens_rate REAL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shares (
     name TEXT NOT NULL,
@@ -146,30 +149,42 @@ class GovernorDatabase:
         self.close()
         ensure_private_dir(self.file.parent)
         self.file.touch(0o600)
-        connection = _connect(str(self.file))
+        inode, connection = _inode(self.file), _connect(str(self.file))
         try:
+            connection.execute("PRAGMA synchronous = OFF")  # after a power cut nothing in it is of value
             if not _is_ready(connection):
                 # Only one process at a time: switching the journal mode does not wait for others.
                 with file_lock(self.file.with_suffix(".new")):
                     _prepare(connection)
-            self._inode = _inode(self.file)
-        except BaseException:
-            connection.close()
+        except BaseException as error:
+            if _code(error) in _UNUSABLE:
+                self._connection, self._inode = (
+                    connection,
+                    inode,
+                )  # open until it is known whether to delete it
+            else:
+                connection.close()
             raise
-        self._connection = connection
+        self._connection, self._inode = connection, inode
         return connection
 
     def _may_pass(self, error: Exception) -> bool:
         """Whether another try may help; a damaged file, which holds nothing of value, is deleted first."""
-        vanished = self._connection is not None and _inode(self.file) != self._inode
-        damaged = _code(error) in _UNUSABLE
-        self.close()
+        damaged, vanished = _code(error) in _UNUSABLE, self._has_vanished()
         if damaged and not vanished:
-            _log.debug("The file of limits %s is damaged (%s); it is begun anew.", self.file, error)
             with suppress(OSError), file_lock(self.file.with_suffix(".new")):
-                for suffix in ("-wal", "-shm", ""):
-                    Path(f"{self.file}{suffix}").unlink(missing_ok=True)
+                # Looked at again: another process may have begun it anew while this one came for the lock.
+                # The damaged one is open until then, so that no new file has its inode.
+                if not self._has_vanished():
+                    _log.debug("The file of limits %s is damaged (%s); it is begun anew.", self.file, error)
+                    self.close()
+                    for suffix in ("-wal", "-shm", ""):
+                        Path(f"{self.file}{suffix}").unlink(missing_ok=True)
+        self.close()
         return damaged or vanished
+
+    def _has_vanished(self) -> bool:
+        return self._connection is not None and _inode(self.file) != self._inode
 
     def _substitute(self, error: Exception) -> sqlite3.Connection:
         self.close()
@@ -187,9 +202,7 @@ class GovernorDatabase:
 
 
 def _connect(file: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA synchronous = OFF")  # after a power cut nothing in it is of value
-    return connection
+    return sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
 
 
 def _is_ready(connection: sqlite3.Connection) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from latent.limits.bucket import book, request_bucket
+from latent.limits.bucket import at_new_rate, departure_bucket
 from latent.limits.controller import Answers, News
 from latent.limits.ledger import Ask, Grant
 from latent.limits.waiting import FairQueue, Place, Waiter
@@ -37,9 +37,6 @@ NEWS_SECONDS = 0.1
 BLOCK_SECONDS = 0.02
 """Calls that begin within this time are booked together."""
 
-LATE_SECONDS = 0.05
-"""A call that begins later than it was let to waits for another place between the others."""
-
 NEVER = float("inf")
 
 
@@ -59,6 +56,7 @@ class Plan:
 
     errand: Errand
     ask: Ask | None = None
+    """What is said on a visit; for a look it is made up only once there is something new to see."""
     booking: tuple[Waiter, ...] = ()
     """The waiters whose calls are booked on this visit."""
 
@@ -87,6 +85,9 @@ class Desk:
         self._tell_at = self._idle_since = self._rest_at = NEVER
         self._visit_at = 0.0
         self._departures_full_at = 0.0
+        self._departures_rate: float | None = None
+        self._delayed = 0
+        """Calls that were let in, and wait for others of this process to go first."""
 
     def enter(self, waiter: Waiter, now: float) -> bool:
         """Let a call in, or put it in the queue; whether it is in."""
@@ -103,12 +104,29 @@ class Desk:
         return False
 
     def depart(self, waiter: Waiter, now: float) -> float:
-        """How long a call that was let in still waits, since others of this process begin only now too."""
-        if not waiter.rate or (waiter.departs_at is not None and now <= waiter.departs_at + LATE_SECONDS):
+        """
+        How long a call that was let in still waits, as others here begin only now too; 0.0: it goes.
+
+        Who waits has no place reserved, and looks again: whoever is awake when a call may go is the next one,
+        so that an overslept moment is lost to nobody.
+        """
+        if not waiter.rate:
             return 0.0
-        demand = (self._departures_full_at, 1.0, request_bucket(waiter.rate, self.settings.burst))
-        waiter.departs_at, (self._departures_full_at,) = book(now, [demand])
-        waiter.began_at = waiter.departs_at
+        rate = self.grant.rate if self.grant is not None and self.grant.rate else waiter.rate
+        bucket = departure_bucket(rate, self.settings.burst)
+        self._departures_full_at = at_new_rate(self._departures_full_at, now, self._departures_rate, rate)
+        self._departures_rate = rate
+        next_at = self._departures_full_at - (bucket.capacity - 1) / bucket.per_second
+        if next_at <= now:
+            self._forget_delay(waiter)
+            self._departures_full_at = max(self._departures_full_at, now) + 1 / bucket.per_second
+            waiter.began_at = now
+            return 0.0
+        if waiter.departs_at is None:
+            waiter.departs_at = next_at + self._delayed / bucket.per_second
+            self._delayed += 1
+        elif waiter.departs_at <= now:
+            waiter.departs_at = next_at
         return waiter.departs_at - now
 
     def leave(self, waiter: Waiter, now: float, *, succeeded: bool) -> None:
@@ -126,6 +144,7 @@ class Desk:
         elif waiter.place is Place.BOOKED:
             self._has_gone = True
         elif waiter.place is Place.IN:
+            self._forget_delay(waiter)
             self._refund(waiter, now)
             self._free(waiter, now)
         waiter.place = Place.GONE
@@ -161,26 +180,27 @@ class Desk:
         self._begin_booked(now)
         if self.grant is None:
             if self.queue:
-                return Plan(Errand.VISIT, self._ask(()))
+                return Plan(Errand.VISIT, self.ask())
             return Plan(self._rest(now))
         booking = self._bookable()
         gave_back = self._give_back_idle(now)
         if booking or gave_back or now >= min(self._tell_at, self._visit_at):
-            return Plan(Errand.VISIT, self._ask(booking), booking)
+            return Plan(Errand.VISIT, self.ask(booking), booking)
         if self._is_unused() and now - self._idle_since >= KEEP_SECONDS:
             return Plan(Errand.LEAVE)
-        return Plan(Errand.LOOK, self._ask(())) if self._watches_others() else Plan(Errand.NONE)
+        return Plan(Errand.LOOK if self._watches_others() else Errand.NONE)
 
     def apply(self, plan: Plan, grant: Grant, now: float) -> None:
         """Act on what the governor granted."""
         self.grant, self.owned = grant, grant.owned
         for waiter, start in zip(plan.booking, grant.starts, strict=True):
             self._sequence += 1
-            waiter.start_at = start
+            waiter.start_at, waiter.rate = start, grant.rate
             heapq.heappush(self._booked, (start, self._sequence, waiter))
         self._visit_at = now + BEAT_SECONDS
         self._clear_gone(now)
         self._begin_booked(now)
+        self._hurry_booked(now)
         self._admit(now)
         self._note_idle(now)
         if plan.ask is not None and self.in_use != plan.ask.in_use:
@@ -188,8 +208,14 @@ class Desk:
         if self._lacks_slots():
             self._visit_at = now if self._may_get_more(grant) else now + RECHECK_SECONDS
 
-    def abandon(self, plan: Plan, now: float) -> None:
-        """The visit came to nothing: whoever was to be booked waits again."""
+    def abandon(self, plan: Plan, told: Ask, now: float) -> None:
+        """The visit came to nothing: whoever was to be booked waits again, what was told is told again."""
+        requests, tokens = told.returned
+        self._news = [*told.news, *self._news]
+        self._begun += told.begun
+        self._returned_requests += requests
+        self._returned_tokens += tokens
+        self._tell_at = min(self._tell_at, now + BEAT_SECONDS)
         for waiter in reversed(plan.booking):
             self._unhold(waiter)
             if waiter.place is Place.BOOKED:
@@ -322,11 +348,13 @@ class Desk:
         grant = self.grant
         if grant is None or not grant.is_paced or not self.queue:
             return ()
-        rate = grant.rate or 1 / BLOCK_SECONDS
+        # Each process looks ahead by its own part of the rate: what all of them have booked may begin at once
+        # when the whole machine stood still.
+        rate = (grant.rate or 1 / BLOCK_SECONDS) / max(1, grant.members)
         block = math.ceil(rate * BLOCK_SECONDS)
         # At a high rate a second block is booked while the first one begins, so that no time is lost. At a
         # low one that would put calls off for long that a change of the rate could let begin sooner.
-        room = (2 if rate > 10 else 1) * block - len(self._booked)
+        room = (2 if rate > 20 else 1) * block - len(self._booked)
         if grant.capacity is not None:
             room = min(room, self._usable(grant) - self.in_use)
         taken: list[Waiter] = []
@@ -341,6 +369,23 @@ class Desk:
         while self._booked and self._booked[0][0] <= now:
             _, _, waiter = heapq.heappop(self._booked)
             self._begin(waiter, now)
+
+    def _hurry_booked(self, now: float) -> None:
+        """Book calls anew that wait at a rate that has doubled since: they would wait for long at a crawl."""
+        rate = self.grant.rate if self.grant else None
+        if not rate or not any(waiter.rate and rate >= 2 * waiter.rate for _, _, waiter in self._booked):
+            return
+        for _, _, waiter in sorted(self._booked, reverse=True):
+            self._refund(waiter, now)
+            self._unhold(waiter)
+            waiter.place, waiter.start_at = Place.QUEUED, None
+            self.queue.push_back(waiter)
+        self._booked.clear()
+
+    def _forget_delay(self, waiter: Waiter) -> None:
+        if waiter.departs_at is not None:
+            waiter.departs_at = None
+            self._delayed -= 1
 
     def _clear_gone(self, now: float) -> None:
         """Free the slots of booked calls that were cancelled."""
@@ -362,9 +407,10 @@ class Desk:
             self._returned_requests += 1
             self._returned_tokens += waiter.tokens
 
-    def _ask(self, booking: tuple[Waiter, ...]) -> Ask:
-        waiting = Counter(waiter.run_id for waiter in self.queue)
-        runs = {run: (self._runs[run], waiting[run]) for run in {*self._runs, *waiting}}
+    def ask(self, booking: tuple[Waiter, ...] = ()) -> Ask:
+        """What this process holds and wants now, with the calls that are to be booked."""
+        waiting = self.queue.by_run()
+        runs = {run: (self._runs[run], waiting.get(run, 0)) for run in {*self._runs, *waiting}}
         return Ask(
             name=self.name,
             settings=self.settings,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from latent.config.settings import LimitSettings
 from latent.limits.accounts import Account, buckets, current_account, per_second, save_account, slots_of
-from latent.limits.bucket import Bucket, book
+from latent.limits.bucket import Bucket, at_new_rate, book
 from latent.limits.controller import News, learn, note_sent
 from latent.limits.shares import Claim, fair_shares
 
@@ -109,8 +109,17 @@ def visit(
         learned = learn(learned, ask.news, now, configured)
     learned = note_sent(learned, ask.begun + len(ask.tokens), now)
     requests, tokens = buckets(ask.settings, learned, ask.crowd)
+    account = _at_rates(account, requests, tokens, now)
     starts, full_at = _booked(account, ask, requests, tokens, now)
-    save_account(connection, ask.name, Account(*full_at, learned, now, wall))
+    known = replace(
+        account,
+        requests_full_at=full_at[0],
+        tokens_full_at=full_at[1],
+        learned=learned,
+        touched_at=now,
+        touched_wall=wall,
+    )
+    save_account(connection, ask.name, known)
 
     shares = {share.member: share for share in read_shares(connection, ask.name)}
     mine = shares.pop(member, None)
@@ -158,6 +167,17 @@ def read_shares(connection: sqlite3.Connection, name: str) -> list[Share]:
     columns = ", ".join(Share._fields)
     rows = connection.execute(f"SELECT {columns} FROM shares WHERE name = ?", (name,))  # noqa: S608  # constants
     return [Share(*row) for row in rows]
+
+
+def _at_rates(account: Account, requests: Bucket | None, tokens: Bucket | None, now: float) -> Account:
+    """The account with its debts as they are paid at the rates of now; one that no rate holds for stays."""
+    if requests:
+        full_at = at_new_rate(account.requests_full_at, now, account.requests_rate, requests.per_second)
+        account = replace(account, requests_full_at=full_at, requests_rate=requests.per_second)
+    if tokens:
+        full_at = at_new_rate(account.tokens_full_at, now, account.tokens_rate, tokens.per_second)
+        account = replace(account, tokens_full_at=full_at, tokens_rate=tokens.per_second)
+    return account
 
 
 def _corrected(full_at: float, returned: float, bucket: Bucket, now: float) -> float:

@@ -18,7 +18,8 @@ from weakref import WeakSet
 from latent.limits.desk import BEAT_SECONDS, Desk, Errand, Plan
 from latent.limits.permit import Permit
 from latent.limits.pump import pump
-from latent.limits.waiting import STOP_POLL_SECONDS, AdmissionStopped, TaskWaiter, ThreadWaiter, Waiter
+from latent.limits.stopping import STOP_POLL_SECONDS
+from latent.limits.waiting import AdmissionStopped, TaskWaiter, ThreadWaiter, Waiter
 
 if TYPE_CHECKING:
     from latent.config.settings import LimitSettings
@@ -66,22 +67,20 @@ class Limiter:
         Raises:
             AdmissionStopped: `stop` was set.
         """
-        if stop is not None and stop.is_set():
+        if _is_set(stop):
             raise AdmissionStopped(self.name)
         waiter = ThreadWaiter(_checked(tokens), run_id, time.monotonic())
-        if not self._enter(waiter):
-            try:
-                if not waiter.wait(stop):
-                    raise AdmissionStopped(self.name)
-            except BaseException:
-                self._give_up(waiter)
-                raise
-        if (pool := self._pool) is not None:
-            self._share(waiter, pool, stop)
+        is_in = self._enter(waiter)
         try:
-            while (pause := self._pause_before(waiter)) > 0:
+            if not is_in and not waiter.wait(stop):
+                raise AdmissionStopped(self.name)
+            if (pool := self._pool) is not None:
+                if not pool.acquire(stop):
+                    raise AdmissionStopped(self.name)
+                waiter.pool, waiter.began_at = pool, time.monotonic()
+            while (pause := self._pause_before(waiter, stop)) > 0:
                 time.sleep(pause)
-        except BaseException:  # Ctrl-C while waiting
+        except BaseException:  # Ctrl-C while waiting, too
             self._give_up(waiter)
             raise
         return Permit(self, waiter)
@@ -90,24 +89,22 @@ class Limiter:
         self, *, tokens: int = 0, run_id: str = "", stop: threading.Event | None = None
     ) -> Permit:
         """As `acquire`, without blocking the event loop; a cancelled wait leaves nothing behind."""
+        if _is_set(stop):
+            raise AdmissionStopped(self.name)
         waiter = TaskWaiter(_checked(tokens), run_id, time.monotonic())
-        if not self._enter(waiter):
-            try:
-                while not waiter.future.done():
-                    if stop is not None and stop.is_set():
-                        raise AdmissionStopped(self.name)
-                    await asyncio.wait({waiter.future}, timeout=STOP_POLL_SECONDS if stop else None)
-            except BaseException:
-                self._give_up(waiter)
-                raise
-        if (pool := self._pool) is not None:
-            await self._share_async(waiter, pool)
-        while (pause := self._pause_before(waiter)) > 0:
-            try:
+        is_in = self._enter(waiter)
+        try:
+            if not is_in and not await waiter.wait(stop):
+                raise AdmissionStopped(self.name)
+            if (pool := self._pool) is not None:
+                if not await pool.acquire_async(stop):
+                    raise AdmissionStopped(self.name)
+                waiter.pool, waiter.began_at = pool, time.monotonic()
+            while (pause := self._pause_before(waiter, stop)) > 0:
                 await asyncio.sleep(pause)
-            except asyncio.CancelledError:
-                self._give_up(waiter)
-                raise
+        except BaseException:
+            self._give_up(waiter)
+            raise
         return Permit(self, waiter)
 
     def bind(self, pool: SlotPool | None) -> None:
@@ -151,7 +148,7 @@ class Limiter:
 
     def serve(self) -> None:
         """Do what is due; the entrance of the governor's thread."""
-        while (plan := self._plan()).errand is Errand.VISIT or self._is_worth_a_visit(plan):
+        while (plan := self._looked(self._plan())).errand is Errand.VISIT:
             self._visit(plan)
         if plan.errand is Errand.LEAVE:
             self._governor.leave(self.name)
@@ -180,40 +177,28 @@ class Limiter:
         waiter.desk = self._desk
         with self._lock:
             is_in = self._desk.enter(waiter, waiter.asked_at)
-        if not self._is_served:
-            self._is_served = True
+            is_first, self._is_served = not self._is_served, True
+        if is_first:
             pump().add(self)
         self._wake_thread()
         return is_in
 
-    def _pause_before(self, waiter: Waiter) -> float:
+    def _pause_before(self, waiter: Waiter, stop: threading.Event | None) -> float:
         """
-        Seconds until a call that was let in may really begin; 0 for now.
+        Seconds after which a call that was let in may really begin, or asks again; 0 for now.
 
         A busy event loop or a machine out of breath wakes calls late, and then many at once: as a burst that
         the provider would refuse.
         """
+        # A call that is let in only now is not made any more: it may cost money.
+        if _is_set(stop):
+            raise AdmissionStopped(self.name)
         if waiter.start_at is None:
             return 0.0
         with self._lock:
-            return self._desk.depart(waiter, time.monotonic())
-
-    def _share(self, waiter: Waiter, pool: SlotPool, stop: threading.Event | None) -> None:
-        try:
-            if not pool.acquire(stop):
-                raise AdmissionStopped(self.name)
-        except BaseException:
-            self._give_up(waiter)
-            raise
-        waiter.pool, waiter.began_at = pool, time.monotonic()
-
-    async def _share_async(self, waiter: Waiter, pool: SlotPool) -> None:
-        try:
-            await pool.acquire_async()
-        except BaseException:
-            self._give_up(waiter)
-            raise
-        waiter.pool, waiter.began_at = pool, time.monotonic()
+            pause = self._desk.depart(waiter, time.monotonic())
+        # Soon, for whoever was stopped, or may go at last since the rate has gone up.
+        return min(pause, STOP_POLL_SECONDS)
 
     def _give_up(self, waiter: Waiter) -> None:
         if self.owns(waiter):
@@ -231,14 +216,19 @@ class Limiter:
         with self._lock:
             return self._desk.plan(time.monotonic())
 
-    def _is_worth_a_visit(self, plan: Plan) -> bool:
-        if plan.errand is not Errand.LOOK or (grant := self._desk.grant) is None:
-            return False
+    def _looked(self, plan: Plan) -> Plan:
+        """`plan`, or the visit that a look turned out to be a reason for."""
+        grant = self._desk.grant
+        if plan.errand is not Errand.LOOK or grant is None or grant.capacity is None:
+            return plan
         version = self._governor.database.version()
-        if version is None or version == self._version or plan.ask is None or grant.capacity is None:
-            return False
+        if version is None or version == self._version:
+            return plan
         self._version = version
-        return self._governor.matters(plan.ask, grant.capacity, others_wait=grant.others_wait)
+        with self._lock:
+            ask = self._desk.ask()
+        matters = self._governor.matters(ask, grant.capacity, others_wait=grant.others_wait)
+        return Plan(Errand.VISIT, ask) if matters else plan
 
     def _visit(self, plan: Plan) -> None:
         assert plan.ask is not None
@@ -248,7 +238,7 @@ class Limiter:
             grant = self._governor.visit(ask)
         except BaseException:
             with self._lock:
-                self._desk.abandon(plan, time.monotonic())
+                self._desk.abandon(plan, ask, time.monotonic())
             raise
         self._version = grant.version
         with self._lock:
@@ -265,6 +255,10 @@ def _begin_anew() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew)
+
+
+def _is_set(stop: threading.Event | None) -> bool:
+    return stop is not None and stop.is_set()
 
 
 def _checked(tokens: int) -> int:

@@ -39,7 +39,7 @@ def limiter_for(workspace: Workspace, name: str) -> Limiter:
     folder = limits_folder(workspace)
     with _lock:
         if (limiter := _limiters.get((folder, name))) is None:
-            limiter = _limiters[folder, name] = Limiter(_governor(folder), name, settings)
+            limiter = _limiters[folder, name] = Limiter(_known_governor(folder), name, settings)
     limiter.configure(settings)
     return limiter
 
@@ -57,9 +57,14 @@ def limits_folder(workspace: Workspace) -> Path:
     return known
 
 
-def known_governor(folder: Path) -> Governor | None:
-    """The governor of this process for a folder; None while it uses none of its limits."""
-    return _governors.get(folder)
+def governor_of(folder: Path) -> Governor:
+    """
+    The one governor of this process for a folder, whoever asks.
+
+    A second one would open the lock file again, and on POSIX closing it frees the bytes of the first.
+    """
+    with _lock:
+        return _known_governor(folder)
 
 
 def _usable_folder(workspace: Workspace, named: str | None) -> Path:
@@ -95,7 +100,7 @@ def _user_folder() -> Path | None:
         return None
 
 
-def _governor(folder: Path) -> Governor:
+def _known_governor(folder: Path) -> Governor:
     if (governor := _governors.get(folder)) is None:
         governor = _governors[folder] = Governor(folder)
     return governor

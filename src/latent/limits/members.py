@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import threading
 from pathlib import Path
 
 from latent.cache.file_locks import open_lock_file, try_lock, unlock
@@ -22,7 +23,7 @@ class Membership:
     This process among those that share a folder of limits.
 
     The lock file stays open as long as the process lives: on POSIX, closing any descriptor of it would free
-    the byte.
+    the byte. The governor's thread uses it, and whoever wants to know who is there.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,6 +31,7 @@ class Membership:
         self._begin_life()
 
     def _begin_life(self) -> None:
+        self._lock = threading.Lock()
         self._file: int | None = None
         self._inode = 0
         self.id: int | None = None
@@ -42,29 +44,32 @@ class Membership:
         Raises:
             OSError: The lock file cannot be opened.
         """
-        file = self._open()
-        while self.id is None:
-            number = secrets.randbits(40)
-            if try_lock(file, number):
-                self.id = number
-        return self.id
+        with self._lock:
+            file = self._open()
+            while self.id is None:
+                number = secrets.randbits(40)
+                if try_lock(file, number):
+                    self.id = number
+            return self.id
 
     def leave(self) -> None:
         """Give the number back; another process may see at once that it is gone."""
-        if self.id is not None and self._file is not None:
-            unlock(self._file, self.id)
-        self.id = None
-        self._heard.clear()
+        with self._lock:
+            if self.id is not None and self._file is not None:
+                unlock(self._file, self.id)
+            self.id = None
+            self._heard.clear()
 
     def is_alive(self, member: int) -> bool:
         """Whether the process with this number lives."""
-        if member == self.id:
-            return True
-        file = self._open()
-        if not try_lock(file, member):
-            return True
-        unlock(file, member)
-        return False
+        with self._lock:
+            if member == self.id:
+                return True
+            file = self._open()
+            if not try_lock(file, member):
+                return True
+            unlock(file, member)
+            return False
 
     def is_silent(self, member: int, beat: int, now: float) -> bool:
         """

@@ -15,11 +15,11 @@ from latent.config.settings import LimitSettings
 from latent.limits.accounts import Account, buckets, nothing_learned, read_account, slots_of
 from latent.limits.controller import refused_lately
 from latent.limits.ledger import Share, read_shares
-from latent.limits.lookup import known_governor, limits_folder
-from latent.limits.members import Membership
+from latent.limits.lookup import governor_of, limits_folder
 
 if TYPE_CHECKING:
     from latent.config.workspace import Workspace
+    from latent.limits.members import Membership
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +75,10 @@ def snapshot(workspace: Workspace) -> list[LimitStatus]:
     file = folder / "limits.db"
     if not file.is_file():
         return [_status(name, defined[name], None, ()) for name in sorted(defined)]
-    members = governor.members if (governor := known_governor(folder)) else Membership(folder / "limits.lock")
     try:
-        return _read(file, defined, members)
+        return _read(file, defined, governor_of(folder).members)
     except (sqlite3.Error, OSError):
         return [_status(name, defined[name], None, ()) for name in sorted(defined)]
-    finally:
-        if governor is None:
-            members.forget()
 
 
 def _read(file: Path, defined: Mapping[str, LimitSettings], members: Membership) -> list[LimitStatus]:

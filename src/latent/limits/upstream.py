@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from latent.limits.stopping import STOP_POLL_SECONDS, is_woken, wake
+
 POLL_SECONDS = 0.2
 """How often an upstream without a free slot is asked again."""
 
@@ -84,7 +86,7 @@ class SlotPool:
         ready = threading.Event()
         waiter = self._join(ready.set)
         try:
-            while not ready.wait(0.1 if stop is not None else None):
+            while not ready.wait(STOP_POLL_SECONDS if stop is not None else None):
                 if stop is not None and stop.is_set():
                     self._leave(waiter)
                     return False
@@ -93,16 +95,19 @@ class SlotPool:
             raise
         return True
 
-    async def acquire_async(self) -> None:
-        """Wait for a slot without blocking the event loop; a cancelled wait leaves nothing behind."""
+    async def acquire_async(self, stop: threading.Event | None = None) -> bool:
+        """As `acquire`, without blocking the event loop; a cancelled wait leaves nothing behind."""
         loop = asyncio.get_running_loop()
-        ready = asyncio.Event()
-        waiter = self._join(lambda: loop.call_soon_threadsafe(ready.set))
+        ready: asyncio.Future[bool] = loop.create_future()
+        waiter = self._join(lambda: loop.call_soon_threadsafe(wake, ready))
         try:
-            await ready.wait()
+            is_ready = await is_woken(ready, stop)
         except BaseException:
             self._leave(waiter)
             raise
+        if not is_ready:
+            self._leave(waiter)
+        return is_ready
 
     def release(self) -> None:
         """Hand the slot to whoever waits here; else keep it for a moment, then give it back."""

@@ -6,17 +6,14 @@ import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from latent.errors import LatentError
+from latent.limits.stopping import STOP_POLL_SECONDS, is_woken, wake
 
 if TYPE_CHECKING:
     from latent.limits.upstream import SlotPool
-
-STOP_POLL_SECONDS = 0.1
-"""How soon a waiting thread notices that it need not wait any more."""
 
 
 class AdmissionStopped(LatentError):  # noqa: N818  # tells of an end that was asked for, not of a failure
@@ -66,7 +63,7 @@ class Waiter(ABC):
         self.start_at: float | None = None
         """When the call may begin, once it is booked; None where no rate holds."""
         self.departs_at: float | None = None
-        """When it really begins: later than `start_at` where it was woken late together with others."""
+        """When it may go at last, as far as one can tell, where it was woken late together with others."""
         self.desk: object = None
         """Where it asked; a forked child has another."""
         self.began_at = 0.0
@@ -114,26 +111,26 @@ class ThreadWaiter(Waiter):
 class TaskWaiter(Waiter):
     """A coroutine that waits on its event loop."""
 
-    __slots__ = ("_loop", "future")
+    __slots__ = ("_future", "_loop")
 
     def __init__(self, tokens: int, run_id: str, now: float) -> None:
         super().__init__(tokens, run_id, now)
         self._loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[None] = self._loop.create_future()
+        self._future: asyncio.Future[bool] = self._loop.create_future()
 
     def wake(self) -> bool:
         if asyncio._get_running_loop() is self._loop:  # None instead of an error when no loop runs here
-            self._resolve()
+            wake(self._future)
             return True
         try:
-            self._loop.call_soon_threadsafe(self._resolve)
+            self._loop.call_soon_threadsafe(wake, self._future)
         except RuntimeError:  # the loop was closed under the waiter
             return False
         return True
 
-    def _resolve(self) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
+    async def wait(self, stop: threading.Event | None) -> bool:
+        """Wait until woken (True), or until `stop` is set (False)."""
+        return await is_woken(self._future, stop)
 
 
 class FairQueue:
@@ -147,8 +144,9 @@ class FairQueue:
     def __len__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Waiter]:
-        return (waiter for run in self._runs.values() for waiter in run)
+    def by_run(self) -> dict[str, int]:
+        """How many wait for each run; asked often, so it goes over the runs and not over who waits."""
+        return {run: len(line) for run, line in self._runs.items()}
 
     def append(self, waiter: Waiter) -> None:
         """Put a waiter at the end of its run's line."""

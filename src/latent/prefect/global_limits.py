@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextvars
 import math
+import os
 from contextlib import contextmanager, nullcontext
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -160,6 +161,10 @@ class _Bindings:
     """Which limiters of this process take their slots from a server, and how many runs want it so."""
 
     def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Nothing is bound: the limiters of a forked child have let go of its parent's pools."""
         self._lock = Lock()
         self._pools: dict[tuple[str, Limiter], tuple[SlotPool, int]] = {}
 
@@ -192,6 +197,8 @@ class _Bindings:
 
     def _leave(self, key: tuple[str, Limiter]) -> None:
         with self._lock:
+            if key not in self._pools:
+                return  # forked in the middle of a run: it is the parent that gives back
             pool, users = self._pools[key]
             if users > 1:
                 self._pools[key] = (pool, users - 1)
@@ -202,6 +209,17 @@ class _Bindings:
 
 
 _bindings = _Bindings()
+
+
+def _begin_anew() -> None:
+    # Another thread of the parent may have held the lock.
+    global _agreeing
+    _agreeing = Lock()
+    _bindings.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 def _server() -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import socket
 import threading
 import time
+import warnings
 from typing import Any
 from uuid import uuid4
 
@@ -20,7 +22,7 @@ from latent.config.settings import LimitSettings
 from latent.limits import limit, limiter_for
 from latent.prefect import flow, task
 from latent.prefect.api import GlobalLimit, memory_api
-from latent.prefect.global_limits import global_limits, shared_limits
+from latent.prefect.global_limits import _bindings, global_limits, shared_limits
 from latent.prefect.run import surroundings
 from latent.prefect.server_slots import ServerSlots
 from tests.prefect.api.on_server import on_the_server
@@ -103,6 +105,51 @@ def test_prefects_concurrency_and_rate_limit_work_beside_our_own_limits(make):
     api = memory_api()
     assert api is not None
     assert {each["name"]: each["active_slots"] for each in api.limits()}["api"] == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_forked_worker_takes_slots_of_the_server_too(make):
+    """The child of a process whose limits are bound lets go of the parent's pools, and binds its own."""
+    make({"config/latent.toml": "[limits.api]\nconcurrency = 3\n"})
+    workspace, limits = find_workspace(), (GlobalLimit("api", 3),)
+    limiter = limiter_for(workspace, "api")
+
+    def binds_its_own() -> bool:
+        parents = limiter._pool
+        _bindings.join(workspace, limits)
+        return parents is None and limiter._pool is not None
+
+    with _bindings.during(workspace, limits):
+        assert limiter._pool is not None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # other threads run: that is what is tested
+            child = os.fork()
+        if child == 0:
+            is_well = False
+            try:
+                is_well = binds_its_own()
+            finally:
+                os._exit(0 if is_well else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert limiter._pool is not None
+    assert limiter._pool is None
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this platform")
+def test_child_that_was_forked_in_the_middle_of_a_run_ends_it_well(make):
+    make({"config/latent.toml": "[limits.api]\nconcurrency = 3\n"})
+    is_well, child = False, None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            with _bindings.during(find_workspace(), (GlobalLimit("api", 3),)):
+                child = os.fork()
+            is_well = True
+        finally:
+            if child == 0:
+                os._exit(0 if is_well else 1)
+    assert child is not None
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 # -- on a real server ---------------------------------------------------------------------------------------
