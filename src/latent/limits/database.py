@@ -158,10 +158,8 @@ class GovernorDatabase:
                     _prepare(connection)
         except BaseException as error:
             if _code(error) in _UNUSABLE:
-                self._connection, self._inode = (
-                    connection,
-                    inode,
-                )  # open until it is known whether to delete it
+                # Open until it is known whether to delete it.
+                self._connection, self._inode = connection, inode
             else:
                 connection.close()
             raise
