@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 import latent.llm.request as layer
 from latent.cache.keys import argument_hashes
@@ -121,6 +121,16 @@ def test_a_picture_is_known_by_its_bytes_and_not_by_its_name(tmp_path: Path):
 def test_the_output_type_counts_by_its_name_and_schema():
     keys = {key(model_with(), "x", output) for output in (None, Verdict, Renamed, Described)}
     assert len(keys) == 4
+
+
+def test_the_order_of_fields_counts_since_models_answer_in_it():
+    def made(**fields: Any) -> type[BaseModel]:
+        return create_model("Judged", **fields)
+
+    one, other = made(score=(int, ...), reason=(str, ...)), made(reason=(str, ...), score=(int, ...))
+    assert key(model_with(), "x", one) != key(model_with(), "x", other)
+    tools = [{"name": "look", "properties": {name: {} for name in names}} for names in ("ab", "ba")]
+    assert key(model_with(tools=tools[:1]), "x") != key(model_with(tools=tools[1:]), "x")
 
 
 def test_the_version_of_the_layer_counts(monkeypatch: pytest.MonkeyPatch):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 import pytest
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, HttpUrl, field_validator
 
 from latent.errors import ModelSpecError
 from latent.llm import Answer, Model
@@ -262,6 +263,38 @@ def test_schemas_fit_strict_modes_and_tell_in_words_what_these_do_not_take():
         "exclusiveMinimum"
         in OutputType(Drawing).strict_schema("openai")[0]["$defs"]["Shape"]["properties"]["radius"]
     )
+
+
+class Branch(BaseModel):
+    """Contains itself, so that its schema begins with a reference."""
+
+    name: str
+    branches: list[Branch]
+
+
+@every_api
+@pytest.mark.parametrize("mode", ["schema", "tool", "json"])
+def test_a_type_that_contains_itself_is_an_object_at_the_root(provider: Provider, spec: str, mode):
+    provider.says(lambda call: '{"name": "a", "branches": [{"name": "b", "branches": []}]}')
+    answer = Model(spec, output_mode=mode).complete("grow", output=Branch)
+    assert answer.output.branches[0].name == "b"
+    schema = provider.listener.calls[0].schema
+    assert mode == "json" or (schema["type"], list(schema["properties"])) == ("object", ["name", "branches"])
+    assert not {"anyOf", "$ref"} & set(schema or {})
+
+
+class Page(BaseModel):
+    address: HttpUrl
+    seen: datetime
+
+
+@pytest.mark.parametrize("dialect", ["openai", "openai-responses", "anthropic"])
+def test_formats_that_a_schema_mode_does_not_know_are_told_in_words(dialect: str):
+    fields = OutputType(Page).strict_schema(dialect)[0]["properties"]
+    assert fields["seen"]["format"] == "date-time"
+    knows_addresses = dialect == "anthropic"
+    assert ("format" in fields["address"]) == knows_addresses
+    assert knows_addresses or "format: uri" in fields["address"]["description"]
 
 
 @pytest.mark.parametrize("output", [dict, "Verdict", Verdict(score=1, reason="x"), list[Verdict]])

@@ -111,7 +111,7 @@ def booked_tokens(request: Request, turns: Turns) -> int:
     messages = messages_of(turns)
     characters = len(request.system or "") + sum(len(message.text) for message in messages)
     if request.output is not None:
-        characters += request.output.schema_length
+        characters += len(request.output.schema_text)
     attached = sum(not isinstance(part, str) for message in messages for part in message.parts)
     return -(-characters // CHARACTERS_PER_TOKEN) + attached * TOKENS_PER_ATTACHMENT
 

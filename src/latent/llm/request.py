@@ -71,7 +71,7 @@ class Request:
             "base_url": endpoint.place,
             "model": endpoint.model,
             "weights": _weights(endpoint),
-            "sampling": dict(self.sampling),
+            "sampling": {name: _as_sent(value) for name, value in self.sampling.items()},
             "system": self.system,
             "output": None if self.output is None else self.output.identity,
             "mode": None if self.output is None else self.mode,
@@ -120,6 +120,19 @@ def sampling_of(
     except (TypeError, ValueError) as error:
         raise ModelSpecError(spec, f"its parameters have to be JSON values: {error}.") from None
     return sampling
+
+
+def _as_sent(value: Any) -> Any:
+    """
+    What a parameter counts by: with mappings in it its JSON, since their order is sent and can matter.
+
+    Tools are such: a model fills in what they take in the order in which it stands there.
+    """
+    return {"json": json.dumps(value)} if _holds_mapping(value) else value
+
+
+def _holds_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list | tuple) and any(map(_holds_mapping, value)))
 
 
 def _is_slip(name: str, near: str) -> bool:
