@@ -61,7 +61,13 @@ def test_an_answer_knows_its_cost_and_a_remembered_one_costs_nothing_again(provi
     assert first.models["anthropic:claude-opus-4-6"] == {
         "calls": 3,
         "unpriced": 0,
-        "amounts": {"input_tokens": 3_000, "output_tokens": 300, "cached_tokens": 0, "reasoning_tokens": 0},
+        "amounts": {
+            "input_tokens": 3_000,
+            "output_tokens": 300,
+            "cached_tokens": 0,
+            "cache_write_tokens": 0,
+            "reasoning_tokens": 0,
+        },
         "cost_usd": pytest.approx(0.0225),
     }
     assert first.models["vllm:meta/llama-3"]["cost_usd"] is None

@@ -27,6 +27,10 @@ class Usage:
     reasoning_tokens: int = 0
     """Of the output: thought, and not said."""
 
+    def amounts(self) -> dict[str, int]:
+        """Its counts by name, as accounts hold them."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from latent.errors import LatentError, ModelConnectionError, ModelRefusedError
+from latent.errors import LatentError, ModelAnswerError, ModelRefusedError
 from latent.llm.answer import Answer, Usage
 from latent.llm.attempts import persistently, policy_for
 from latent.llm.dialects import speaker_of
 from latent.llm.messages import Message, messages_of
-from latent.llm.prices import cost_usd
 from latent.llm.schemas import brief, mending
-from latent.prefect.budget import use
+from latent.llm.sending import send
 from latent.prefect.run import current_run, surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from latent.llm.messages import Turns
     from latent.llm.request import Reading, Request
     from latent.llm.ways import Way
@@ -129,44 +125,18 @@ async def _ask_again(request: Request, turns: Turns, way: Way, account: _Account
 async def _ask(request: Request, turns: Turns, way: Way, account: _Account) -> tuple[Reading, float]:
     """One request; what it took is booked, whatever becomes of its answer."""
     speaker, endpoint = speaker_of(request.endpoint.dialect), request.endpoint
-    payload = speaker.payload(request, turns)
-
-    async def send() -> tuple[Reading, float]:
-        began = time.perf_counter()
-        reply = await way.post(endpoint, speaker.PATH, payload, timeout_seconds=request.timeout_seconds)
-        seconds = time.perf_counter() - began
-        return _read(request, speaker.reading, reply.document), seconds
-
     account.requests += 1
-    if request.limit is None:
-        reading, seconds = await send()
-    else:
-        reading, seconds = await _under_limit(request.limit, booked_tokens(request, turns), way, send)
-    cost = cost_usd(endpoint.provider, endpoint.model, reading.usage)
-    account.add(reading.usage, cost)
-    use(endpoint.spec, _amounts(reading.usage), cost)
-    return reading, seconds
-
-
-async def _under_limit(
-    name: str, tokens: int, way: Way, send: Callable[[], Coroutine[object, object, tuple[Reading, float]]]
-) -> tuple[Reading, float]:
-    async with way.admitted(name, tokens) as permit:
-        reading, seconds = await send()
-        if (usage := reading.usage) is not None:
-            permit.release(tokens_used=usage.input_tokens + usage.output_tokens)
-    return reading, seconds
-
-
-def _read(
-    request: Request, reading: Callable[[dict[str, object]], Reading], document: dict[str, object]
-) -> Reading:
+    sent = await send(
+        request, speaker.PATH, speaker.payload(request, turns), way,
+        tokens=booked_tokens(request, turns), usage_in=speaker.usage,
+    )  # fmt: skip
+    account.add(sent.usage, sent.cost_usd)
     try:
-        return reading(document)
+        return speaker.reading(sent.document), sent.seconds
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        endpoint = request.endpoint
-        reason = f"what it sent is no answer: {error}."
-        raise ModelConnectionError(endpoint.spec, endpoint.place, reason) from error
+        raise ModelAnswerError(
+            endpoint.spec, endpoint.place, f"what it sent is no answer: {error}."
+        ) from error
 
 
 def _judged(request: Request, reading: Reading) -> tuple[str, str | None, ValueError | None]:
@@ -190,14 +160,3 @@ def _judged(request: Request, reading: Reading) -> tuple[str, str | None, ValueE
         # the same error where that is seen, and is there once the slip is mended.
         return text, None, None
     return text, None, None
-
-
-def _amounts(usage: Usage | None) -> dict[str, int]:
-    if usage is None:
-        return {}
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-    }

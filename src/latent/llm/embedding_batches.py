@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 from latent.cache.hashing import stable_hash
 from latent.cache.keys import RowKeys, key_of_parts
 from latent.cache.results import Result
-from latent.errors import RunStoppedError
 from latent.llm.answer import Usage
 from latent.llm.attempts import persistently, policy_for
 from latent.llm.embedding import EmbeddingRequest, ask, batches, token_estimate
 from latent.llm.keeping import keep
 from latent.llm.prices import cost_usd
+from latent.llm.sending import admit
 from latent.llm.ways import Blocking, Waiting, finished
 from latent.prefect.outlook import Estimate
 from latent.prefect.run import Run, current_run, surroundings
-from latent.prefect.scope import current_scope
 
 if TYPE_CHECKING:
     import numpy as np
@@ -132,18 +131,12 @@ class Work:
     async def _asked(self, batch: Sequence[int], way: Way) -> np.ndarray:
         """The vectors of a batch, by the first attempt that has them."""
         texts = [self._texts[index] for index in batch]
-        self._admit()
+        admit(self._run, self._request.endpoint.spec)
 
         async def attempt(failed: int) -> np.ndarray:
             return await ask(self._request, texts, way)
 
         return await persistently(attempt, way, policy_for(None, self._run.workspace.settings))
-
-    def _admit(self) -> None:
-        """A request inside of a row belongs to it; one of the flow itself counts in the run's budget."""
-        budget = self._run.budget
-        if budget is not None and current_scope() is None and not budget.admit(None):
-            raise RunStoppedError(budget.reached or "The run was stopped.", self._request.endpoint.spec)
 
     def _estimate(self, missing: Sequence[int]) -> Estimate:
         texts = [self._texts[index] for index in missing]

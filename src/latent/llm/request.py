@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from latent.errors import ModelSpecError, nearest
-from latent.llm.answer import Usage
 from latent.llm.endpoints import LOCAL, Endpoint
 from latent.llm.schemas import OutputType
 
@@ -89,8 +88,6 @@ class Reading:
     text: str
     finish_reason: Any
     model: str = ""
-    usage: Usage | None = None
-    """None: it does not say."""
     request_id: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
 

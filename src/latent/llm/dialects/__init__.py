@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from latent.llm.answer import Usage
     from latent.llm.messages import Message, Part, Turns
     from latent.llm.request import Reading, Request
 
@@ -30,15 +31,25 @@ class Speaker(Protocol):
             ValueError: It has another shape.
         """
 
+    def usage(self, document: dict[str, Any]) -> Usage | None:
+        """What an answer's body says that it took, whatever else it says; None where it does not say."""
+
     def check(self, spec: str, sampling: dict[str, Any]) -> None:
         """Raise `ModelSpecError` for a sampling parameter of ours that the API does not have."""
 
 
-def count(usage: object, *names: str) -> int:
-    """A number of tokens in what a provider says of usage, below these names; 0 where there is none."""
+def told(document: object, *names: str) -> int | None:
+    """A number of tokens in what a provider says, below these names; None where there is none."""
     for name in names:
-        usage = usage.get(name) if isinstance(usage, dict) else None
-    return usage if isinstance(usage, int) and usage > 0 else 0
+        document = document.get(name) if isinstance(document, dict) else None
+    if isinstance(document, float) and document.is_integer():
+        return int(document) if document >= 0 else None
+    return document if isinstance(document, int) and type(document) is not bool and document >= 0 else None
+
+
+def count(document: object, *names: str) -> int:
+    """As `told`, for what is a part of other counts: 0 where nothing is said of it."""
+    return told(document, *names) or 0
 
 
 def spoken(message: Message, part: Callable[[Part], dict[str, Any]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import orjson
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import FinishReason, Usage
-from latent.llm.dialects import count, spoken
+from latent.llm.dialects import count, spoken, told
 from latent.llm.messages import Attachment, File, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
@@ -76,7 +76,6 @@ def reading(document: dict[str, Any]) -> Reading:
         text="".join(texts),
         finish_reason=_FINISH.get(str(document.get("stop_reason")), "other"),
         model=str(document.get("model") or ""),
-        usage=_usage(document.get("usage")),
         request_id=document.get("id"),
         tool_calls=tuple(
             {
@@ -89,14 +88,17 @@ def reading(document: dict[str, Any]) -> Reading:
     )
 
 
-def _usage(said: Any) -> Usage | None:
-    if not isinstance(said, dict) or not said:
+def usage(document: dict[str, Any]) -> Usage | None:
+    """What an answer's body says that it took."""
+    said = document.get("usage")
+    given, made = told(said, "input_tokens"), told(said, "output_tokens")
+    if given is None or made is None:
         return None
     read, written = count(said, "cache_read_input_tokens"), count(said, "cache_creation_input_tokens")
     return Usage(
         # Anthropic does not count what came from its cache, or went there, among the input.
-        input_tokens=count(said, "input_tokens") + read + written,
-        output_tokens=count(said, "output_tokens"),
+        input_tokens=given + read + written,
+        output_tokens=made,
         cached_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=count(said, "output_tokens_details", "thinking_tokens"),
