@@ -10,7 +10,7 @@ from latent.llm.answer import Answer, Usage
 from latent.llm.attempts import persistently, policy_for
 from latent.llm.dialects import speaker_of
 from latent.llm.messages import Message, messages_of
-from latent.llm.schemas import brief, mending
+from latent.llm.schemas import judged, mending
 from latent.llm.sending import send
 from latent.prefect.run import current_run, surroundings
 
@@ -69,21 +69,26 @@ async def converse(
     account, is_final = _Account(), True
     reading, seconds = await _ask(request, turns, way, account)
     text, problem, invalid = _judged(request, reading)
-    said = turns
+    said, failed_repair = turns, ""
     for _ in range(request.repairs if invalid is not None else 0):
         assert request.output is not None and invalid is not None
-        said = (
+        sent_back = (
             *messages_of(said),
             Message("assistant", (text or "(nothing)",)),
             Message("user", (mending(request.output, invalid),)),
         )
         try:
-            reading, seconds = await _ask_again(request, said, way, account)
+            newer, seconds = await _ask_again(request, sent_back, way, account)
         except LatentError as error:
-            problem = f"{problem} Asking again failed: {error}"
+            failed_repair = f" Asking again failed: {error}"
             is_final = isinstance(error, ModelRefusedError) and error.status in _REFUSES_THE_CONVERSATION
             break
-        text, problem, invalid = _judged(request, reading)
+        newer_text, newer_problem, newer_invalid = _judged(request, newer)
+        if newer_problem is not None and (why := _is_worse(newer, newer_text)):
+            failed_repair = f" Asked to mend it, {why}"
+            continue
+        reading, text, problem, invalid = newer, newer_text, newer_problem, newer_invalid
+        said, failed_repair = sent_back, ""
         if invalid is None:
             break
     answer = Answer(
@@ -92,7 +97,7 @@ async def converse(
         usage=account.usage,
         cost_usd=account.cost_usd,
         finish_reason=reading.finish_reason,
-        problem=problem,
+        problem=problem and problem + failed_repair,
         model=reading.model or request.endpoint.model,
         latency_seconds=seconds,
         attempts=account.requests + failed_before,
@@ -148,15 +153,16 @@ def _judged(request: Request, reading: Reading) -> tuple[str, str | None, ValueE
     text = reading.text if called is None else str(called.get("arguments") or "")
     if reading.finish_reason == "refusal":
         return text, "The model refused to answer.", None
-    try:
-        output.validated(text)
-    except ValueError as error:
-        if reading.finish_reason == "length":
-            return text, "The answer was cut before it was complete: raise max_tokens.", None
-        problem = f"The answer is no valid {output.name}: {'; '.join(brief(error).splitlines())}."
-        return text, problem, error
-    except Exception:  # pydantic lets errors of the type's own validators through
-        # A slip in the type is nothing that a model can mend. The paid answer is kept: its `output` raises
-        # the same error where that is seen, and is there once the slip is mended.
-        return text, None, None
-    return text, None, None
+    verdict = judged(output, text)
+    if verdict.invalid is not None and reading.finish_reason == "length":
+        return text, "The answer was cut before it was complete: raise max_tokens.", None
+    return text, verdict.problem, verdict.invalid
+
+
+def _is_worse(repair: Reading, text: str) -> str:
+    """Why what a repair says without being valid cannot stand for what came before it; empty where it can."""
+    if repair.finish_reason == "refusal":
+        return "the model refused."
+    if repair.finish_reason == "length":
+        return "its answer was cut before it was complete: raise max_tokens."
+    return "" if text.strip() else "it said nothing."

@@ -147,6 +147,31 @@ def instance_of(reference: str, text: str) -> BaseModel:
     return found.validated(text)
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a text is an instance of its type."""
+
+    instance: BaseModel | None = None
+    """None too where nobody can tell: a validator of the type broke."""
+    invalid: ValueError | None = None
+    """What is wrong, which the model may mend."""
+    problem: str | None = None
+    """The same in a sentence."""
+
+
+def judged(output: OutputType, text: str) -> Verdict:
+    """What becomes of an answer by its text, when it is new and again whenever it is remembered."""
+    try:
+        return Verdict(instance=output.validated(text))
+    except ValueError as error:
+        problem = f"The answer is no valid {output.name}: {'; '.join(brief(error).splitlines())}."
+        return Verdict(invalid=error, problem=problem)
+    except Exception:  # pydantic lets errors of the type's own validators through
+        # A slip in the type is nothing that a model can mend. The paid answer is kept: its `output` raises
+        # the same error where that is seen, and is there once the slip is mended.
+        return Verdict()
+
+
 _types: dict[str, type[BaseModel]] = {}
 
 
