@@ -40,7 +40,14 @@ def test_an_unknown_price_is_none_and_a_model_of_ones_own_process_is_free():
     assert cost_usd("openai", "gpt-99-turbo", usage) is None
     assert cost_usd("vllm", "llama", usage) is None
     assert cost_usd("local", "smollm2", usage) == 0.0
+    assert cost_usd("xai", "grok-4", usage) is not None
     assert "gpt-5-mini" in known_models("openai")
+
+
+@pytest.mark.parametrize("name", ["local-openai", "my-openai", "gateway-anthropic", "openai-decisions-too"])
+def test_prices_of_a_provider_are_not_those_of_a_server_whose_name_only_holds_its_own(name: str):
+    usage = Usage(input_tokens=1_000)
+    assert [cost_usd(name, model, usage) for model in ("gpt-5-mini", "claude-opus-4-6")] == [None, None]
 
 
 def test_an_answer_knows_its_cost_and_a_remembered_one_costs_nothing_again(provider: Provider):

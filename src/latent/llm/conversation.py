@@ -12,6 +12,7 @@ from latent.llm.dialects import speaker_of
 from latent.llm.messages import Message, messages_of
 from latent.llm.schemas import judged, mending
 from latent.llm.sending import send
+from latent.llm.tokens import booked_tokens
 from latent.prefect.run import current_run, surroundings
 
 if TYPE_CHECKING:
@@ -21,17 +22,6 @@ if TYPE_CHECKING:
 
 _REFUSES_THE_CONVERSATION = (400, 413, 422)
 """Statuses that say that what was sent will not be answered, whoever sends it and when."""
-
-CHARACTERS_PER_TOKEN = 4
-"""
-A rule of thumb (https://help.openai.com, "What are tokens and how to count them"): what a call is booked with
-at a limit on tokens before its answer says what it took.
-"""
-TOKENS_PER_ATTACHMENT = 1_500
-"""
-What a picture of common size, or a page, takes: Anthropic counts width x height / 750 of a picture after it
-was scaled to at most 1.15 megapixels (its guide "Vision"), and 1,500 to 3,000 for a page of a PDF.
-"""
 
 
 @dataclass(slots=True)
@@ -105,16 +95,6 @@ async def converse(
         tool_calls=reading.tool_calls if request.output is None else (),
     )
     return answer, is_final
-
-
-def booked_tokens(request: Request, turns: Turns) -> int:
-    """The tokens of a prompt, roughly: text and schemas by their length, attachments by their number."""
-    messages = messages_of(turns)
-    characters = len(request.system or "") + sum(len(message.text) for message in messages)
-    if request.output is not None:
-        characters += len(request.output.schema_text)
-    attached = sum(not isinstance(part, str) for message in messages for part in message.parts)
-    return -(-characters // CHARACTERS_PER_TOKEN) + attached * TOKENS_PER_ATTACHMENT
 
 
 async def _ask_again(request: Request, turns: Turns, way: Way, account: _Account) -> tuple[Reading, float]:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from latent.llm.answer import Usage
     from latent.llm.messages import Message, Part, Turns
@@ -22,6 +22,9 @@ class Speaker(Protocol):
 
     def payload(self, request: Request, turns: Turns) -> dict[str, Any]:
         """The body of a request."""
+
+    def max_tokens(self, sampling: Mapping[str, Any]) -> int | None:
+        """Where an answer is cut, thoughts included; None: where the provider does."""
 
     def reading(self, document: dict[str, Any]) -> Reading:
         """

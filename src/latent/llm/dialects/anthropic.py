@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -16,7 +17,7 @@ from latent.llm.schemas import in_words
 PATH = "/v1/messages"
 
 MAX_TOKENS = 4096
-"""The API wants a limit; this is ours where the model has none."""
+"""The API wants a limit; this is ours where the model has none. Tokens to think with come on top."""
 
 _OURS = frozenset({"max_tokens", "temperature", "top_p", "stop", "seed", "reasoning"})
 _FINISH: dict[str, FinishReason] = {
@@ -33,6 +34,10 @@ def check(spec: str, sampling: dict[str, Any]) -> None:
     """Raise for what the API does not have."""
     if "seed" in sampling:
         raise ModelSpecError(spec, "Anthropic's API has no `seed`; `repeat=` asks for further answers.")
+    budget, given = _budget(sampling.get("reasoning")), sampling.get("max_tokens")
+    if isinstance(given, int) and given <= budget:
+        reason = f"`max_tokens={given}` leaves nothing for the answer after {budget:,} tokens of reasoning"
+        raise ModelSpecError(spec, f"{reason}: it counts both, so make it larger, or leave it out.")
 
 
 def payload(request: Request, turns: Turns) -> dict[str, Any]:
@@ -41,7 +46,7 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": request.endpoint.model,
-        "max_tokens": sampling.get("max_tokens", MAX_TOKENS),
+        "max_tokens": max_tokens(sampling),
         "messages": [spoken(message, _part) for message in messages],
     }
     for name in ("temperature", "top_p"):
@@ -63,6 +68,12 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
     if system:
         body["system"] = system
     return body
+
+
+def max_tokens(sampling: Mapping[str, Any]) -> int:
+    """Where an answer is cut, thoughts included."""
+    given: int | None = sampling.get("max_tokens")
+    return MAX_TOKENS + _budget(sampling.get("reasoning")) if given is None else given
 
 
 def reading(document: dict[str, Any]) -> Reading:
@@ -114,6 +125,12 @@ def _reasoning(wanted: Any) -> dict[str, Any]:
     if isinstance(wanted, int):
         return {"thinking": {"type": "enabled", "budget_tokens": wanted}}
     return {"thinking": dict(wanted)}
+
+
+def _budget(wanted: Any) -> int:
+    """The tokens that a model may think with, where they are given: the limit has to be above them."""
+    thinking = _reasoning(wanted).get("thinking", {})
+    return told(thinking, "budget_tokens") or 0
 
 
 def _part(part: Part) -> dict[str, Any]:

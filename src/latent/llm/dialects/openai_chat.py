@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from latent.errors import ModelSpecError
@@ -54,6 +55,11 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
     head = [{"role": "system", "content": system}] if system else []
     body["messages"] = head + [spoken(message, _part) for message in messages]
     return body
+
+
+def max_tokens(sampling: Mapping[str, Any]) -> int | None:
+    """Where an answer is cut, thoughts included; None: where the provider does."""
+    return sampling.get("max_tokens")
 
 
 def reading(document: dict[str, Any]) -> Reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -53,6 +54,11 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
         body["instructions"] = system
     body["input"] = [spoken(message, partial(_part, message.role)) for message in messages]
     return body
+
+
+def max_tokens(sampling: Mapping[str, Any]) -> int | None:
+    """Where an answer is cut, thoughts included; None: where the provider does."""
+    return sampling.get("max_tokens")
 
 
 def reading(document: dict[str, Any]) -> Reading:
