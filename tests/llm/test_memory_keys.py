@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, create_model
 
 import latent.llm.request as layer
 from latent.cache.keys import argument_hashes
-from latent.llm import File, Image, Message, Model
+from latent.llm import Embedder, File, Image, Message, Model
 from latent.llm.messages import turns_of
 from latent.llm.request import Request
 
@@ -142,6 +142,17 @@ def test_the_version_of_the_layer_counts(monkeypatch: pytest.MonkeyPatch):
 def test_the_address_counts_without_the_credentials_in_it():
     addresses = ("http://one.example/v1", "http://ann:secret@one.example/v1/")
     assert len({key(model_with(base_url=url), "x") for url in addresses}) == 1
+
+
+def test_deployments_that_differ_by_the_query_of_their_address_are_told_apart_by_its_hash():
+    urls = [f"http://one.example/v1{query}" for query in ("", "?api-version=1", "?api-version=2&key=s3cr3t")]
+    assert len({key(model_with(base_url=url), "x") for url in urls}) == 3
+    embedders = [Embedder("mine:m", base_url=url).identity for url in urls]
+    assert embedders[0] == "mine:m at http://one.example/v1"
+    assert len(set(embedders)) == 3
+    assert not any(
+        "s3cr3t" in text for text in [*embedders, str(model_with(base_url=urls[2])._request(None))]
+    )
 
 
 PROMPTS: list[Any] = [

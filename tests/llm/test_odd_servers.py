@@ -23,13 +23,14 @@ class Server:
     def __init__(self) -> None:
         self.status, self.headers = 200, dict[str, str]()
         self.document: Any = {}
-        self.requests = 0
+        self.requests, self.paths = 0, list[str]()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["content-length"]))
                 outer.requests += 1
+                outer.paths.append(self.path)
                 self.send_response(outer.status)
                 for name, value in outer.headers.items():
                     self.send_header(name, value)
@@ -91,6 +92,13 @@ def test_usage_that_is_not_told_is_unknown(server: Server, usage: Any):
     untold()
     account = list_runs(find_workspace(), flow="untold")[0].models["openai:gpt-5-mini"]
     assert (account["calls"], account["unpriced"], account["amounts"]) == (1, 1, {})
+
+
+def test_the_query_of_an_address_stays_behind_the_path(server: Server):
+    server.says("x")
+    for ending in ("/v1?api-version=1", "/v1/?api-version=1", "/v1#top"):
+        Model("mine:m", base_url=f"http://127.0.0.1:{server.http.server_port}{ending}").complete(ending)
+    assert server.paths == [*["/v1/chat/completions?api-version=1"] * 2, "/v1/chat/completions"]
 
 
 def test_whole_numbers_with_a_point_are_counts(server: Server):

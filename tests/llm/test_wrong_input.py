@@ -23,7 +23,7 @@ from latent.errors import (
     UnknownModelError,
     WrongKeyError,
 )
-from latent.llm import Model
+from latent.llm import Embedder, Model
 from latent.prefect import flow
 from latent.testing import Fault, ProviderSimulator
 from tests.llm.conftest import SPECS, Provider
@@ -143,6 +143,71 @@ def test_nobody_there_and_no_answer_in_time(provider: Provider):
     provider.behaves(faults=[Fault("hang")])
     with pytest.raises(ModelTimeoutError, match=r"within 0.2 s.*timeout_seconds="):
         Model(SPECS[0], retries=0, timeout_seconds=0.2).complete("hello")
+
+
+SECRET = "s3cr3t-word"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://ann:{SECRET}@a..b/v1",
+        f"http://ann:{SECRET}@[::1/v1",
+        f"http://ann:{SECRET}@host:many/v1",
+        f"http://ann:{SECRET}@host:99999/v1",
+        f"http://ann:{SECRET}@host:0/v1",
+        f"http://ann:{SECRET}@/v1",
+        f"http://ann:{SECRET}@a b/v1",
+        f"http://ann:{SECRET}#@host/v1",
+        f"ann:{SECRET}@host/v1?key={SECRET}",
+        f"ftp://host/v1?key={SECRET}",
+        7,
+    ],
+)
+def test_an_address_that_cannot_be_is_refused_without_what_is_secret_in_it(url):
+    for made in (Model, Embedder):
+        with pytest.raises(ModelSpecError, match="base_url") as caught:
+            made("mine:m", base_url=url)
+        assert SECRET not in str(caught.value)
+
+
+def test_an_address_that_only_the_request_finds_wrong_is_told_without_what_is_secret_in_it():
+    model = Model("mine:m", base_url=f"http://ann:{SECRET}@ho^st/v1?key={SECRET}", retries=3)
+    with pytest.raises((ModelSpecError, ModelConnectionError)) as caught:
+        model.complete("hello")
+    assert SECRET not in str(caught.value) + repr(caught.value.__cause__)
+
+
+def test_a_user_in_the_address_and_a_key_are_not_sent_together(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+):
+    url = provider.simulator.openai_base_url.replace("://", f"://ann:{SECRET}@")
+    assert Model("mine:m", base_url=url).complete("hello").text == "hello"
+    with pytest.raises(ModelSpecError, match="api_key= a key: only one") as caught:
+        Model("mine:m", base_url=url, api_key=KEY)
+    assert SECRET not in str(caught.value)
+    model = Model("mine:m", base_url=url)
+    monkeypatch.setenv("MINE_API_KEY", KEY)
+    with pytest.raises(ModelSpecError, match="MINE_API_KEY a key"):
+        Model("mine:m", base_url=url)
+    with pytest.raises(ModelSpecError, match="check the base_url and the key") as caught:
+        model.complete("hello again")
+    assert not {SECRET, KEY} & set(str(caught.value).split())
+
+
+def test_keys_from_files_may_end_a_line_and_no_key_holds_one(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+):
+    provider.behaves(api_key=KEY)
+    assert Model(SPECS[0], api_key=f" {KEY}\n").complete("one").text == "one"
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\r\n")
+    assert Model(SPECS[0]).complete("two").text == "two"
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\nx")
+    with pytest.raises(ModelSpecError, match="key in OPENAI_API_KEY holds a line feed") as caught:
+        Model(SPECS[0]).complete("three")
+    assert KEY not in str(caught.value)
+    with pytest.raises(ModelSpecError, match="`api_key` is a text"):
+        Model(SPECS[0], api_key=7)  # type: ignore[arg-type]
 
 
 def test_a_server_that_is_no_provider(provider: Provider):

@@ -100,7 +100,7 @@ class Embedder:
         cut = "" if self._wanted is None else f" dimensions={self._wanted}"
         if self.endpoint.provider == LOCAL and self.base_url is None:
             return f"{self.spec} {fingerprint_of(gguf_of(self.spec))}{cut}"
-        place = "" if self.endpoint.is_usual else f" at {self.endpoint.place}"
+        place = "" if self.endpoint.is_usual else f" at {self.endpoint.identity}"
         return f"{self.spec}{place}{cut}"
 
     def __repr__(self) -> str:

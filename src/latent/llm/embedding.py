@@ -12,6 +12,7 @@ from latent.llm.answer import Usage
 from latent.llm.dialects import told
 from latent.llm.endpoints import Endpoint
 from latent.llm.sending import send
+from latent.llm.tokens import most_tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from latent.llm.ways import Way
 
 PATH = "/embeddings"
-BYTES_PER_TOKEN = 3
-"""Fewer than in most texts, so that a batch stays below what a request may hold."""
 _REFUSES_BASE64 = (400, 422)
 _only_numbers: set[tuple[str, str]] = set()
 """Addresses and models that are known to send no base64: each batch would be asked for twice."""
@@ -56,11 +55,6 @@ def checked_texts(spec: str, texts: Sequence[str]) -> list[str]:
     return listed
 
 
-def token_estimate(text: str) -> int:
-    """How many tokens a text has at most, as far as its length tells."""
-    return len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN + 1
-
-
 def batches(sizes: Sequence[int], most: int, most_tokens: int) -> list[range]:
     """Consecutive texts that go together: at most so many, and together of at most so many tokens."""
     found, first, tokens = [], 0, 0
@@ -79,8 +73,8 @@ async def ask(request: EmbeddingRequest, texts: Sequence[str], way: Way) -> np.n
     Raises:
         ModelCallError: There is no answer, or not one vector for each text.
     """
-    endpoint, tokens = request.endpoint, sum(map(token_estimate, texts))
-    whose = (endpoint.place, endpoint.model)
+    endpoint, tokens = request.endpoint, sum(map(most_tokens, texts))
+    whose = (endpoint.identity, endpoint.model)
     form = "float" if whose in _only_numbers else "base64"
     payload: dict[str, Any] = {"model": endpoint.model, "input": list(texts), "encoding_format": form}
     if request.dimensions is not None:

@@ -67,7 +67,7 @@ class Request:
             "layer": LAYER_VERSION,
             "provider": endpoint.provider,
             "dialect": endpoint.dialect,
-            "base_url": endpoint.place,
+            "base_url": endpoint.identity,
             "model": endpoint.model,
             "weights": _weights(endpoint),
             "sampling": {name: _as_sent(value) for name, value in self.sampling.items()},

@@ -105,11 +105,11 @@ async def _post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], timeo
     timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
     place = endpoint.place
     # A local model's server is started in a thread: it reads a file of some hundred megabytes.
-    address = endpoint.base_url or await asyncio.to_thread(endpoint.address)
+    address = endpoint.address(path) if endpoint.base_url else await asyncio.to_thread(endpoint.address, path)
     try:
         session = await _session()
         sending = session.post(
-            address + path,
+            address,
             data=_dumped(payload),
             headers=headers,
             timeout=timeout,
@@ -120,6 +120,16 @@ async def _post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], timeo
     except TimeoutError as error:
         reason = f"none came within {timeout_seconds:g} s. Raise timeout_seconds= if the model needs longer."
         raise ModelTimeoutError(endpoint.spec, place, reason) from error
+    except aiohttp.ClientResponseError as error:
+        # Its text repeats the whole address.
+        reason = f"{type(error).__name__}: {error.status} {error.message}"
+        raise ModelConnectionError(endpoint.spec, place, reason) from None
+    except ValueError as error:
+        # What no request can hold, an address or a key. Its text may repeat either.
+        reason = (
+            f"no request can be sent to {place} ({type(error).__name__}): check the base_url and the key."
+        )
+        raise ModelSpecError(endpoint.spec, reason) from None
     except (aiohttp.ClientError, OSError) as error:
         raise ModelConnectionError(endpoint.spec, place, f"{type(error).__name__}: {error}") from None
     answered = _lower(response.headers)
