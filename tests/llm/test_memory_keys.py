@@ -103,7 +103,12 @@ def test_what_decides_only_whether_there_is_an_answer_is_not(change: dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [({"temperature": 0}, {"temperature": 0.0}), ({"stop": "x"}, {"stop": ("x",)})]
+    ("one", "other"),
+    [
+        ({"temperature": 0}, {"temperature": 0.0}),
+        ({"stop": "x"}, {"stop": ("x",)}),
+        ({"stop": []}, {"stop": None}),
+    ],
 )
 def test_one_request_has_one_key_however_its_parameters_are_written(
     one: dict[str, Any], other: dict[str, Any]

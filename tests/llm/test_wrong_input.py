@@ -21,9 +21,10 @@ from latent.errors import (
     ModelTimeoutError,
     UnknownLimitError,
     UnknownModelError,
+    UsageError,
     WrongKeyError,
 )
-from latent.llm import Embedder, Model
+from latent.llm import Embedder, Image, Message, Model
 from latent.prefect import flow
 from latent.testing import Fault, ProviderSimulator
 from tests.llm.conftest import SPECS, Provider
@@ -61,6 +62,24 @@ def test_a_provider_that_does_not_exist(spec, said: str):
         ({"tools": object()}, "JSON"),
         ({"output_mode": "xml"}, "not 'xml'"),
         ({"repairs": -1}, "at least 0"),
+        ({"retries": "3"}, "`retries` is a whole number, at least 0, not '3'"),
+        ({"retries": -1}, "`retries`"),
+        ({"timeout_seconds": None}, "`timeout_seconds` is a number of seconds above 0, not None"),
+        ({"timeout_seconds": "5"}, "not '5'"),
+        ({"timeout_seconds": 0}, "not 0"),
+        ({"timeout_seconds": -1}, "not -1"),
+        ({"timeout_seconds": float("nan")}, "not nan"),
+        ({"timeout_seconds": True}, "not True"),
+        ({"stop": 3}, "`stop` is a text or a list of texts, not 3"),
+        ({"stop": ["x", 3]}, r"not \['x', 3\]"),
+        ({"system": 3}, "`system` is a text, not 3"),
+        ({"temperature": "hot"}, "`temperature` is a number, not 'hot'"),
+        ({"top_p": True}, "`top_p` is a number, not True"),
+        ({"seed": True}, "`seed` is a whole number, not True"),
+        ({"seed": 1.5}, "`seed` is a whole number, not 1.5"),
+        ({"reasoning": True}, "`reasoning` is an effort"),
+        ({"limit": 3}, "`limit` is the name"),
+        ({"cache_expiration": 3}, "`cache_expiration` is a timedelta"),
     ],
 )
 def test_parameters_that_cannot_be(options: dict, said: str):
@@ -73,6 +92,44 @@ def test_parameters_that_an_api_does_not_have():
         Model("anthropic:claude-opus-4-6", seed=1)
     with pytest.raises(ModelSpecError, match="no `stop`"):
         Model("openai-responses:gpt-5-mini", stop="x")
+
+
+@pytest.mark.parametrize("seconds", [None, "5", 0, -1])
+def test_an_embedder_checks_how_long_a_request_may_take(seconds):
+    with pytest.raises(ModelSpecError, match="`timeout_seconds` is a number"):
+        Embedder("openai:text-embedding-3-small", timeout_seconds=seconds)
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("Hello", "not one str: put it into a list"),
+        ({"role": "user", "content": "Hello"}, "not one dict"),
+        (Message("user", ("Hello",)), "not one Message"),
+        (Image.of(PNG), "not one Image"),
+    ],
+)
+def test_a_single_prompt_is_no_list_of_prompts(provider: Provider, prompt, said: str):
+    @flow
+    def ask() -> None:
+        with pytest.raises(UsageError, match=said):
+            Model(SPECS[0]).map(prompt)
+
+    ask()
+    assert provider.requests == 0
+
+
+@every_api
+@pytest.mark.parametrize("as_message", [True, False])
+def test_a_picture_that_no_api_takes_from_the_system_is_refused(provider: Provider, spec: str, as_message):
+    parts = ("Look:", Image.of(PNG))
+    told = Message("system", parts) if as_message else {"role": "system", "content": parts}
+    with pytest.raises(ModelSpecError, match="only text: put the Image into one of the user"):
+        Model(spec).complete([told, {"role": "user", "content": "Well?"}])
+    assert provider.requests == 0
 
 
 @pytest.mark.parametrize(("call", "said"), [({"repeat": -1}, "`repeat`"), ({"refresh": "yes"}, "`refresh`")])

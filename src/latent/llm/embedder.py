@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from latent.errors import ModelSpecError
 from latent.limits.permit import held_permit
 from latent.llm.embedding import EmbeddingRequest, checked_texts
-from latent.llm.endpoints import LOCAL, endpoint_of
+from latent.llm.endpoints import LOCAL, check_seconds, endpoint_of
 from latent.llm.local import wordllama
 from latent.llm.local.weights import fingerprint_of, gguf_of
 from latent.registry import TaskRegistry
@@ -180,6 +180,7 @@ class Embedder:
         for name, value in given.items():
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise ModelSpecError(self.spec, f"{name}={value!r}: it is a number, at least 1.")
+        check_seconds(self.spec, "timeout_seconds", self.timeout_seconds)
         if self.endpoint.dialect != "openai":
             raise ModelSpecError(
                 self.spec,

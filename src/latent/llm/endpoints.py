@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from hashlib import sha256
+from math import inf
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -157,6 +158,18 @@ def endpoint_of(spec: str, *, base_url: str | None = None, api_key: str | None =
     )
     _check_credentials(endpoint)
     return endpoint
+
+
+def check_seconds(spec: str, name: str, value: object) -> None:
+    """
+    Check how long a request may take.
+
+    Raises:
+        ModelSpecError: It is no number above 0.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value < inf:  # type: ignore[operator]  # a number, as just seen
+        raise ModelSpecError(spec, f"`{name}` is a number of seconds above 0, not {value!r}.")
 
 
 def shown_url(url: str) -> str:
