@@ -180,13 +180,20 @@ def test_a_repair_that_says_less_does_not_replace_what_was_paid_for(
     provider: Provider, spec: str, repair, said: str
 ):
     provider.says_in_turn(BAD, repair)
-    model = Model(spec, output_mode="json")
+    model = Model(spec, output_mode="json", repairs=1 if repair == "  " else 3)
     answer = model.complete("judge", output=Verdict)
     assert (answer.text, answer.finish_reason, answer.attempts) == (BAD, "stop", 2)
     assert "score" in answer.problem
     assert said in answer.problem
     again = model.complete("judge", output=Verdict)
     assert (again.from_memory, again.problem) == (True, answer.problem)
+
+
+def test_an_empty_repair_does_not_end_the_others(provider: Provider):
+    provider.says_in_turn(BAD, "", GOOD)
+    answer = Model(SPECS[0], repairs=2).complete("judge", output=Verdict)
+    assert (answer.output.score, answer.problem, answer.attempts) == (4, None, 3)
+    assert [len(body["messages"]) for body in provider.bodies] == [1, 3, 3]
 
 
 @every_api

@@ -76,6 +76,8 @@ async def converse(
         newer_text, newer_problem, newer_invalid = _judged(request, newer)
         if newer_problem is not None and (why := _is_worse(newer, newer_text)):
             failed_repair = f" Asked to mend it, {why}"
+            if newer_invalid is None:  # refused or cut, as it would be once more
+                break
             continue
         reading, text, problem, invalid = newer, newer_text, newer_problem, newer_invalid
         said, failed_repair = sent_back, ""
