@@ -12,7 +12,7 @@ from latent.errors import ModelConnectionError, ModelRefusedError, ModelSpecErro
 from latent.llm import Answer, Message, Model, Usage
 from latent.llm.attempts import policy_for
 from latent.llm.estimates import estimate_of
-from latent.llm.tokens import most_tokens, rough_tokens
+from latent.llm.tokens import rough_tokens, token_bound
 from latent.prefect import flow, task
 from latent.prefect.retries import policy_of
 from latent.testing import Fault, Reply
@@ -313,7 +313,7 @@ def test_a_used_up_budget_ends_calls_of_the_flow_itself(provider: Provider, make
     ],
 )
 def test_tokens_are_estimated_by_the_length_of_a_text_in_any_script(text: str, least: int, most: int):
-    assert least <= rough_tokens(text) <= most <= most_tokens(text) * 1.5
+    assert least <= rough_tokens(text) <= most <= token_bound(text) * 1.5
     model = Model(SPECS[0])
     estimate = estimate_of(model._request(None), text)
     assert estimate.input_tokens[0] <= rough_tokens(text) <= estimate.input_tokens[1]

@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import shutil
+import socket
+import ssl
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -233,6 +238,29 @@ def test_an_address_that_only_the_request_finds_wrong_is_told_without_what_is_se
     with pytest.raises((ModelSpecError, ModelConnectionError)) as caught:
         model.complete("hello")
     assert SECRET not in str(caught.value) + repr(caught.value.__cause__)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+def test_a_certificate_that_nobody_vouches_for_is_trouble_with_the_connection(tmp_path: Path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    wanted = f"req -x509 -nodes -newkey rsa:2048 -subj /CN=localhost -keyout {key} -out {certificate}"
+    subprocess.run(["openssl", *wanted.split()], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            connection, _ = listening.accept()
+            with suppress(OSError), connection:
+                context.wrap_socket(connection, server_side=True)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}/v1?key={SECRET}"
+        with pytest.raises(ModelConnectionError, match="Certificate") as caught:
+            Model("mine:m", base_url=url, retries=0).complete("hello")
+        thread.join()
+    assert SECRET not in str(caught.value)
 
 
 def test_a_user_in_the_address_and_a_key_are_not_sent_together(

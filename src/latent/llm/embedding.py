@@ -12,7 +12,7 @@ from latent.llm.answer import Usage
 from latent.llm.dialects import told
 from latent.llm.endpoints import Endpoint
 from latent.llm.sending import send
-from latent.llm.tokens import most_tokens
+from latent.llm.tokens import token_bound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,7 @@ async def ask(request: EmbeddingRequest, texts: Sequence[str], way: Way) -> np.n
     Raises:
         ModelCallError: There is no answer, or not one vector for each text.
     """
-    endpoint, tokens = request.endpoint, sum(map(most_tokens, texts))
+    endpoint, tokens = request.endpoint, sum(map(token_bound, texts))
     whose = (endpoint.identity, endpoint.model)
     form = "float" if whose in _only_numbers else "base64"
     payload: dict[str, Any] = {"model": endpoint.model, "input": list(texts), "encoding_format": form}

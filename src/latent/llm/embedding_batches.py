@@ -16,7 +16,7 @@ from latent.llm.estimates import FEWEST
 from latent.llm.keeping import keep
 from latent.llm.prices import cost_usd
 from latent.llm.sending import admit
-from latent.llm.tokens import most_tokens, rough_tokens
+from latent.llm.tokens import rough_tokens, token_bound
 from latent.llm.ways import Blocking, Waiting, finished
 from latent.prefect.outlook import Estimate
 from latent.prefect.run import Run, current_run, surroundings
@@ -61,7 +61,7 @@ class Work:
         missing = [index for index in range(len(self._texts)) if index not in self._vectors]
         if missing and self._run.outlook is not None:
             raise self._run.outlook.refuse(self._estimate(missing))
-        sizes = [most_tokens(self._texts[index]) for index in missing]
+        sizes = [token_bound(self._texts[index]) for index in missing]
         spans = batches(sizes, self._batch_size, self._batch_tokens)
         return [[missing[place] for place in span] for span in spans]
 
@@ -142,7 +142,7 @@ class Work:
 
     def _estimate(self, missing: Sequence[int]) -> Estimate:
         texts = [self._texts[index] for index in missing]
-        sizes = [most_tokens(text) for text in texts]
+        sizes = [token_bound(text) for text in texts]
         few, many = round(rough_tokens(*texts) * FEWEST), sum(sizes)
         endpoint = self._request.endpoint
         costs = [cost_usd(endpoint.provider, endpoint.model, Usage(input_tokens=n)) for n in (few, many)]

@@ -29,7 +29,7 @@ def rough_tokens(*texts: str) -> int:
     return -(-sum(map(_size_bytes, texts)) // BYTES_PER_TOKEN)
 
 
-def most_tokens(text: str) -> int:
+def token_bound(text: str) -> int:
     """How many tokens a text has at most, as far as its length tells."""
     return _size_bytes(text) // FEWEST_BYTES_PER_TOKEN + 1
 
