@@ -39,6 +39,7 @@ Each says what happened, where, and what to do next::
     │   │   ├── UnknownModelError (LookupError)   it has no model of this name
     │   │   └── ContextWindowError (ValueError)   the prompt is longer than the model can read
     │   ├── ModelConnectionError (ConnectionError)   no whole answer came
+    │   ├── ModelAnswerError (ValueError)            a whole one came, and cannot be read
     │   └── ModelTimeoutError (TimeoutError)         none came in time
     ├── IngestionError              documents on their way into an index
     │   ├── NoDocumentsError (FileNotFoundError)   a path or pattern that no file fits
@@ -349,6 +350,10 @@ class ModelCallError(LatentError):
 
 class ModelConnectionError(ModelCallError, ConnectionError):
     """The provider cannot be reached, or what it sent is not a whole answer; worth another attempt."""
+
+
+class ModelAnswerError(ModelCallError, ValueError):
+    """What the provider sent is whole and no answer of its API; it was paid for: not tried again."""
 
 
 class ModelTimeoutError(ModelCallError, TimeoutError):

@@ -40,7 +40,14 @@ def test_an_unknown_price_is_none_and_a_model_of_ones_own_process_is_free():
     assert cost_usd("openai", "gpt-99-turbo", usage) is None
     assert cost_usd("vllm", "llama", usage) is None
     assert cost_usd("local", "smollm2", usage) == 0.0
+    assert cost_usd("xai", "grok-4", usage) is not None
     assert "gpt-5-mini" in known_models("openai")
+
+
+@pytest.mark.parametrize("name", ["local-openai", "my-openai", "gateway-anthropic", "openai-decisions-too"])
+def test_prices_of_a_provider_are_not_those_of_a_server_whose_name_only_holds_its_own(name: str):
+    usage = Usage(input_tokens=1_000)
+    assert [cost_usd(name, model, usage) for model in ("gpt-5-mini", "claude-opus-4-6")] == [None, None]
 
 
 def test_an_answer_knows_its_cost_and_a_remembered_one_costs_nothing_again(provider: Provider):
@@ -61,7 +68,13 @@ def test_an_answer_knows_its_cost_and_a_remembered_one_costs_nothing_again(provi
     assert first.models["anthropic:claude-opus-4-6"] == {
         "calls": 3,
         "unpriced": 0,
-        "amounts": {"input_tokens": 3_000, "output_tokens": 300, "cached_tokens": 0, "reasoning_tokens": 0},
+        "amounts": {
+            "input_tokens": 3_000,
+            "output_tokens": 300,
+            "cached_tokens": 0,
+            "cache_write_tokens": 0,
+            "reasoning_tokens": 0,
+        },
         "cost_usd": pytest.approx(0.0225),
     }
     assert first.models["vllm:meta/llama-3"]["cost_usd"] is None

@@ -7,9 +7,14 @@ from threading import Thread
 
 import pytest
 
+from latent.config import find_workspace
 from latent.errors import ModelConnectionError, ModelRefusedError, ModelSpecError, RunStoppedError, UsageError
 from latent.llm import Answer, Message, Model, Usage
+from latent.llm.attempts import policy_for
+from latent.llm.estimates import estimate_of
+from latent.llm.tokens import rough_tokens, token_bound
 from latent.prefect import flow, task
+from latent.prefect.retries import policy_of
 from latent.testing import Fault, Reply
 from tests.llm.conftest import SPECS, Provider
 
@@ -297,6 +302,53 @@ def test_a_used_up_budget_ends_calls_of_the_flow_itself(provider: Provider, make
     with pytest.raises(RunStoppedError, match="used up"):
         ask()
     assert provider.requests == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("a" * 400, 100, 100),  # four characters of English a token
+        ("\u65e5\u672c\u8a9e" * 100, 200, 300),  # a token each or a little less
+        ("\u043f\u0440\u0438\u0432\u0435\u0442" * 100, 250, 350),
+    ],
+)
+def test_tokens_are_estimated_by_the_length_of_a_text_in_any_script(text: str, least: int, most: int):
+    assert least <= rough_tokens(text) <= most <= token_bound(text) * 1.5
+    model = Model(SPECS[0])
+    estimate = estimate_of(model._request(None), text)
+    assert estimate.input_tokens[0] <= rough_tokens(text) <= estimate.input_tokens[1]
+
+
+ANTHROPIC = "anthropic:claude-opus-4-6"
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ({}, 4096),
+        ({"reasoning": "low"}, 4096),
+        ({"reasoning": 8000}, 12_096),
+        ({"reasoning": {"type": "enabled", "budget_tokens": 8000}}, 12_096),
+        ({"reasoning": 8000, "max_tokens": 9000}, 9000),
+    ],
+)
+def test_tokens_to_think_with_come_on_top_of_those_of_the_answer(provider: Provider, options, sent: int):
+    model = Model(ANTHROPIC, **options)
+    model.complete("think")
+    assert provider.bodies[0]["max_tokens"] == sent
+    assert estimate_of(model._request(None), "think").output_tokens == (1, sent)
+
+
+@pytest.mark.parametrize("most", [100, 8000])
+def test_a_limit_that_leaves_nothing_for_the_answer_is_refused(most: int):
+    with pytest.raises(ModelSpecError, match=rf"`max_tokens={most}` leaves nothing .* 8,000 tokens"):
+        Model(ANTHROPIC, reasoning=8000, max_tokens=most)
+
+
+@pytest.mark.parametrize("retries", [None, 0, 1, 3, 70])
+def test_calls_alone_and_repairs_are_tried_again_alike(provider: Provider, retries: int | None):
+    model, settings = Model(SPECS[0], retries=retries), find_workspace().settings
+    assert policy_for(retries, settings) == policy_of(model._task, settings)
 
 
 def test_usage_adds_up():

@@ -20,7 +20,7 @@ from latent.errors import (
     ContextWindowError,
     EmptyTextError,
     MissingKeyError,
-    ModelConnectionError,
+    ModelAnswerError,
     ModelRefusedError,
     ModelSpecError,
 )
@@ -194,6 +194,14 @@ def test_lists_of_numbers_in_any_order_are_understood(server: Server):
     assert server.embedder().embed(["a", "b"]).tolist() == [[1.0, 2.0], [3.0, 4.0]]
 
 
+def test_lists_of_numbers_without_places_are_those_of_the_texts_in_their_order(server: Server):
+    server.data = [{"embedding": [3.0, 4.0]}, {"embedding": [1.0, 2.0]}]
+    assert server.embedder().embed(["a", "b"]).tolist() == [[3.0, 4.0], [1.0, 2.0]]
+    with pytest.raises(ModelAnswerError, match="2 vectors for 3 texts"):
+        server.embedder().embed(["c", "d", "e"])
+    assert len(server.bodies) == 2  # asked for again, it would be paid for again
+
+
 def test_a_server_that_knows_no_base64_is_asked_for_numbers(server: Server):
     server.refuses_base64 = True
     server.data = [{"index": 0, "embedding": [1.0, 2.0]}]
@@ -215,7 +223,7 @@ def test_a_server_that_knows_no_base64_is_asked_for_numbers(server: Server):
 )
 def test_answers_that_are_no_embeddings_are_refused(server: Server, data: Any, words: str):
     server.data = data
-    with pytest.raises(ModelConnectionError, match=words):
+    with pytest.raises(ModelAnswerError, match=words):
         server.embedder().embed(["a", "b"])
 
 

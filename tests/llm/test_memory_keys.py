@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, create_model
 
 import latent.llm.request as layer
 from latent.cache.keys import argument_hashes
-from latent.llm import File, Image, Message, Model
+from latent.llm import Embedder, File, Image, Message, Model
 from latent.llm.messages import turns_of
 from latent.llm.request import Request
 
@@ -103,7 +103,12 @@ def test_what_decides_only_whether_there_is_an_answer_is_not(change: dict[str, A
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [({"temperature": 0}, {"temperature": 0.0}), ({"stop": "x"}, {"stop": ("x",)})]
+    ("one", "other"),
+    [
+        ({"temperature": 0}, {"temperature": 0.0}),
+        ({"stop": "x"}, {"stop": ("x",)}),
+        ({"stop": []}, {"stop": None}),
+    ],
 )
 def test_one_request_has_one_key_however_its_parameters_are_written(
     one: dict[str, Any], other: dict[str, Any]
@@ -123,6 +128,16 @@ def test_the_output_type_counts_by_its_name_and_schema():
     assert len(keys) == 4
 
 
+def test_the_order_of_fields_counts_since_models_answer_in_it():
+    def made(**fields: Any) -> type[BaseModel]:
+        return create_model("Judged", **fields)
+
+    one, other = made(score=(int, ...), reason=(str, ...)), made(reason=(str, ...), score=(int, ...))
+    assert key(model_with(), "x", one) != key(model_with(), "x", other)
+    tools = [{"name": "look", "properties": {name: {} for name in names}} for names in ("ab", "ba")]
+    assert key(model_with(tools=tools[:1]), "x") != key(model_with(tools=tools[1:]), "x")
+
+
 def test_the_version_of_the_layer_counts(monkeypatch: pytest.MonkeyPatch):
     before = key(model_with(), "x")
     monkeypatch.setattr(layer, "LAYER_VERSION", layer.LAYER_VERSION + 1)
@@ -132,6 +147,17 @@ def test_the_version_of_the_layer_counts(monkeypatch: pytest.MonkeyPatch):
 def test_the_address_counts_without_the_credentials_in_it():
     addresses = ("http://one.example/v1", "http://ann:secret@one.example/v1/")
     assert len({key(model_with(base_url=url), "x") for url in addresses}) == 1
+
+
+def test_deployments_that_differ_by_the_query_of_their_address_are_told_apart_by_its_hash():
+    urls = [f"http://one.example/v1{query}" for query in ("", "?api-version=1", "?api-version=2&key=s3cr3t")]
+    assert len({key(model_with(base_url=url), "x") for url in urls}) == 3
+    embedders = [Embedder("mine:m", base_url=url).identity for url in urls]
+    assert embedders[0] == "mine:m at http://one.example/v1"
+    assert len(set(embedders)) == 3
+    assert not any(
+        "s3cr3t" in text for text in [*embedders, str(model_with(base_url=urls[2])._request(None))]
+    )
 
 
 PROMPTS: list[Any] = [

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from latent.config import find_workspace
-from latent.errors import ModelSpecError
+from latent.errors import ModelAnswerError, ModelRefusedError, ModelSpecError
 from latent.llm import Model
 from latent.prefect import flow
 from latent.tracking import list_runs
@@ -23,13 +23,14 @@ class Server:
     def __init__(self) -> None:
         self.status, self.headers = 200, dict[str, str]()
         self.document: Any = {}
-        self.requests = 0
+        self.requests, self.paths = 0, list[str]()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["content-length"]))
                 outer.requests += 1
+                outer.paths.append(self.path)
                 self.send_response(outer.status)
                 for name, value in outer.headers.items():
                     self.send_header(name, value)
@@ -45,9 +46,9 @@ class Server:
         """Answer with this content."""
         self.document = {"choices": [{"message": {"content": content}, "finish_reason": "stop"}], **more}
 
-    def model(self, spec: str = "mine:m") -> Model:
+    def model(self, spec: str = "mine:m", **options: Any) -> Model:
         """A model that asks this server."""
-        return Model(spec, base_url=f"http://127.0.0.1:{self.http.server_port}/v1", api_key="any")
+        return Model(spec, base_url=f"http://127.0.0.1:{self.http.server_port}/v1", api_key="any", **options)
 
 
 @pytest.fixture
@@ -62,7 +63,8 @@ def server() -> Iterator[Server]:
 
 
 def test_counts_that_cannot_be_cost_nothing_that_is_known_and_are_paid_once(server: Server):
-    server.says("x", usage={"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 50}})
+    details = {"cached_tokens": 50}
+    server.says("x", usage={"prompt_tokens": 5, "completion_tokens": 1, "prompt_tokens_details": details})
     answer = server.model("openai:gpt-5-mini").complete("hello")
     assert (answer.text, answer.cost_usd, server.requests) == ("x", None, 1)
 
@@ -74,7 +76,11 @@ def test_an_answer_in_parts_is_its_texts(server: Server):
     assert server.model().complete("hello").text == "ab"
 
 
-@pytest.mark.parametrize("usage", [None, {}, "nonsense"])
+@pytest.mark.parametrize(
+    "usage",
+    [None, {}, "nonsense", {"input_tokens": 3, "output_tokens": 4}, {"prompt_tokens": 3},
+     {"prompt_tokens": 3.5, "completion_tokens": 1}, {"prompt_tokens": True, "completion_tokens": 1}],
+)  # fmt: skip
 def test_usage_that_is_not_told_is_unknown(server: Server, usage: Any):
     server.says("x", usage=usage)
 
@@ -86,6 +92,92 @@ def test_usage_that_is_not_told_is_unknown(server: Server, usage: Any):
     untold()
     account = list_runs(find_workspace(), flow="untold")[0].models["openai:gpt-5-mini"]
     assert (account["calls"], account["unpriced"], account["amounts"]) == (1, 1, {})
+
+
+def test_the_query_of_an_address_stays_behind_the_path(server: Server):
+    server.says("x")
+    for ending in ("/v1?api-version=1", "/v1/?api-version=1", "/v1#top"):
+        Model("mine:m", base_url=f"http://127.0.0.1:{server.http.server_port}{ending}").complete(ending)
+    assert server.paths == [*["/v1/chat/completions?api-version=1"] * 2, "/v1/chat/completions"]
+
+
+def test_whole_numbers_with_a_point_are_counts(server: Server):
+    server.says("x", usage={"prompt_tokens": 3.0, "completion_tokens": 4})
+    usage = server.model().complete("hello").usage
+    assert usage is not None
+    assert (usage.input_tokens, usage.output_tokens) == (3, 4)
+
+
+RESPONSES = "openai-responses:gpt-5-mini"
+
+
+@pytest.mark.parametrize(
+    ("spec", "document", "said", "requests"),
+    [
+        # What can pass is tried again, what cannot is not: each by the words of the provider.
+        ("mine:m", {"error": {"message": "no room", "code": 502}}, "HTTP 502.*no room", 3),
+        ("mine:m", {"error": {"message": "no such thing", "code": 400}}, "HTTP 400.*no such thing", 1),
+        ("mine:m", {"error": "out of order"}, "HTTP 500.*out of order", 3),
+        ("anthropic:m", {"type": "error", "error": {"type": "overloaded_error", "message": "no"}}, "529", 3),
+        ("mine:m", {"choices": [{"finish_reason": "error", "message": {"content": "ha"}}]}, "an error", 3),
+        ("mine:m", {"choices": [{"error": {"code": 403, "message": "bad"}, "message": {}}]}, "403", 1),
+        (RESPONSES, {"status": "failed", "error": {"code": "server_error", "message": "oh"}}, "HTTP 500", 3),
+        (RESPONSES, {"status": "failed", "error": {"code": "invalid_prompt", "message": "oh"}}, "400", 1),
+        (RESPONSES, {"status": "queued", "error": None, "output": []}, "leave out `background`", 1),
+        (RESPONSES, {"status": "in_progress", "output": []}, "leave out `background`", 1),
+        (RESPONSES, {"status": "cancelled", "output": []}, "'cancelled'", 3),
+    ],
+)  # fmt: skip
+def test_failures_below_status_200_are_failures(
+    server: Server, spec: str, document: Any, said: str, requests: int
+):
+    server.document = document
+    model = server.model(spec, retries=2)
+    with pytest.raises(ModelRefusedError, match=said):
+        model.complete("hello")
+    assert server.requests == requests
+    server.says("well again")
+    if spec == "mine:m":
+        assert not model.complete("hello").from_memory
+
+
+def test_a_used_up_quota_below_status_200_ends_the_work(server: Server):
+    server.document = {"error": {"code": "insufficient_quota", "message": "You exceeded your quota."}}
+
+    @flow
+    def ask() -> list[Any]:
+        prompts = [f"q{n}" for n in range(300)]
+        return server.model().map(prompts, on_error="collect", max_workers=4).result()
+
+    assert any("quota is used up" in str(error) for error in ask())
+    assert server.requests < 20
+
+
+def test_an_incomplete_response_is_an_answer(server: Server):
+    said = [{"type": "message", "content": [{"type": "output_text", "text": "half"}]}]
+    details = {"reason": "max_output_tokens"}
+    server.document = {"status": "incomplete", "error": None, "incomplete_details": details, "output": said}
+    answer = server.model(RESPONSES).complete("hello")
+    assert (answer.text, answer.finish_reason) == ("half", "length")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"usage": {"prompt_tokens": 1_000, "completion_tokens": 100}},
+     {"choices": 3, "usage": {"prompt_tokens": 1_000, "completion_tokens": 100}}],
+)  # fmt: skip
+def test_what_cannot_be_read_was_paid_for_and_is_not_asked_for_again(server: Server, document: Any):
+    server.document = document
+
+    @flow("unreadable")
+    def unreadable() -> None:
+        with pytest.raises(ModelAnswerError, match="is no answer"):
+            server.model("openai:gpt-5-mini").complete("hello")
+
+    unreadable()
+    account = list_runs(find_workspace(), flow="unreadable")[0].models["openai:gpt-5-mini"]
+    assert (account["calls"], account["amounts"]["input_tokens"], server.requests) == (1, 1_000, 1)
+    assert account["cost_usd"] == pytest.approx(0.00045)  # $0.25 and $2 for a million tokens
 
 
 def test_a_prompt_is_not_sent_on_to_where_a_server_points(server: Server):

@@ -54,6 +54,28 @@ def test_broken_templates_are_told_with_their_line(folder: Path):
         prompt("broken", folder=folder)
 
 
+def test_a_broken_template_that_is_included_is_told_by_its_own_name(folder: Path):
+    template = prompt("judge", folder=folder)
+    (folder / "rules.md").write_text("one\n{% if %}\n")
+    for attempt in (lambda: prompt("judge", folder=folder), lambda: template.render(question="", answer="")):
+        with pytest.raises(PromptError, match=r"rules\.md:2"):
+            attempt()
+
+
+def test_a_template_that_includes_itself_without_an_end_is_told(folder: Path):
+    (folder / "judge.md").write_text("{% include 'rules.md' %}")
+    (folder / "rules.md").write_text("{% include 'judge.md' %}")
+    with pytest.raises(PromptError, match=r"judge\.md.*includes itself"):
+        prompt("judge", folder=folder).render()
+
+
+@pytest.mark.parametrize("name", ["judge", "rules"])
+def test_a_file_that_is_no_text_is_told(folder: Path, name: str):
+    (folder / f"{name}.md").write_bytes(b"caf\xe9")
+    with pytest.raises(PromptError, match=rf"{name}\.md.*no text in UTF-8"):
+        prompt("judge", folder=folder)
+
+
 def test_templates_cannot_reach_into_python():
     with pytest.raises(PromptError):
         PromptTemplate("{{ x.__class__.__mro__ }}").render(x=1)

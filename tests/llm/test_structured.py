@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 import pytest
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field, HttpUrl, field_validator
 
 from latent.errors import ModelSpecError
 from latent.llm import Answer, Model
@@ -112,6 +114,86 @@ def test_validator_that_breaks_costs_no_paid_answer(provider: Provider, monkeypa
     monkeypatch.setattr(Shouted, "is_mended", True)
     again = model.complete("a word?", output=Shouted)
     assert (again.from_memory, again.output.word, provider.requests) == (True, "", 1)
+
+
+class Limited(BaseModel):
+    """A type whose validator changes its mind."""
+
+    number: int
+    most: ClassVar[int] = 10
+
+    @field_validator("number")
+    @classmethod
+    def is_small(cls, number: int) -> int:
+        if number > cls.most:
+            raise ValueError(f"at most {cls.most}")
+        return number
+
+
+@pytest.mark.parametrize("count", [1, 250])
+def test_a_remembered_answer_is_judged_by_what_its_type_says_now(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch, count: int
+):
+    provider.says(lambda call: '{"number": 7}')
+    model = Model(SPECS[0], repairs=0)
+
+    @flow
+    def numbers() -> tuple[list[Answer], set[str]]:
+        rows = model.map([f"a number? {n}" for n in range(count)], output=Limited)
+        rows.wait()
+        return rows.result(), {repr(row).split(": ")[1].rstrip(">") for row in rows.rows}
+
+    numbers()
+    monkeypatch.setattr(Limited, "most", 5)
+    strict, outcomes = numbers()
+    assert all(answer.output is None and "at most 5" in answer.problem for answer in strict)
+    assert outcomes == {"abstained"}
+    monkeypatch.setattr(Limited, "most", 20)
+    lenient, outcomes = numbers()
+    assert all((answer.output.number, answer.problem) == (7, None) for answer in lenient)
+    assert outcomes == {"cached"}
+    assert provider.requests == count
+
+
+def test_an_invalid_answer_is_there_once_its_type_takes_it(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+):
+    provider.says(lambda call: '{"number": 17}')
+    model = Model(SPECS[0])
+    bad = model.complete("a number?", output=Limited)
+    assert (bad.output, bad.from_memory, pickle.loads(pickle.dumps(bad))) == (None, False, bad)
+    monkeypatch.setattr(Limited, "most", 20)
+    good = model.complete("a number?", output=Limited)
+    assert (good.output.number, good.problem, good.from_memory) == (17, None, True)
+
+
+@every_api
+@pytest.mark.parametrize(
+    ("repair", "said"),
+    [
+        (Reply("I cannot.", "refusal"), "Asked to mend it, the model refused."),
+        (Reply('{"score": 4, "rea', "length"), "raise max_tokens"),
+        ("  ", "it said nothing"),
+    ],
+)
+def test_a_repair_that_says_less_does_not_replace_what_was_paid_for(
+    provider: Provider, spec: str, repair, said: str
+):
+    provider.says_in_turn(BAD, repair)
+    model = Model(spec, output_mode="json", repairs=1 if repair == "  " else 3)
+    answer = model.complete("judge", output=Verdict)
+    assert (answer.text, answer.finish_reason, answer.attempts) == (BAD, "stop", 2)
+    assert "score" in answer.problem
+    assert said in answer.problem
+    again = model.complete("judge", output=Verdict)
+    assert (again.from_memory, again.problem) == (True, answer.problem)
+
+
+def test_an_empty_repair_does_not_end_the_others(provider: Provider):
+    provider.says_in_turn(BAD, "", GOOD)
+    answer = Model(SPECS[0], repairs=2).complete("judge", output=Verdict)
+    assert (answer.output.score, answer.problem, answer.attempts) == (4, None, 3)
+    assert [len(body["messages"]) for body in provider.bodies] == [1, 3, 3]
 
 
 @every_api
@@ -262,6 +344,38 @@ def test_schemas_fit_strict_modes_and_tell_in_words_what_these_do_not_take():
         "exclusiveMinimum"
         in OutputType(Drawing).strict_schema("openai")[0]["$defs"]["Shape"]["properties"]["radius"]
     )
+
+
+class Branch(BaseModel):
+    """Contains itself, so that its schema begins with a reference."""
+
+    name: str
+    branches: list[Branch]
+
+
+@every_api
+@pytest.mark.parametrize("mode", ["schema", "tool", "json"])
+def test_a_type_that_contains_itself_is_an_object_at_the_root(provider: Provider, spec: str, mode):
+    provider.says(lambda call: '{"name": "a", "branches": [{"name": "b", "branches": []}]}')
+    answer = Model(spec, output_mode=mode).complete("grow", output=Branch)
+    assert answer.output.branches[0].name == "b"
+    schema = provider.listener.calls[0].schema
+    assert mode == "json" or (schema["type"], list(schema["properties"])) == ("object", ["name", "branches"])
+    assert not {"anyOf", "$ref"} & set(schema or {})
+
+
+class Page(BaseModel):
+    address: HttpUrl
+    seen: datetime
+
+
+@pytest.mark.parametrize("dialect", ["openai", "openai-responses", "anthropic"])
+def test_formats_that_a_schema_mode_does_not_know_are_told_in_words(dialect: str):
+    fields = OutputType(Page).strict_schema(dialect)[0]["properties"]
+    assert fields["seen"]["format"] == "date-time"
+    knows_addresses = dialect == "anthropic"
+    assert ("format" in fields["address"]) == knows_addresses
+    assert knows_addresses or "format: uri" in fields["address"]["description"]
 
 
 @pytest.mark.parametrize("output", [dict, "Verdict", Verdict(score=1, reason="x"), list[Verdict]])

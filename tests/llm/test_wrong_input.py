@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import pickle
+import shutil
+import socket
+import ssl
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,9 +26,10 @@ from latent.errors import (
     ModelTimeoutError,
     UnknownLimitError,
     UnknownModelError,
+    UsageError,
     WrongKeyError,
 )
-from latent.llm import Model
+from latent.llm import Embedder, Image, Message, Model
 from latent.prefect import flow
 from latent.testing import Fault, ProviderSimulator
 from tests.llm.conftest import SPECS, Provider
@@ -61,6 +67,24 @@ def test_a_provider_that_does_not_exist(spec, said: str):
         ({"tools": object()}, "JSON"),
         ({"output_mode": "xml"}, "not 'xml'"),
         ({"repairs": -1}, "at least 0"),
+        ({"retries": "3"}, "`retries` is a whole number, at least 0, not '3'"),
+        ({"retries": -1}, "`retries`"),
+        ({"timeout_seconds": None}, "`timeout_seconds` is a number of seconds above 0, not None"),
+        ({"timeout_seconds": "5"}, "not '5'"),
+        ({"timeout_seconds": 0}, "not 0"),
+        ({"timeout_seconds": -1}, "not -1"),
+        ({"timeout_seconds": float("nan")}, "not nan"),
+        ({"timeout_seconds": True}, "not True"),
+        ({"stop": 3}, "`stop` is a text or a list of texts, not 3"),
+        ({"stop": ["x", 3]}, r"not \['x', 3\]"),
+        ({"system": 3}, "`system` is a text, not 3"),
+        ({"temperature": "hot"}, "`temperature` is a number, not 'hot'"),
+        ({"top_p": True}, "`top_p` is a number, not True"),
+        ({"seed": True}, "`seed` is a whole number, not True"),
+        ({"seed": 1.5}, "`seed` is a whole number, not 1.5"),
+        ({"reasoning": True}, "`reasoning` is an effort"),
+        ({"limit": 3}, "`limit` is the name"),
+        ({"cache_expiration": 3}, "`cache_expiration` is a timedelta"),
     ],
 )
 def test_parameters_that_cannot_be(options: dict, said: str):
@@ -73,6 +97,44 @@ def test_parameters_that_an_api_does_not_have():
         Model("anthropic:claude-opus-4-6", seed=1)
     with pytest.raises(ModelSpecError, match="no `stop`"):
         Model("openai-responses:gpt-5-mini", stop="x")
+
+
+@pytest.mark.parametrize("seconds", [None, "5", 0, -1])
+def test_an_embedder_checks_how_long_a_request_may_take(seconds):
+    with pytest.raises(ModelSpecError, match="`timeout_seconds` is a number"):
+        Embedder("openai:text-embedding-3-small", timeout_seconds=seconds)
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("Hello", "not one str: put it into a list"),
+        ({"role": "user", "content": "Hello"}, "not one dict"),
+        (Message("user", ("Hello",)), "not one Message"),
+        (Image.of(PNG), "not one Image"),
+    ],
+)
+def test_a_single_prompt_is_no_list_of_prompts(provider: Provider, prompt, said: str):
+    @flow
+    def ask() -> None:
+        with pytest.raises(UsageError, match=said):
+            Model(SPECS[0]).map(prompt)
+
+    ask()
+    assert provider.requests == 0
+
+
+@every_api
+@pytest.mark.parametrize("as_message", [True, False])
+def test_a_picture_that_no_api_takes_from_the_system_is_refused(provider: Provider, spec: str, as_message):
+    parts = ("Look:", Image.of(PNG))
+    told = Message("system", parts) if as_message else {"role": "system", "content": parts}
+    with pytest.raises(ModelSpecError, match="only text: put the Image into one of the user"):
+        Model(spec).complete([told, {"role": "user", "content": "Well?"}])
+    assert provider.requests == 0
 
 
 @pytest.mark.parametrize(("call", "said"), [({"repeat": -1}, "`repeat`"), ({"refresh": "yes"}, "`refresh`")])
@@ -143,6 +205,94 @@ def test_nobody_there_and_no_answer_in_time(provider: Provider):
     provider.behaves(faults=[Fault("hang")])
     with pytest.raises(ModelTimeoutError, match=r"within 0.2 s.*timeout_seconds="):
         Model(SPECS[0], retries=0, timeout_seconds=0.2).complete("hello")
+
+
+SECRET = "s3cr3t-word"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://ann:{SECRET}@a..b/v1",
+        f"http://ann:{SECRET}@[::1/v1",
+        f"http://ann:{SECRET}@host:many/v1",
+        f"http://ann:{SECRET}@host:99999/v1",
+        f"http://ann:{SECRET}@host:0/v1",
+        f"http://ann:{SECRET}@/v1",
+        f"http://ann:{SECRET}@a b/v1",
+        f"http://ann:{SECRET}#@host/v1",
+        f"ann:{SECRET}@host/v1?key={SECRET}",
+        f"ftp://host/v1?key={SECRET}",
+        7,
+    ],
+)
+def test_an_address_that_cannot_be_is_refused_without_what_is_secret_in_it(url):
+    for made in (Model, Embedder):
+        with pytest.raises(ModelSpecError, match="base_url") as caught:
+            made("mine:m", base_url=url)
+        assert SECRET not in str(caught.value)
+
+
+def test_an_address_that_only_the_request_finds_wrong_is_told_without_what_is_secret_in_it():
+    model = Model("mine:m", base_url=f"http://ann:{SECRET}@ho^st/v1?key={SECRET}", retries=3)
+    with pytest.raises((ModelSpecError, ModelConnectionError)) as caught:
+        model.complete("hello")
+    assert SECRET not in str(caught.value) + repr(caught.value.__cause__)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+def test_a_certificate_that_nobody_vouches_for_is_trouble_with_the_connection(tmp_path: Path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    wanted = f"req -x509 -nodes -newkey rsa:2048 -subj /CN=localhost -keyout {key} -out {certificate}"
+    subprocess.run(["openssl", *wanted.split()], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def greet() -> None:
+            connection, _ = listening.accept()
+            with suppress(OSError), connection:
+                context.wrap_socket(connection, server_side=True)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}/v1?key={SECRET}"
+        with pytest.raises(ModelConnectionError, match="Certificate") as caught:
+            Model("mine:m", base_url=url, retries=0).complete("hello")
+        thread.join()
+    assert SECRET not in str(caught.value)
+
+
+def test_a_user_in_the_address_and_a_key_are_not_sent_together(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+):
+    url = provider.simulator.openai_base_url.replace("://", f"://ann:{SECRET}@")
+    assert Model("mine:m", base_url=url).complete("hello").text == "hello"
+    with pytest.raises(ModelSpecError, match="api_key= a key: only one") as caught:
+        Model("mine:m", base_url=url, api_key=KEY)
+    assert SECRET not in str(caught.value)
+    model = Model("mine:m", base_url=url)
+    monkeypatch.setenv("MINE_API_KEY", KEY)
+    with pytest.raises(ModelSpecError, match="MINE_API_KEY a key"):
+        Model("mine:m", base_url=url)
+    with pytest.raises(ModelSpecError, match="check the base_url and the key") as caught:
+        model.complete("hello again")
+    assert not {SECRET, KEY} & set(str(caught.value).split())
+
+
+def test_keys_from_files_may_end_a_line_and_no_key_holds_one(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+):
+    provider.behaves(api_key=KEY)
+    assert Model(SPECS[0], api_key=f" {KEY}\n").complete("one").text == "one"
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\r\n")
+    assert Model(SPECS[0]).complete("two").text == "two"
+    monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\nx")
+    with pytest.raises(ModelSpecError, match="key in OPENAI_API_KEY holds a line feed") as caught:
+        Model(SPECS[0]).complete("three")
+    assert KEY not in str(caught.value)
+    with pytest.raises(ModelSpecError, match="`api_key` is a text"):
+        Model(SPECS[0], api_key=7)  # type: ignore[arg-type]
 
 
 def test_a_server_that_is_no_provider(provider: Provider):

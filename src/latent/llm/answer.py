@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from latent.llm.schemas import instance_of
+from latent.llm.schemas import instance_of, judged, type_of
 
 FinishReason = Literal["stop", "length", "refusal", "tool", "other"]
 """Why an answer ended: it was complete, the limit on tokens cut it, the model would not, it called a tool."""
@@ -27,6 +27,10 @@ class Usage:
     reasoning_tokens: int = 0
     """Of the output: thought, and not said."""
 
+    def amounts(self) -> dict[str, int]:
+        """Its counts by name, as accounts hold them."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
+
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             input_tokens=self.input_tokens + other.input_tokens,
@@ -40,7 +44,7 @@ class Usage:
 class _Made:
     """What an answer holds beside its fields: neither remembered nor compared."""
 
-    __slots__ = ("_instance", "_is_new")
+    __slots__ = ("_instance", "_is_judged", "_is_new")
     _instance: Any
 
 
@@ -63,7 +67,11 @@ class Answer(_Made):
     """What it cost when it was made; None: the price is unknown, which is not free."""
     finish_reason: FinishReason = "stop"
     problem: str | None = None
-    """Why there is no `output`, in a sentence; None where there is one, or none was asked for."""
+    """
+    Why there is no `output`, in a sentence; None where there is one, or none was asked for.
+
+    Of a remembered answer it says what the type says by now.
+    """
     model: str = ""
     """The model as the provider reports it: often more exact than what was asked for."""
     latency_seconds: float = 0.0
@@ -88,7 +96,6 @@ class Answer(_Made):
 
         Raises:
             ModelSpecError: The answer is remembered, and its type cannot be found any more.
-            ValueError: It is remembered, and its type's own validators refuse it by now.
             Exception: A validator of the type raises something else, which no model can mend. The answer is
                 kept: once the validator is mended, the output of the same answer is there.
         """
@@ -123,3 +130,50 @@ class Answer(_Made):
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             object.__setattr__(self, name, value)
+
+
+class _LiveProblem:
+    """
+    The field `problem`, judged anew when it is first read of a remembered answer.
+
+    The type's validators may be others by now: so `problem`, and with it the outcome of the row,
+    never says something else than `output`. It happens at reading, since a store sets the fields one by one.
+    """
+
+    def __init__(self, stored: Any) -> None:
+        self._stored = stored
+
+    def __get__(self, answer: Answer | None, owner: type[Answer]) -> Any:
+        if answer is None:
+            return self
+        stored = self._stored.__get__(answer, owner)
+        if not answer.from_memory or hasattr(answer, "_is_judged"):
+            return stored
+        problem = _judged_again(answer, stored)
+        self._stored.__set__(answer, problem)
+        object.__setattr__(answer, "_is_judged", True)
+        return problem
+
+    def __set__(self, answer: Answer, value: str | None) -> None:
+        self._stored.__set__(answer, value)
+
+
+def _judged_again(answer: Answer, stored: str | None) -> str | None:
+    if answer.output_type is None or answer.finish_reason in ("refusal", "length"):
+        return stored
+    try:
+        found = type_of(answer.output_type)
+    except Exception:  # the module of the type breaks when it is imported: `output` raises the same
+        return stored
+    if found is None:
+        return stored
+    verdict = judged(found, answer.text)
+    if verdict.instance is not None:
+        object.__setattr__(answer, "_instance", verdict.instance)
+    # Where the same is still wrong, what was said beside that, say of a repair, stays.
+    is_same = verdict.problem is not None and (stored or "").startswith(verdict.problem)
+    return stored if is_same else verdict.problem
+
+
+# Only now, since a dataclass with slots makes the field itself.
+Answer.problem = _LiveProblem(Answer.problem)  # type: ignore[assignment, misc]  # reads as the field does

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import random
-from functools import lru_cache
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from latent.prefect.retries import next_delay, policy_of
-from latent.prefect.tasks import Task
+from latent.prefect.retries import MAX_LISTED_DELAYS
+from latent.prefect.retry_policy import Backoff, ListedPauses, RetryPolicy, next_delay
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from latent.config import Settings
     from latent.llm.ways import Way
-    from latent.prefect.retries import RetryPolicy
 
 R = TypeVar("R")
+
+_JITTER = 0.5
+"""The share by which pauses vary, where `retries=` is given."""
 
 
 async def persistently(attempt: Callable[[int], Coroutine[Any, Any, R]], way: Way, policy: RetryPolicy) -> R:
@@ -41,7 +43,17 @@ async def persistently(attempt: Callable[[int], Coroutine[Any, Any, R]], way: Wa
 
 def policy_for(retries: int | None, settings: Settings) -> RetryPolicy:
     """So many further attempts; None: as the settings say of tasks."""
-    return policy_of(_stand_in(retries), settings)
+    tasks = settings.tasks
+    policy = RetryPolicy(
+        retries=tasks.retries,
+        backoff=Backoff(tasks.retry_delay_seconds, tasks.retry_max_delay_seconds, tasks.retry_jitter),
+        max_total_seconds=tasks.retry_max_total_seconds,
+    )
+    if retries is None:
+        return policy
+    listed = ListedPauses(tuple(_pauses(retries)), _JITTER)
+    longest = max(tasks.retry_max_total_seconds, listed.longest_total(retries))
+    return replace(policy, retries=retries, listed=listed, max_total_seconds=longest)
 
 
 def retry_options(retries: int | None) -> dict[str, Any]:
@@ -49,15 +61,13 @@ def retry_options(retries: int | None) -> dict[str, Any]:
     if retries is None:
         return {}
     # A number alone would mean retries without pauses, as in Prefect.
-    return {"retries": retries, "retry_delay_seconds": _pauses, "retry_jitter_factor": 0.5}
+    return {"retries": retries, "retry_delay_seconds": _pauses, "retry_jitter_factor": _JITTER}
 
 
 def _pauses(retries: int) -> list[float]:
-    """Pauses that double, where `retries=` is given; see `[tasks]` of the settings for those that vary."""
-    return [min(1.0 * 2.0**n, 60.0) for n in range(retries)]
+    """
+    Pauses that double, where `retries=` is given; see `[tasks]` of the settings for those that vary.
 
-
-@lru_cache(maxsize=64)
-def _stand_in(retries: int | None) -> Task[..., object]:
-    """A task that is tried again as requests are: policies are made for tasks."""
-    return Task(persistently, "requests", **retry_options(retries))
+    After as many as Prefect takes, the last one is repeated.
+    """
+    return [min(1.0 * 2.0**n, 60.0) for n in range(min(retries, MAX_LISTED_DELAYS))]

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from latent.cache.keys import argument_hashes, key_of_parts
 from latent.cache.results import Result
-from latent.errors import RunStoppedError
 from latent.llm.attempts import persistently, retry_options
 from latent.llm.conversation import converse
 from latent.llm.estimates import estimate_of, estimator
 from latent.llm.keeping import keep
+from latent.llm.sending import admit
 from latent.llm.transport import check_may_block
 from latent.llm.ways import Blocking, Waiting, finished
 from latent.prefect.abstained import unremembered
@@ -148,18 +148,12 @@ class _Call:
         """The answer of the first attempt that has one, and whether it is to be remembered."""
         if self.run.outlook is not None:
             raise self.run.outlook.refuse(estimate_of(self.request, self.turns))
-        self._admit()
+        admit(self.run, self.task.name)
 
         async def attempt(failed: int) -> tuple[Answer, bool]:
             return await converse(self.request, self.turns, way, failed_before=failed)
 
         return await persistently(attempt, way, policy_of(self.task, self.run.workspace.settings))
-
-    def _admit(self) -> None:
-        """A call inside of a row belongs to it; one of the flow itself counts in the run's budget."""
-        budget = self.run.budget
-        if budget is not None and current_scope() is None and not budget.admit(None):
-            raise RunStoppedError(budget.reached or "The run was stopped.", self.task.name)
 
 
 def _wanted(refresh: Refresh) -> Callable[[Answer], bool]:

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from latent.errors import LatentError, ModelConnectionError, ModelRefusedError
+from latent.errors import LatentError, ModelAnswerError, ModelRefusedError
 from latent.llm.answer import Answer, Usage
 from latent.llm.attempts import persistently, policy_for
 from latent.llm.dialects import speaker_of
 from latent.llm.messages import Message, messages_of
-from latent.llm.prices import cost_usd
-from latent.llm.schemas import brief, mending
-from latent.prefect.budget import use
+from latent.llm.schemas import judged, mending
+from latent.llm.sending import send
+from latent.llm.tokens import booked_tokens
 from latent.prefect.run import current_run, surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from latent.llm.messages import Turns
     from latent.llm.request import Reading, Request
     from latent.llm.ways import Way
 
 _REFUSES_THE_CONVERSATION = (400, 413, 422)
 """Statuses that say that what was sent will not be answered, whoever sends it and when."""
-
-CHARACTERS_PER_TOKEN = 4
-"""
-A rule of thumb (https://help.openai.com, "What are tokens and how to count them"): what a call is booked with
-at a limit on tokens before its answer says what it took.
-"""
-TOKENS_PER_ATTACHMENT = 1_500
-"""
-What a picture of common size, or a page, takes: Anthropic counts width x height / 750 of a picture after it
-was scaled to at most 1.15 megapixels (its guide "Vision"), and 1,500 to 3,000 for a page of a PDF.
-"""
 
 
 @dataclass(slots=True)
@@ -73,21 +59,28 @@ async def converse(
     account, is_final = _Account(), True
     reading, seconds = await _ask(request, turns, way, account)
     text, problem, invalid = _judged(request, reading)
-    said = turns
+    said, failed_repair = turns, ""
     for _ in range(request.repairs if invalid is not None else 0):
         assert request.output is not None and invalid is not None
-        said = (
+        sent_back = (
             *messages_of(said),
             Message("assistant", (text or "(nothing)",)),
             Message("user", (mending(request.output, invalid),)),
         )
         try:
-            reading, seconds = await _ask_again(request, said, way, account)
+            newer, seconds = await _ask_again(request, sent_back, way, account)
         except LatentError as error:
-            problem = f"{problem} Asking again failed: {error}"
+            failed_repair = f" Asking again failed: {error}"
             is_final = isinstance(error, ModelRefusedError) and error.status in _REFUSES_THE_CONVERSATION
             break
-        text, problem, invalid = _judged(request, reading)
+        newer_text, newer_problem, newer_invalid = _judged(request, newer)
+        if newer_problem is not None and (why := _is_worse(newer, newer_text)):
+            failed_repair = f" Asked to mend it, {why}"
+            if newer_invalid is None:  # refused or cut, as it would be once more
+                break
+            continue
+        reading, text, problem, invalid = newer, newer_text, newer_problem, newer_invalid
+        said, failed_repair = sent_back, ""
         if invalid is None:
             break
     answer = Answer(
@@ -96,7 +89,7 @@ async def converse(
         usage=account.usage,
         cost_usd=account.cost_usd,
         finish_reason=reading.finish_reason,
-        problem=problem,
+        problem=problem and problem + failed_repair,
         model=reading.model or request.endpoint.model,
         latency_seconds=seconds,
         attempts=account.requests + failed_before,
@@ -104,16 +97,6 @@ async def converse(
         tool_calls=reading.tool_calls if request.output is None else (),
     )
     return answer, is_final
-
-
-def booked_tokens(request: Request, turns: Turns) -> int:
-    """The tokens of a prompt, roughly: text and schemas by their length, attachments by their number."""
-    messages = messages_of(turns)
-    characters = len(request.system or "") + sum(len(message.text) for message in messages)
-    if request.output is not None:
-        characters += request.output.schema_length
-    attached = sum(not isinstance(part, str) for message in messages for part in message.parts)
-    return -(-characters // CHARACTERS_PER_TOKEN) + attached * TOKENS_PER_ATTACHMENT
 
 
 async def _ask_again(request: Request, turns: Turns, way: Way, account: _Account) -> tuple[Reading, float]:
@@ -129,44 +112,18 @@ async def _ask_again(request: Request, turns: Turns, way: Way, account: _Account
 async def _ask(request: Request, turns: Turns, way: Way, account: _Account) -> tuple[Reading, float]:
     """One request; what it took is booked, whatever becomes of its answer."""
     speaker, endpoint = speaker_of(request.endpoint.dialect), request.endpoint
-    payload = speaker.payload(request, turns)
-
-    async def send() -> tuple[Reading, float]:
-        began = time.perf_counter()
-        reply = await way.post(endpoint, speaker.PATH, payload, timeout_seconds=request.timeout_seconds)
-        seconds = time.perf_counter() - began
-        return _read(request, speaker.reading, reply.document), seconds
-
     account.requests += 1
-    if request.limit is None:
-        reading, seconds = await send()
-    else:
-        reading, seconds = await _under_limit(request.limit, booked_tokens(request, turns), way, send)
-    cost = cost_usd(endpoint.provider, endpoint.model, reading.usage)
-    account.add(reading.usage, cost)
-    use(endpoint.spec, _amounts(reading.usage), cost)
-    return reading, seconds
-
-
-async def _under_limit(
-    name: str, tokens: int, way: Way, send: Callable[[], Coroutine[object, object, tuple[Reading, float]]]
-) -> tuple[Reading, float]:
-    async with way.admitted(name, tokens) as permit:
-        reading, seconds = await send()
-        if (usage := reading.usage) is not None:
-            permit.release(tokens_used=usage.input_tokens + usage.output_tokens)
-    return reading, seconds
-
-
-def _read(
-    request: Request, reading: Callable[[dict[str, object]], Reading], document: dict[str, object]
-) -> Reading:
+    sent = await send(
+        request, speaker.PATH, speaker.payload(request, turns), way,
+        tokens=booked_tokens(request, turns), usage_in=speaker.usage,
+    )  # fmt: skip
+    account.add(sent.usage, sent.cost_usd)
     try:
-        return reading(document)
+        return speaker.reading(sent.document), sent.seconds
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        endpoint = request.endpoint
-        reason = f"what it sent is no answer: {error}."
-        raise ModelConnectionError(endpoint.spec, endpoint.place, reason) from error
+        raise ModelAnswerError(
+            endpoint.spec, endpoint.place, f"what it sent is no answer: {error}."
+        ) from error
 
 
 def _judged(request: Request, reading: Reading) -> tuple[str, str | None, ValueError | None]:
@@ -178,26 +135,16 @@ def _judged(request: Request, reading: Reading) -> tuple[str, str | None, ValueE
     text = reading.text if called is None else str(called.get("arguments") or "")
     if reading.finish_reason == "refusal":
         return text, "The model refused to answer.", None
-    try:
-        output.validated(text)
-    except ValueError as error:
-        if reading.finish_reason == "length":
-            return text, "The answer was cut before it was complete: raise max_tokens.", None
-        problem = f"The answer is no valid {output.name}: {'; '.join(brief(error).splitlines())}."
-        return text, problem, error
-    except Exception:  # pydantic lets errors of the type's own validators through
-        # A slip in the type is nothing that a model can mend. The paid answer is kept: its `output` raises
-        # the same error where that is seen, and is there once the slip is mended.
-        return text, None, None
-    return text, None, None
+    verdict = judged(output, text)
+    if verdict.invalid is not None and reading.finish_reason == "length":
+        return text, "The answer was cut before it was complete: raise max_tokens.", None
+    return text, verdict.problem, verdict.invalid
 
 
-def _amounts(usage: Usage | None) -> dict[str, int]:
-    if usage is None:
-        return {}
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-    }
+def _is_worse(repair: Reading, text: str) -> str:
+    """Why what a repair says without being valid cannot stand for what came before it; empty where it can."""
+    if repair.finish_reason == "refusal":
+        return "the model refused."
+    if repair.finish_reason == "length":
+        return "its answer was cut before it was complete: raise max_tokens."
+    return "" if text.strip() else "it said nothing."

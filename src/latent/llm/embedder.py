@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from latent.errors import ModelSpecError
 from latent.limits.permit import held_permit
 from latent.llm.embedding import EmbeddingRequest, checked_texts
-from latent.llm.endpoints import LOCAL, endpoint_of
+from latent.llm.endpoints import LOCAL, check_seconds, endpoint_of
 from latent.llm.local import wordllama
 from latent.llm.local.weights import fingerprint_of, gguf_of
 from latent.registry import TaskRegistry
@@ -100,7 +100,7 @@ class Embedder:
         cut = "" if self._wanted is None else f" dimensions={self._wanted}"
         if self.endpoint.provider == LOCAL and self.base_url is None:
             return f"{self.spec} {fingerprint_of(gguf_of(self.spec))}{cut}"
-        place = "" if self.endpoint.is_usual else f" at {self.endpoint.place}"
+        place = "" if self.endpoint.is_usual else f" at {self.endpoint.identity}"
         return f"{self.spec}{place}{cut}"
 
     def __repr__(self) -> str:
@@ -180,6 +180,7 @@ class Embedder:
         for name, value in given.items():
             if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
                 raise ModelSpecError(self.spec, f"{name}={value!r}: it is a number, at least 1.")
+        check_seconds(self.spec, "timeout_seconds", self.timeout_seconds)
         if self.endpoint.dialect != "openai":
             raise ModelSpecError(
                 self.spec,

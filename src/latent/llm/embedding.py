@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from latent.errors import EmptyTextError, ModelConnectionError, ModelRefusedError, ModelSpecError
+from latent.errors import EmptyTextError, ModelAnswerError, ModelRefusedError, ModelSpecError
 from latent.llm.answer import Usage
+from latent.llm.dialects import told
 from latent.llm.endpoints import Endpoint
-from latent.llm.prices import cost_usd
-from latent.prefect.budget import use
+from latent.llm.sending import send
+from latent.llm.tokens import token_bound
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from latent.llm.ways import Way
 
 PATH = "/embeddings"
-BYTES_PER_TOKEN = 3
-"""Fewer than in most texts, so that a batch stays below what a request may hold."""
 _REFUSES_BASE64 = (400, 422)
 _only_numbers: set[tuple[str, str]] = set()
 """Addresses and models that are known to send no base64: each batch would be asked for twice."""
@@ -56,11 +55,6 @@ def checked_texts(spec: str, texts: Sequence[str]) -> list[str]:
     return listed
 
 
-def token_estimate(text: str) -> int:
-    """How many tokens a text has at most, as far as its length tells."""
-    return len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN + 1
-
-
 def batches(sizes: Sequence[int], most: int, most_tokens: int) -> list[range]:
     """Consecutive texts that go together: at most so many, and together of at most so many tokens."""
     found, first, tokens = [], 0, 0
@@ -79,45 +73,29 @@ async def ask(request: EmbeddingRequest, texts: Sequence[str], way: Way) -> np.n
     Raises:
         ModelCallError: There is no answer, or not one vector for each text.
     """
-    if request.limit is None:
-        vectors, _ = await _send(request, texts, way)
-        return vectors
-    tokens = sum(map(token_estimate, texts))
-    async with way.admitted(request.limit, tokens) as permit:
-        vectors, used = await _send(request, texts, way)
-        permit.release(tokens_used=used)
-    return vectors
-
-
-async def _send(request: EmbeddingRequest, texts: Sequence[str], way: Way) -> tuple[np.ndarray, int | None]:
-    endpoint = request.endpoint
-    whose = (endpoint.place, endpoint.model)
+    endpoint, tokens = request.endpoint, sum(map(token_bound, texts))
+    whose = (endpoint.identity, endpoint.model)
     form = "float" if whose in _only_numbers else "base64"
     payload: dict[str, Any] = {"model": endpoint.model, "input": list(texts), "encoding_format": form}
     if request.dimensions is not None:
         payload["dimensions"] = request.dimensions
     try:
-        reply = await way.post(endpoint, PATH, payload, timeout_seconds=request.timeout_seconds)
+        sent = await send(request, PATH, payload, way, tokens=tokens, usage_in=_usage)
     except ModelRefusedError as error:
         knows_none = error.status in _REFUSES_BASE64 and "encoding_format" in str(error)
         if form == "float" or not knows_none:
             raise
         # Some servers know only lists of numbers: ten times as long to read, and the same.
         payload["encoding_format"] = "float"
-        reply = await way.post(endpoint, PATH, payload, timeout_seconds=request.timeout_seconds)
+        sent = await send(request, PATH, payload, way, tokens=tokens, usage_in=_usage)
         _only_numbers.add(whose)
-    used = _used_tokens(reply.document)
-    usage = None if used is None else Usage(input_tokens=used)
-    amounts = {} if used is None else {"input_tokens": used}
-    use(endpoint.spec, amounts, cost_usd(endpoint.provider, endpoint.model, usage))
-    return _vectors(request, reply.document, len(texts)), used
+    return _vectors(request, sent.document, len(texts))
 
 
-def _used_tokens(document: dict[str, Any]) -> int | None:
+def _usage(document: dict[str, Any]) -> Usage | None:
     """What the batch took; None where the server does not say."""
-    usage = document.get("usage")
-    count = (usage.get("prompt_tokens") or usage.get("total_tokens")) if isinstance(usage, dict) else None
-    return count if isinstance(count, int) else None
+    used = told(document, "usage", "prompt_tokens") or told(document, "usage", "total_tokens")
+    return None if used is None else Usage(input_tokens=used)
 
 
 def _vectors(request: EmbeddingRequest, document: dict[str, Any], count: int) -> np.ndarray:
@@ -125,19 +103,24 @@ def _vectors(request: EmbeddingRequest, document: dict[str, Any], count: int) ->
 
     endpoint = request.endpoint
     try:
-        # The API does not promise the order of the texts; each answer says whose it is.
-        items = sorted(document["data"], key=lambda item: int(item["index"]))
+        items = document["data"]
+        if any(item.get("index") is not None for item in items):
+            # The API does not promise the order of the texts; each answer says whose it is.
+            items = sorted(items, key=lambda item: int(item["index"]))
+            is_whole = [item["index"] for item in items] == list(range(count))
+        else:
+            is_whole = len(items) == count
         rows = [_vector(item["embedding"]) for item in items]
         vectors = np.stack(rows).astype(np.float32, copy=False)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelConnectionError(
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelAnswerError(
             endpoint.spec, endpoint.place, f"what it sent are no embeddings: {error}."
         ) from error
-    if len(vectors) != count or [item["index"] for item in items] != list(range(count)):
+    if not is_whole:
         reason = f"it sent {len(vectors):,} vectors for {count:,} texts."
-        raise ModelConnectionError(endpoint.spec, endpoint.place, reason)
+        raise ModelAnswerError(endpoint.spec, endpoint.place, reason)
     if not np.isfinite(vectors).all():
-        raise ModelConnectionError(endpoint.spec, endpoint.place, "a vector holds what is no number.")
+        raise ModelAnswerError(endpoint.spec, endpoint.place, "a vector holds what is no number.")
     if request.dimensions is not None and vectors.shape[1] != request.dimensions:
         raise ModelSpecError(
             endpoint.spec,

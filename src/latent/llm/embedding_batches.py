@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 from latent.cache.hashing import stable_hash
 from latent.cache.keys import RowKeys, key_of_parts
 from latent.cache.results import Result
-from latent.errors import RunStoppedError
 from latent.llm.answer import Usage
 from latent.llm.attempts import persistently, policy_for
-from latent.llm.embedding import EmbeddingRequest, ask, batches, token_estimate
+from latent.llm.embedding import EmbeddingRequest, ask, batches
+from latent.llm.estimates import FEWEST
 from latent.llm.keeping import keep
 from latent.llm.prices import cost_usd
+from latent.llm.sending import admit
+from latent.llm.tokens import rough_tokens, token_bound
 from latent.llm.ways import Blocking, Waiting, finished
 from latent.prefect.outlook import Estimate
 from latent.prefect.run import Run, current_run, surroundings
-from latent.prefect.scope import current_scope
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,7 +61,7 @@ class Work:
         missing = [index for index in range(len(self._texts)) if index not in self._vectors]
         if missing and self._run.outlook is not None:
             raise self._run.outlook.refuse(self._estimate(missing))
-        sizes = [token_estimate(self._texts[index]) for index in missing]
+        sizes = [token_bound(self._texts[index]) for index in missing]
         spans = batches(sizes, self._batch_size, self._batch_tokens)
         return [[missing[place] for place in span] for span in spans]
 
@@ -132,23 +133,17 @@ class Work:
     async def _asked(self, batch: Sequence[int], way: Way) -> np.ndarray:
         """The vectors of a batch, by the first attempt that has them."""
         texts = [self._texts[index] for index in batch]
-        self._admit()
+        admit(self._run, self._request.endpoint.spec)
 
         async def attempt(failed: int) -> np.ndarray:
             return await ask(self._request, texts, way)
 
         return await persistently(attempt, way, policy_for(None, self._run.workspace.settings))
 
-    def _admit(self) -> None:
-        """A request inside of a row belongs to it; one of the flow itself counts in the run's budget."""
-        budget = self._run.budget
-        if budget is not None and current_scope() is None and not budget.admit(None):
-            raise RunStoppedError(budget.reached or "The run was stopped.", self._request.endpoint.spec)
-
     def _estimate(self, missing: Sequence[int]) -> Estimate:
         texts = [self._texts[index] for index in missing]
-        sizes = [token_estimate(text) for text in texts]
-        few, many = sum(len(text) for text in texts) // 5, sum(sizes)
+        sizes = [token_bound(text) for text in texts]
+        few, many = round(rough_tokens(*texts) * FEWEST), sum(sizes)
         endpoint = self._request.endpoint
         costs = [cost_usd(endpoint.provider, endpoint.model, Usage(input_tokens=n)) for n in (few, many)]
         return Estimate(

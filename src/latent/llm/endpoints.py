@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from hashlib import sha256
+from math import inf
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
@@ -48,7 +50,7 @@ class Endpoint:
     """Its name as the provider knows it."""
     dialect: Dialect
     base_url: str = field(repr=False)
-    """Without a slash at the end; empty for a local model. May hold credentials: `place` is what is shown."""
+    """Without a slash at its path's end; empty for a local model. May hold credentials: `place` is shown."""
     key_variable: str
     """The environment variable that holds the key."""
     needs_key: bool
@@ -71,13 +73,21 @@ class Endpoint:
         """The address without credentials: what may be shown, hashed and remembered."""
         return shown_url(self.base_url) if self.base_url else "in this process"
 
-    def address(self) -> str:
-        """What requests go to; starts the server of a local model, the first time."""
-        if self.base_url:
-            return self.base_url
-        from latent.llm.local.server import base_url_of
+    @property
+    def identity(self) -> str:
+        """The place, told apart from others by its query too: as a hash, since there may be a key in it."""
+        query = urlsplit(self.base_url).query
+        return f"{self.place}?{sha256(query.encode()).hexdigest()[:16]}" if query else self.place
 
-        return base_url_of(self.spec).rstrip("/")
+    def address(self, path: str) -> str:
+        """Where requests for a path below `base_url` go; starts a local model's server, the first time."""
+        base_url = self.base_url
+        if not base_url:
+            from latent.llm.local.server import base_url_of
+
+            base_url = base_url_of(self.spec).rstrip("/")
+        parts = urlsplit(base_url)
+        return urlunsplit(parts._replace(path=parts.path + path))
 
     def key(self) -> str | None:
         """
@@ -85,11 +95,18 @@ class Endpoint:
 
         Raises:
             MissingKeyError: The provider wants one, and neither `api_key=` nor the environment has it.
+            ModelSpecError: It has a character that no key has and no request can hold.
         """
-        key = self.given_key or os.environ.get(self.key_variable) or None
-        if key is None and self.needs_key:
+        given = (self.given_key or "").strip()
+        # Keys that are read from files end with a line feed.
+        key = given or os.environ.get(self.key_variable, "").strip()
+        if not key and self.needs_key:
             raise MissingKeyError(self.spec, self.key_variable)
-        return key
+        if not key.isprintable():
+            source = "api_key=" if given else self.key_variable
+            reason = f"the key in {source} holds a line feed or another control character: set it anew."
+            raise ModelSpecError(self.spec, reason)
+        return key or None
 
     def headers(self) -> dict[str, str]:
         """What a call sends beside its body; holds the key."""
@@ -98,7 +115,7 @@ class Endpoint:
             return {"anthropic-version": ANTHROPIC_VERSION} | ({} if key is None else {"x-api-key": key})
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
         for variable, name in _OPENAI_HEADERS.items():
-            if self.provider.startswith("openai") and (value := os.environ.get(variable)):
+            if self.provider.startswith("openai") and (value := os.environ.get(variable, "").strip()):
                 headers[name] = value
         return headers
 
@@ -118,6 +135,8 @@ def endpoint_of(spec: str, *, base_url: str | None = None, api_key: str | None =
         ModelSpecError: It names no provider, or one that is not known and has no `base_url`.
     """
     provider, model = _parts(spec)
+    if api_key is not None and not isinstance(api_key, str):
+        raise ModelSpecError(spec, f"`api_key` is a text, not of type {type(api_key).__name__}.")
     known = _PROVIDERS.get(provider)
     is_local = provider == LOCAL and base_url is None
     if base_url is None and known is None and not is_local:
@@ -128,7 +147,7 @@ def endpoint_of(spec: str, *, base_url: str | None = None, api_key: str | None =
             f"there is no provider {provider!r} (known: {', '.join(PROVIDERS)}): {hint}"
             "Any other that speaks OpenAI's API is reached by base_url=.",
         )
-    return Endpoint(
+    endpoint = Endpoint(
         provider=provider,
         model=model,
         dialect=known.dialect if known else "openai",
@@ -137,11 +156,28 @@ def endpoint_of(spec: str, *, base_url: str | None = None, api_key: str | None =
         needs_key=base_url is None and not is_local,
         given_key=api_key,
     )
+    _check_credentials(endpoint)
+    return endpoint
+
+
+def check_seconds(spec: str, name: str, value: object) -> None:
+    """
+    Check how long a request may take.
+
+    Raises:
+        ModelSpecError: It is no number above 0.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 < value < inf:  # type: ignore[operator]  # a number, as just seen
+        raise ModelSpecError(spec, f"`{name}` is a number of seconds above 0, not {value!r}.")
 
 
 def shown_url(url: str) -> str:
     """An address without the user and password, and without the query, that it may hold."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an address that cannot be read"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
@@ -161,15 +197,44 @@ def _usual_url(provider: _Provider | None) -> str:
     return os.environ.get(provider.base_url_variable) or provider.base_url
 
 
-def _checked_url(spec: str, url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+def _checked_url(spec: str, url: object) -> str:
+    """The address, if requests can be sent there. Parts of it that may be a password are not repeated."""
+    if not isinstance(url, str):
+        raise ModelSpecError(spec, f"its base_url is a text, not of type {type(url).__name__}.")
+    try:
+        parts = urlsplit(url.strip())
+        host, port = parts.hostname or "", parts.port
+        # What a name is looked up by: two dots in a row and the like have none.
+        is_host = bool(host.encode("idna")) and not any(each.isspace() for each in host) and port != 0
+    except ValueError:
+        is_host = False
+    else:
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            shown = url.rpartition("@")[2].partition("?")[0]
+            raise ModelSpecError(
+                spec,
+                f"its base_url {shown!r} is no address: it begins with http:// or https://, say "
+                "http://localhost:11434/v1.",
+            )
+    if not is_host:
         raise ModelSpecError(
             spec,
-            f"its base_url {shown_url(url)!r} is no address: it begins with http:// or https://, say "
-            "http://localhost:11434/v1.",
+            "its base_url has no host and port that can be asked, say http://localhost:11434/v1. In a "
+            "password, characters such as / and # are written as %2F and %23.",
         )
-    return url.rstrip("/")
+    return urlunsplit(parts._replace(path=parts.path.rstrip("/"), fragment=""))
+
+
+def _check_credentials(endpoint: Endpoint) -> None:
+    """A user in the address and a key would both be the one header that says who asks."""
+    if endpoint.dialect == "anthropic" or urlsplit(endpoint.base_url).username is None:
+        return
+    if endpoint.given_key or os.environ.get(endpoint.key_variable):
+        source = "api_key=" if endpoint.given_key else endpoint.key_variable
+        reason = (
+            f"its base_url holds a user, and {source} a key: only one of them can be sent. Leave out one."
+        )
+        raise ModelSpecError(endpoint.spec, reason)
 
 
 def _variable(provider: str) -> str:

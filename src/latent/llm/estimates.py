@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from latent.llm.answer import Usage
-from latent.llm.conversation import booked_tokens
 from latent.llm.dialects import speaker_of
 from latent.llm.messages import messages_of, split_system
 from latent.llm.prices import cost_usd
+from latent.llm.tokens import booked_tokens
 from latent.prefect.outlook import Estimate
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FEWEST, MOST = 0.8, 1.35
 """
-What the rule of four characters a token is multiplied by for the range: five characters a token in easy
+What the rule of four bytes a token is multiplied by for the range: five bytes a token in easy
 English, three in code and in most other languages.
 """
 
@@ -29,7 +29,7 @@ def estimate_of(request: Request, turns: Turns) -> Estimate:
     endpoint = request.endpoint
     rough = booked_tokens(request, turns)
     few, many = round(rough * FEWEST), round(rough * MOST) + 10
-    most = request.sampling.get("max_tokens") or getattr(speaker_of(endpoint.dialect), "MAX_TOKENS", None)
+    most = speaker_of(endpoint.dialect).max_tokens(request.sampling)
     least_cost = cost_usd(endpoint.provider, endpoint.model, Usage(input_tokens=few, output_tokens=1))
     most_cost = (
         None

@@ -8,13 +8,18 @@ import orjson
 
 from latent.config.secrets import Masker
 from latent.errors import ContextWindowError, ModelRefusedError, UnknownModelError, WrongKeyError, nearest
-from latent.limits.quota import message_of
+from latent.limits.quota import QUOTA_CODES, message_of, status_of_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from latent.llm.endpoints import Endpoint
+    from latent.llm.transport import Reply
 
+_STATUS_OF_CODE = {"context_length_exceeded": 400, "model_not_found": 404, "request_timeout": 504}
+_WRONG_INPUT = ("invalid_", "image_", "unsupported_", "empty_image", "failed_to_download")
+"""Beginnings of codes that say that what was sent is wrong (`ResponseError` of openai 3.54)."""
+_UNFINISHED = ("queued", "in_progress")
 _TOO_LONG_WORDS = (
     "context length",  # OpenAI, vLLM
     "context window",
@@ -30,7 +35,53 @@ _LONGEST_TEXT = 500
 
 def refusal(endpoint: Endpoint, status: int, headers: Mapping[str, str], body: bytes) -> ModelRefusedError:
     """The error for an answer with a status of 400 or more; a key that is repeated there is masked."""
-    known = _masked(endpoint, _decoded(body))
+    return _refusal(endpoint, status, headers, _decoded(body))
+
+
+def failure_in(endpoint: Endpoint, reply: Reply) -> ModelRefusedError | None:
+    """
+    The error that an answer with status 200 says instead of an answer; None where it does not.
+
+    It gets the status that a provider sends with such an error elsewhere, so that what can succeed later is
+    tried again, and a used-up quota ends the work. Unknown ones are taken for trouble that passes (500).
+    """
+    error = _error_in(reply.document)
+    if error is None:
+        return None
+    return _refusal(endpoint, _status_of({"error": error}), reply.headers, {"error": error})
+
+
+def _error_in(document: Mapping[str, Any]) -> Any:
+    """What an answer names as its error: gateways and OpenAI's responses do so in these three places."""
+    if error := document.get("error"):
+        return error
+    status, choices = document.get("status"), document.get("choices")
+    if status in _UNFINISHED:
+        said = f"the answer is {status!r}, and latent does not come back for it: leave out `background`"
+        return {"type": "invalid_request_error", "message": said}
+    if status in ("failed", "cancelled"):
+        return {"message": f"the answer has {status!r} as its status, and says no more"}
+    first = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(first, dict):
+        return None
+    if first.get("error") or first.get("finish_reason") == "error":
+        return first.get("error") or {"message": "the answer ended with an error, and says no more"}
+    return None
+
+
+def _status_of(body: Any) -> int:
+    code = _code(body).lower()
+    if code.isdecimal() and 400 <= int(code) <= 599:
+        return int(code)
+    if code in QUOTA_CODES:
+        return 429
+    if (known := status_of_type(body) or _STATUS_OF_CODE.get(code)) is not None:
+        return known
+    return 400 if code.startswith(_WRONG_INPUT) else 500
+
+
+def _refusal(endpoint: Endpoint, status: int, headers: Mapping[str, str], body: Any) -> ModelRefusedError:
+    known = _masked(endpoint, body)
     said = message_of(known)[:_LONGEST_TEXT] or "it does not say why"
     kind, hint = _explained(endpoint, status, known, said)
     return kind(endpoint.spec, endpoint.place, said, status, _masked(endpoint, dict(headers)), known, hint)

@@ -188,8 +188,15 @@ def _messages(spec: str, prompt: Any) -> list[Message]:
 
 
 def _message(spec: str, given: Any) -> Message:
-    if isinstance(given, Message):
-        return given
+    message = given if isinstance(given, Message) else _message_of(spec, given)
+    attached = next((part for part in message.parts if not isinstance(part, str)), None)
+    if message.role == "system" and attached is not None:
+        kind = type(attached).__name__
+        raise ModelSpecError(spec, f"a system message holds only text: put the {kind} into one of the user.")
+    return message
+
+
+def _message_of(spec: str, given: Any) -> Message:
     role, unknown = given.get("role"), sorted(set(given) - {"role", "content"})
     if role not in ROLES:
         raise ModelSpecError(spec, f"a message's role is one of {', '.join(ROLES)}, not {role!r}.")

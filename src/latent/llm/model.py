@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from latent.errors import ModelSpecError, NotInRunError
 from latent.llm.dialects import speaker_of
-from latent.llm.endpoints import endpoint_of
-from latent.llm.messages import turns_of
+from latent.llm.endpoints import check_seconds, endpoint_of
+from latent.llm.messages import Attachment, Message, turns_of
 from latent.llm.request import OUTPUT_MODES, Request, sampling_of
 from latent.llm.schemas import output_type
 from latent.registry import TaskRegistry
@@ -27,6 +27,18 @@ if TYPE_CHECKING:
 _SAMPLING = ("max_tokens", "temperature", "top_p", "stop", "seed", "reasoning")
 _OTHERS = ("base_url", "api_key", "system", "limit", "timeout_seconds", "output_mode", "repairs")
 PARAMETERS = frozenset({*_SAMPLING, *_OTHERS, "retries", "cache_expiration"})
+
+_KINDS: dict[str, tuple[tuple[type, ...], str]] = {
+    "temperature": ((int, float), "a number"),
+    "top_p": ((int, float), "a number"),
+    "stop": ((str, list, tuple), "a text or a list of texts"),
+    "seed": ((int,), "a whole number"),
+    "reasoning": ((str, int, Mapping), "an effort, a number of tokens, or a mapping"),
+    "system": ((str,), "a text"),
+    "limit": ((str,), "the name of a limit"),
+    "cache_expiration": ((timedelta,), "a timedelta"),
+}
+"""What parameters may be, beside None; a number is never True or False."""
 
 REFRESH = (True, False, "incomplete")
 
@@ -83,12 +95,16 @@ class Model:
             ModelSpecError: There is no such provider, or a parameter cannot be used.
         """
         self.endpoint = endpoint_of(spec, base_url=base_url, api_key=api_key)
+        self._check_kinds(
+            temperature=temperature, top_p=top_p, stop=stop, seed=seed, reasoning=reasoning, system=system,
+            limit=limit, cache_expiration=cache_expiration,
+        )  # fmt: skip
         own = {
             "max_tokens": max_tokens,
             # One form for what is the same, so that it is remembered as one.
             "temperature": _number(temperature),
             "top_p": _number(top_p),
-            "stop": [stop] if isinstance(stop, str) else stop and list(stop),
+            "stop": [stop] if isinstance(stop, str) else list(stop or ()) or None,
             "seed": seed,
             "reasoning": dict(reasoning) if isinstance(reasoning, Mapping) else reasoning,
         }
@@ -96,6 +112,8 @@ class Model:
         speaker_of(self.endpoint.dialect).check(self.spec, self.sampling)
         self._check("max_tokens", max_tokens, least=1)
         self._check("repairs", repairs, least=0)
+        self._check("retries", retries, least=0)
+        check_seconds(self.spec, "timeout_seconds", timeout_seconds)
         if output_mode is not None and output_mode not in OUTPUT_MODES:
             raise ModelSpecError(self.spec, f"`output_mode` is one of {OUTPUT_MODES}, not {output_mode!r}.")
         self.system, self.limit, self.timeout_seconds = system, limit, timeout_seconds
@@ -175,10 +193,16 @@ class Model:
 
         Raises:
             NotInRunError: No flow is running.
+            ModelSpecError: It is a single prompt, or one of them cannot be used.
         """
         from latent.llm.calls import refreshing
         from latent.prefect.run import current_run
 
+        if isinstance(prompts, str | bytes | Mapping | Message | Attachment):
+            raise ModelSpecError(
+                self.spec,
+                f"`map` takes a list of prompts, not one {type(prompts).__name__}: put it into a list.",
+            )
         if current_run() is None:
             raise NotInRunError(f"Model {self.spec!r}: `map` works inside of a flow. Call it from one.")
         self._check_refresh(refresh)
@@ -237,6 +261,15 @@ class Model:
     def _check_refresh(self, refresh: Refresh) -> None:
         if refresh not in REFRESH:
             raise ModelSpecError(self.spec, f"`refresh` is one of {REFRESH}, not {refresh!r}.")
+
+    def _check_kinds(self, **given: Any) -> None:
+        for name, value in given.items():
+            kinds, words = _KINDS[name]
+            is_one = isinstance(value, kinds) and not isinstance(value, bool)
+            if name == "stop" and isinstance(value, list | tuple):
+                is_one = all(isinstance(each, str) for each in value)
+            if value is not None and not is_one:
+                raise ModelSpecError(self.spec, f"`{name}` is {words}, not {value!r}.")
 
     def _check(self, name: str, value: int | None, *, least: int) -> None:
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):

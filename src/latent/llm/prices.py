@@ -10,8 +10,8 @@ from latent.llm.endpoints import LOCAL
 if TYPE_CHECKING:
     from latent.llm.answer import Usage
 
-_SAME_PRICES = {"openai-responses": "openai"}
-"""Providers of ours that are another's under a second name."""
+_SAME_PRICES = {"openai-responses": "openai", "gemini": "google", "xai": "x-ai", "moonshot": "moonshotai"}
+"""Providers that the price list has under another name."""
 
 
 def cost_usd(provider: str, model: str, usage: Usage | None) -> float | None:
@@ -67,8 +67,14 @@ def known_models(provider: str) -> tuple[str, ...]:
 def _model(provider: str, model: str) -> tuple[Any, Any] | None:
     from genai_prices.data_snapshot import get_snapshot
 
+    name = _SAME_PRICES.get(provider, provider)
+    # By its whole name: the library's own search takes `local-openai` for OpenAI, and a server of one's own
+    # would cost what OpenAI does.
+    owner = next((each for each in get_snapshot().providers if each.id == name), None)
+    if owner is None:
+        return None
     try:
-        return get_snapshot().find_provider_model(model, None, _SAME_PRICES.get(provider, provider), None)
+        return get_snapshot().find_provider_model(model, owner, None, None)
     except LookupError:
         return None
 

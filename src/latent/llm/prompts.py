@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from latent.errors import PromptError, did_you_mean
 
 if TYPE_CHECKING:
-    from jinja2 import Template
+    from jinja2 import Template, nodes
     from jinja2.sandbox import SandboxedEnvironment
 
     from latent.prefect.run import Run
@@ -52,15 +52,19 @@ class PromptTemplate:
         Raises:
             PromptError: A name in it has no value, or a value cannot be used as it says.
         """
-        from jinja2 import TemplateError, UndefinedError
+        from jinja2 import TemplateError, TemplateSyntaxError, UndefinedError
 
         try:
             return self._template().render(values).strip()
         except UndefinedError as error:
             given = ", ".join(values) or "nothing"
             raise PromptError(self._name, None, f"{error.message}; given: {given}.") from error
+        except TemplateSyntaxError as error:  # of a template that it includes
+            raise PromptError(error.filename or self._name, error.lineno, f"{error.message}.") from error
         except TemplateError as error:
-            raise PromptError(self._name, getattr(error, "lineno", None), f"{error.message}.") from error
+            raise PromptError(self._name, None, f"{error.message}.") from error
+        except RecursionError:
+            raise PromptError(self._name, None, "it includes itself, without an end.") from None
         except (TypeError, ValueError, ArithmeticError) as error:
             raise PromptError(self._name, None, f"{type(error).__name__}: {error}.") from error
 
@@ -105,17 +109,11 @@ def prompt(name: str, *, folder: str | Path | None = None) -> PromptTemplate:
     run = _run(inspect.currentframe())
     place = Path(folder) if folder is not None else _folder_of(run)
     file = place / f"{name}{'' if name.endswith(SUFFIX) else SUFFIX}"
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
+    if not file.exists():
         known = sorted(each.stem for each in place.glob(f"*{SUFFIX}"))
         listed = f"it has {', '.join(known)}." if known else "it has none."
-        raise PromptError(
-            str(file), None, f"there is no such file: {did_you_mean(name, known, listed)}"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PromptError(str(file), None, f"it cannot be read: {error}.") from error
-    made = PromptTemplate(text, file)
+        raise PromptError(str(file), None, f"there is no such file: {did_you_mean(name, known, listed)}")
+    made = PromptTemplate(_read(file), file)
     _note_read(run, file, made)
     return made
 
@@ -152,13 +150,31 @@ def _included(text: str, folder: Path | None) -> dict[str, str]:
     if folder is None:
         return {}
     found: dict[str, str] = {}
-    waiting = [text]
+    waiting = [("the prompt", text)]
     while waiting:
-        for name in find_referenced_templates(_environment(folder).parse(waiting.pop())):
+        for name in find_referenced_templates(_parsed(*waiting.pop(), folder)):
             if name is not None and name not in found and (file := folder / name).is_file():
-                found[name] = file.read_text(encoding="utf-8-sig")
-                waiting.append(found[name])
+                found[name] = _read(file)
+                waiting.append((str(file), found[name]))
     return found
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PromptError(str(file), None, f"it is no text in UTF-8: {error}.") from error
+    except OSError as error:
+        raise PromptError(str(file), None, f"it cannot be read: {error.strerror or error}.") from error
+
+
+def _parsed(name: str, text: str, folder: Path) -> nodes.Template:
+    from jinja2 import TemplateSyntaxError
+
+    try:
+        return _environment(folder).parse(text)
+    except TemplateSyntaxError as error:
+        raise PromptError(name, error.lineno, f"{error.message}.") from error
 
 
 @lru_cache(maxsize=64)

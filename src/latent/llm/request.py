@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from latent.errors import ModelSpecError, nearest
-from latent.llm.answer import Usage
 from latent.llm.endpoints import LOCAL, Endpoint
 from latent.llm.schemas import OutputType
 
@@ -68,10 +67,10 @@ class Request:
             "layer": LAYER_VERSION,
             "provider": endpoint.provider,
             "dialect": endpoint.dialect,
-            "base_url": endpoint.place,
+            "base_url": endpoint.identity,
             "model": endpoint.model,
             "weights": _weights(endpoint),
-            "sampling": dict(self.sampling),
+            "sampling": {name: _as_sent(value) for name, value in self.sampling.items()},
             "system": self.system,
             "output": None if self.output is None else self.output.identity,
             "mode": None if self.output is None else self.mode,
@@ -89,8 +88,6 @@ class Reading:
     text: str
     finish_reason: Any
     model: str = ""
-    usage: Usage | None = None
-    """None: it does not say."""
     request_id: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()
 
@@ -120,6 +117,19 @@ def sampling_of(
     except (TypeError, ValueError) as error:
         raise ModelSpecError(spec, f"its parameters have to be JSON values: {error}.") from None
     return sampling
+
+
+def _as_sent(value: Any) -> Any:
+    """
+    What a parameter counts by: with mappings in it its JSON, since their order is sent and can matter.
+
+    Tools are such: a model fills in what they take in the order in which it stands there.
+    """
+    return {"json": json.dumps(value)} if _holds_mapping(value) else value
+
+
+def _holds_mapping(value: Any) -> bool:
+    return isinstance(value, Mapping) or (isinstance(value, list | tuple) and any(map(_holds_mapping, value)))
 
 
 def _is_slip(name: str, near: str) -> bool:

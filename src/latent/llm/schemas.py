@@ -33,6 +33,9 @@ Keywords that a dialect's schema mode refuses; they are told in words, and hold 
 Sources: OpenAI's guide to structured outputs ("Supported schemas"); `lib/_parse/_transform.py` of
 anthropic 2.12.
 """
+_FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
+FORMATS = {"openai": _FORMATS, "openai-responses": _FORMATS, "anthropic": _FORMATS | {"uri"}}
+"""Values of `format` that a dialect's schema mode takes, by the same sources; others are told in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,9 @@ class OutputType:
         return _schema(self.cls)
 
     @property
-    def schema_length(self) -> int:
-        """Characters of its schema as JSON: providers count it as a part of the prompt."""
-        return _schema_length(self.cls)
+    def schema_text(self) -> str:
+        """Its schema as JSON, as it is sent: providers count it as a part of the prompt."""
+        return _schema_text(self.cls)
 
     def strict_schema(self, dialect: str) -> tuple[dict[str, Any], bool]:
         """
@@ -66,8 +69,13 @@ class OutputType:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of it can change an answer: the name and the schema, with all descriptions."""
-        return {"name": self.name, "schema": self.schema}
+        """
+        What of it can change an answer: the name and the schema, with all descriptions.
+
+        The schema counts as text, since models answer in the order of its fields: a score that comes after
+        its reason is another score.
+        """
+        return {"name": self.name, "schema": self.schema_text}
 
     @property
     def reference(self) -> str:
@@ -107,7 +115,7 @@ def output_type(spec: str, cls: Any) -> OutputType | None:
         made = OutputType(cls).known()
     except Exception as error:
         raise ModelSpecError(spec, f"`output` {cls.__name__} has no JSON schema: {error}") from error
-    if made.schema.get("type") != "object" and "$ref" not in made.schema:
+    if made.schema.get("type") != "object":
         raise ModelSpecError(
             spec, f"`output` {cls.__name__} is no object: give it fields, since providers want one."
         )
@@ -139,6 +147,31 @@ def instance_of(reference: str, text: str) -> BaseModel:
     return found.validated(text)
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a text is an instance of its type."""
+
+    instance: BaseModel | None = None
+    """None too where nobody can tell: a validator of the type broke."""
+    invalid: ValueError | None = None
+    """What is wrong, which the model may mend."""
+    problem: str | None = None
+    """The same in a sentence."""
+
+
+def judged(output: OutputType, text: str) -> Verdict:
+    """What becomes of an answer by its text, when it is new and again whenever it is remembered."""
+    try:
+        return Verdict(instance=output.validated(text))
+    except ValueError as error:
+        problem = f"The answer is no valid {output.name}: {'; '.join(brief(error).splitlines())}."
+        return Verdict(invalid=error, problem=problem)
+    except Exception:  # pydantic lets errors of the type's own validators through
+        # A slip in the type is nothing that a model can mend. The paid answer is kept: its `output` raises
+        # the same error where that is seen, and is there once the slip is mended.
+        return Verdict()
+
+
 _types: dict[str, type[BaseModel]] = {}
 
 
@@ -155,8 +188,9 @@ def json_in(text: str) -> str:
 
 def in_words(output: OutputType) -> str:
     """How the schema is explained to a model that nothing else holds to it."""
-    return "Answer with a single JSON object and nothing else. It must fit this JSON schema:\n" + json.dumps(
-        output.schema, ensure_ascii=False
+    return (
+        "Answer with a single JSON object and nothing else. It must fit this JSON schema:\n"
+        + output.schema_text
     )
 
 
@@ -181,21 +215,26 @@ def brief(error: ValueError) -> str:
 
 @lru_cache(maxsize=256)
 def _schema(cls: type[BaseModel]) -> dict[str, Any]:
-    return cls.model_json_schema()
+    schema = cls.model_json_schema()
+    while "$ref" in schema:
+        # The root of a type that contains itself is only a name; providers want an object there.
+        name = schema.pop("$ref").rpartition("/")[2]
+        schema = {**schema["$defs"][name], **schema}
+    return schema
 
 
 @lru_cache(maxsize=256)
-def _schema_length(cls: type[BaseModel]) -> int:
-    return len(json.dumps(_schema(cls), ensure_ascii=False))
+def _schema_text(cls: type[BaseModel]) -> str:
+    return json.dumps(_schema(cls), ensure_ascii=False)
 
 
 @lru_cache(maxsize=256)
 def _strict_schema(cls: type[BaseModel], dialect: str) -> tuple[dict[str, Any], bool]:
     schema = deepcopy(_schema(cls))
-    return schema, _close(schema, UNSUPPORTED[dialect])
+    return schema, _close(schema, dialect)
 
 
-def _close(schema: dict[str, Any], unsupported: frozenset[str]) -> bool:
+def _close(schema: dict[str, Any], dialect: str) -> bool:
     """
     Make a schema strict, in place: no further keys, every key required; whether that was possible.
 
@@ -203,7 +242,8 @@ def _close(schema: dict[str, Any], unsupported: frozenset[str]) -> bool:
     """
     for name in _IDLE & schema.keys():
         del schema[name]
-    _tell(schema, unsupported & schema.keys())
+    refused = UNSUPPORTED[dialect] & schema.keys()
+    _tell(schema, refused if schema.get("format") in (None, *FORMATS[dialect]) else {*refused, "format"})
     if "oneOf" in schema:  # what pydantic makes of unions with a discriminator
         schema["anyOf"] = schema.pop("oneOf")
         schema.pop("discriminator", None)
@@ -217,7 +257,7 @@ def _close(schema: dict[str, Any], unsupported: frozenset[str]) -> bool:
         if closed:
             schema["additionalProperties"] = False
             schema["required"] = list(schema["properties"])
-    parts = [_close(part, unsupported) for part in _parts(schema)]
+    parts = [_close(part, dialect) for part in _parts(schema)]
     return closed and all(parts)
 
 

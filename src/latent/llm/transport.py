@@ -105,11 +105,11 @@ async def _post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], timeo
     timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
     place = endpoint.place
     # A local model's server is started in a thread: it reads a file of some hundred megabytes.
-    address = endpoint.base_url or await asyncio.to_thread(endpoint.address)
+    address = endpoint.address(path) if endpoint.base_url else await asyncio.to_thread(endpoint.address, path)
     try:
         session = await _session()
         sending = session.post(
-            address + path,
+            address,
             data=_dumped(payload),
             headers=headers,
             timeout=timeout,
@@ -120,8 +120,8 @@ async def _post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], timeo
     except TimeoutError as error:
         reason = f"none came within {timeout_seconds:g} s. Raise timeout_seconds= if the model needs longer."
         raise ModelTimeoutError(endpoint.spec, place, reason) from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise ModelConnectionError(endpoint.spec, place, f"{type(error).__name__}: {error}") from None
+    except (aiohttp.ClientError, OSError, ValueError) as error:
+        raise _unanswered(endpoint, error) from None
     answered = _lower(response.headers)
     if 300 <= response.status < 400:
         elsewhere = shown_url(answered.get("location", "")) or "an address that it does not name"
@@ -135,6 +135,20 @@ async def _post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], timeo
     if document is None:
         raise ModelConnectionError(endpoint.spec, place, "what it sent is no whole JSON document.")
     return Reply(document, answered)
+
+
+def _unanswered(endpoint: Endpoint, error: Exception) -> Exception:
+    """What a request failed with, without what is secret in its address and its headers."""
+    import aiohttp
+
+    kind = type(error).__name__
+    # Not each ValueError: certificates that do not fit are trouble with the connection.
+    if isinstance(error, aiohttp.InvalidURL) or not isinstance(error, aiohttp.ClientError | OSError):
+        reason = f"no request can be sent to {endpoint.place} ({kind}): check the base_url and the key."
+        return ModelSpecError(endpoint.spec, reason)
+    # The whole text of this one repeats the address.
+    said = error.message if isinstance(error, aiohttp.ClientResponseError) else error
+    return ModelConnectionError(endpoint.spec, endpoint.place, f"{kind}: {said}")
 
 
 def _dumped(payload: Mapping[str, Any]) -> bytes:

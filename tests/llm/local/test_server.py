@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -143,3 +144,24 @@ def test_local_models_that_are_not_there_are_named(fresh: Workspace, spec: str, 
     (models / "broken.gguf").write_bytes(b"GGUF" + bytes(100))
     with pytest.raises(ModelSpecError, match=words):
         base_url_of(spec)
+
+
+def test_a_server_that_speaks_nonsense_or_not_at_all_is_told_with_its_model():
+    from latent.llm.local.server import _ask_once
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"what?\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(ModelSpecError, match=r"local:odd\.gguf.*does not answer.*BadStatusLine"):
+            _ask_once("local:odd.gguf", address, embeddings=False)
+        thread.join()
+    with pytest.raises(ModelSpecError, match="does not answer"):
+        _ask_once("local:odd.gguf", address, embeddings=True)

@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from latent.llm.answer import Usage
     from latent.llm.messages import Message, Part, Turns
     from latent.llm.request import Reading, Request
 
@@ -22,6 +23,9 @@ class Speaker(Protocol):
     def payload(self, request: Request, turns: Turns) -> dict[str, Any]:
         """The body of a request."""
 
+    def max_tokens(self, sampling: Mapping[str, Any]) -> int | None:
+        """Where an answer is cut, thoughts included; None: where the provider does."""
+
     def reading(self, document: dict[str, Any]) -> Reading:
         """
         What an answer's body says.
@@ -30,15 +34,25 @@ class Speaker(Protocol):
             ValueError: It has another shape.
         """
 
+    def usage(self, document: dict[str, Any]) -> Usage | None:
+        """What an answer's body says that it took, whatever else it says; None where it does not say."""
+
     def check(self, spec: str, sampling: dict[str, Any]) -> None:
         """Raise `ModelSpecError` for a sampling parameter of ours that the API does not have."""
 
 
-def count(usage: object, *names: str) -> int:
-    """A number of tokens in what a provider says of usage, below these names; 0 where there is none."""
+def told(document: object, *names: str) -> int | None:
+    """A number of tokens in what a provider says, below these names; None where there is none."""
     for name in names:
-        usage = usage.get(name) if isinstance(usage, dict) else None
-    return usage if isinstance(usage, int) and usage > 0 else 0
+        document = document.get(name) if isinstance(document, dict) else None
+    if isinstance(document, float) and document.is_integer():
+        return int(document) if document >= 0 else None
+    return document if isinstance(document, int) and type(document) is not bool and document >= 0 else None
+
+
+def count(document: object, *names: str) -> int:
+    """As `told`, for what is a part of other counts: 0 where nothing is said of it."""
+    return told(document, *names) or 0
 
 
 def spoken(message: Message, part: Callable[[Part], dict[str, Any]]) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import FinishReason, Usage
-from latent.llm.dialects import count, spoken
+from latent.llm.dialects import count, spoken, told
 from latent.llm.messages import Attachment, File, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
@@ -16,7 +17,7 @@ from latent.llm.schemas import in_words
 PATH = "/v1/messages"
 
 MAX_TOKENS = 4096
-"""The API wants a limit; this is ours where the model has none."""
+"""The API wants a limit; this is ours where the model has none. Tokens to think with come on top."""
 
 _OURS = frozenset({"max_tokens", "temperature", "top_p", "stop", "seed", "reasoning"})
 _FINISH: dict[str, FinishReason] = {
@@ -33,6 +34,10 @@ def check(spec: str, sampling: dict[str, Any]) -> None:
     """Raise for what the API does not have."""
     if "seed" in sampling:
         raise ModelSpecError(spec, "Anthropic's API has no `seed`; `repeat=` asks for further answers.")
+    budget, given = _budget(sampling.get("reasoning")), sampling.get("max_tokens")
+    if isinstance(given, int) and given <= budget:
+        reason = f"`max_tokens={given}` leaves nothing for the answer after {budget:,} tokens of reasoning"
+        raise ModelSpecError(spec, f"{reason}: it counts both, so make it larger, or leave it out.")
 
 
 def payload(request: Request, turns: Turns) -> dict[str, Any]:
@@ -41,7 +46,7 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
     sampling = request.sampling
     body: dict[str, Any] = {
         "model": request.endpoint.model,
-        "max_tokens": sampling.get("max_tokens", MAX_TOKENS),
+        "max_tokens": max_tokens(sampling),
         "messages": [spoken(message, _part) for message in messages],
     }
     for name in ("temperature", "top_p"):
@@ -65,6 +70,12 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
     return body
 
 
+def max_tokens(sampling: Mapping[str, Any]) -> int:
+    """Where an answer is cut, thoughts included."""
+    given: int | None = sampling.get("max_tokens")
+    return MAX_TOKENS + _budget(sampling.get("reasoning")) if given is None else given
+
+
 def reading(document: dict[str, Any]) -> Reading:
     """What an answer's body says."""
     content = document.get("content")
@@ -76,7 +87,6 @@ def reading(document: dict[str, Any]) -> Reading:
         text="".join(texts),
         finish_reason=_FINISH.get(str(document.get("stop_reason")), "other"),
         model=str(document.get("model") or ""),
-        usage=_usage(document.get("usage")),
         request_id=document.get("id"),
         tool_calls=tuple(
             {
@@ -89,14 +99,17 @@ def reading(document: dict[str, Any]) -> Reading:
     )
 
 
-def _usage(said: Any) -> Usage | None:
-    if not isinstance(said, dict) or not said:
+def usage(document: dict[str, Any]) -> Usage | None:
+    """What an answer's body says that it took."""
+    said = document.get("usage")
+    given, made = told(said, "input_tokens"), told(said, "output_tokens")
+    if given is None or made is None:
         return None
     read, written = count(said, "cache_read_input_tokens"), count(said, "cache_creation_input_tokens")
     return Usage(
         # Anthropic does not count what came from its cache, or went there, among the input.
-        input_tokens=count(said, "input_tokens") + read + written,
-        output_tokens=count(said, "output_tokens"),
+        input_tokens=given + read + written,
+        output_tokens=made,
         cached_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=count(said, "output_tokens_details", "thinking_tokens"),
@@ -112,6 +125,12 @@ def _reasoning(wanted: Any) -> dict[str, Any]:
     if isinstance(wanted, int):
         return {"thinking": {"type": "enabled", "budget_tokens": wanted}}
     return {"thinking": dict(wanted)}
+
+
+def _budget(wanted: Any) -> int:
+    """The tokens that a model may think with, where they are given: the limit has to be above them."""
+    thinking = _reasoning(wanted).get("thinking", {})
+    return told(thinking, "budget_tokens") or 0
 
 
 def _part(part: Part) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import FinishReason, Usage
-from latent.llm.dialects import count, spoken
+from latent.llm.dialects import count, spoken, told
 from latent.llm.messages import Attachment, File, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
@@ -56,6 +57,11 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
     return body
 
 
+def max_tokens(sampling: Mapping[str, Any]) -> int | None:
+    """Where an answer is cut, thoughts included; None: where the provider does."""
+    return sampling.get("max_tokens")
+
+
 def reading(document: dict[str, Any]) -> Reading:
     """What an answer's body says; of several choices, the first."""
     choices = document.get("choices")
@@ -68,7 +74,6 @@ def reading(document: dict[str, Any]) -> Reading:
         text=refused or _said(message.get("content")),
         finish_reason="refusal" if refused else finish,
         model=str(document.get("model") or ""),
-        usage=_usage(document.get("usage")),
         request_id=document.get("id"),
         tool_calls=tuple(
             {"id": call.get("id"), **{name: call["function"].get(name) for name in ("name", "arguments")}}
@@ -85,12 +90,15 @@ def _said(content: Any) -> str:
     return str(content or "")
 
 
-def _usage(said: Any) -> Usage | None:
-    if not isinstance(said, dict) or not said:
+def usage(document: dict[str, Any]) -> Usage | None:
+    """What an answer's body says that it took."""
+    said = document.get("usage")
+    given, made = told(said, "prompt_tokens"), told(said, "completion_tokens")
+    if given is None or made is None:
         return None
     return Usage(
-        input_tokens=count(said, "prompt_tokens"),
-        output_tokens=count(said, "completion_tokens"),
+        input_tokens=given,
+        output_tokens=made,
         cached_tokens=count(said, "prompt_tokens_details", "cached_tokens"),
         reasoning_tokens=count(said, "completion_tokens_details", "reasoning_tokens"),
     )

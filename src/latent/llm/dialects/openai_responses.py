@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import FinishReason, Usage
-from latent.llm.dialects import count, spoken
+from latent.llm.dialects import count, spoken, told
 from latent.llm.messages import Attachment, File, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
@@ -55,6 +56,11 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
     return body
 
 
+def max_tokens(sampling: Mapping[str, Any]) -> int | None:
+    """Where an answer is cut, thoughts included; None: where the provider does."""
+    return sampling.get("max_tokens")
+
+
 def reading(document: dict[str, Any]) -> Reading:
     """What an answer's body says."""
     items = document.get("output")
@@ -68,7 +74,6 @@ def reading(document: dict[str, Any]) -> Reading:
         text="".join(refusals or texts),
         finish_reason=_finish_reason(document, bool(refusals), bool(calls)),
         model=str(document.get("model") or ""),
-        usage=_usage(document.get("usage")),
         request_id=document.get("id"),
         tool_calls=tuple(
             {"id": call.get("call_id"), "name": call.get("name"), "arguments": call.get("arguments")}
@@ -77,12 +82,15 @@ def reading(document: dict[str, Any]) -> Reading:
     )
 
 
-def _usage(said: Any) -> Usage | None:
-    if not isinstance(said, dict) or not said:
+def usage(document: dict[str, Any]) -> Usage | None:
+    """What an answer's body says that it took."""
+    said = document.get("usage")
+    given, made = told(said, "input_tokens"), told(said, "output_tokens")
+    if given is None or made is None:
         return None
     return Usage(
-        input_tokens=count(said, "input_tokens"),
-        output_tokens=count(said, "output_tokens"),
+        input_tokens=given,
+        output_tokens=made,
         cached_tokens=count(said, "input_tokens_details", "cached_tokens"),
         cache_write_tokens=count(said, "input_tokens_details", "cache_write_tokens"),
         reasoning_tokens=count(said, "output_tokens_details", "reasoning_tokens"),

@@ -7,7 +7,7 @@ import ctypes
 import json
 import os
 import threading
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +81,15 @@ def _start(spec: str, path: Path, embeddings: bool) -> Any:
         server = library.Server(parameters)
     except (RuntimeError, ValueError, OSError) as error:
         raise ModelSpecError(spec, f"llama.cpp cannot use {path}: {error}.") from error
-    _ask_once(server.listening_address, embeddings)
+    try:
+        _ask_once(spec, server.listening_address, embeddings)
+    except ModelSpecError:
+        _never_end(server)  # its loops may not run yet
+        raise
     return server
 
 
-def _ask_once(address: str, embeddings: bool) -> None:
+def _ask_once(spec: str, address: str, embeddings: bool) -> None:
     """
     Have one small request answered.
 
@@ -101,6 +105,9 @@ def _ask_once(address: str, embeddings: bool) -> None:
     try:
         connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
         connection.getresponse().read()
+    except (OSError, HTTPException) as error:
+        reason = f"llama.cpp has read it and does not answer at {address}: {type(error).__name__}: {error}."
+        raise ModelSpecError(spec, reason) from error
     finally:
         connection.close()
 
@@ -110,9 +117,13 @@ def _begin_anew() -> None:
     global _lock, _servers
     _lock = threading.Lock()
     for _, server in _servers.values():
-        # One reference too many, so that not even the end of the interpreter destroys it.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
+        _never_end(server)
     _servers = {}
+
+
+def _never_end(server: Any) -> None:
+    """One reference too many, so that not even the end of the interpreter destroys it."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(server))
 
 
 atexit.register(stop_servers)

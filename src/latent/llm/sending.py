@@ -1,0 +1,93 @@
+"""One request to a provider: let in by the budget and the limit, and booked before its answer is read."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from latent.errors import RunStoppedError
+from latent.llm.failures import failure_in
+from latent.llm.prices import cost_usd
+from latent.prefect.budget import use
+from latent.prefect.scope import current_scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from latent.llm.answer import Usage
+    from latent.llm.embedding import EmbeddingRequest
+    from latent.llm.request import Request
+    from latent.llm.ways import Way
+    from latent.prefect.run import Run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A request that was answered, and what it took."""
+
+    document: dict[str, Any]
+    usage: Usage | None
+    """None: the provider does not say."""
+    cost_usd: float | None
+    seconds: float
+
+
+def admit(run: Run, service: str) -> None:
+    """
+    Count a call in the run's budget; one inside of a row belongs to that.
+
+    Raises:
+        RunStoppedError: The budget is used up.
+    """
+    budget = run.budget
+    if budget is not None and current_scope() is None and not budget.admit(None):
+        raise RunStoppedError(budget.reached or "The run was stopped.", service)
+
+
+async def send(
+    request: Request | EmbeddingRequest,
+    path: str,
+    payload: Mapping[str, Any],
+    way: Way,
+    *,
+    tokens: int,
+    usage_in: Callable[[dict[str, Any]], Usage | None],
+) -> Sent:
+    """
+    One request, under the limit that it has.
+
+    Args:
+        tokens: What it is booked with at the limit, until its answer says what it took.
+        usage_in: What an answer says that it took.
+
+    Raises:
+        ModelCallError: There is no answer, or it says that there is none.
+    """
+    if request.limit is None:
+        return await _sent(request, path, payload, way, usage_in)
+    async with way.admitted(request.limit, tokens) as permit:
+        sent = await _sent(request, path, payload, way, usage_in)
+        if sent.usage is not None:
+            permit.release(tokens_used=sent.usage.input_tokens + sent.usage.output_tokens)
+    return sent
+
+
+async def _sent(
+    request: Request | EmbeddingRequest,
+    path: str,
+    payload: Mapping[str, Any],
+    way: Way,
+    usage_in: Callable[[dict[str, Any]], Usage | None],
+) -> Sent:
+    endpoint, began = request.endpoint, time.perf_counter()
+    reply = await way.post(endpoint, path, payload, timeout_seconds=request.timeout_seconds)
+    seconds = time.perf_counter() - began
+    usage, failure = usage_in(reply.document), failure_in(endpoint, reply)
+    cost = cost_usd(endpoint.provider, endpoint.model, usage)
+    # A failure that says nothing of tokens took none, as one with a status of its own.
+    if failure is None or usage is not None:
+        use(endpoint.spec, {} if usage is None else usage.amounts(), cost)
+    if failure is not None:
+        raise failure
+    return Sent(document=reply.document, usage=usage, cost_usd=cost, seconds=seconds)
