@@ -44,8 +44,9 @@ class Usage:
 class _Made:
     """What an answer holds beside its fields: neither remembered nor compared."""
 
-    __slots__ = ("_instance", "_is_judged", "_is_new")
+    __slots__ = ("_instance", "_is_new", "_problem")
     _instance: Any
+    _problem: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +67,8 @@ class Answer(_Made):
     cost_usd: float | None = None
     """What it cost when it was made; None: the price is unknown, which is not free."""
     finish_reason: FinishReason = "stop"
-    problem: str | None = None
-    """
-    Why there is no `output`, in a sentence; None where there is one, or none was asked for.
-
-    Of a remembered answer it says what the type says by now.
-    """
+    first_problem: str | None = None
+    """What was wrong with it when it was made: see `problem`."""
     model: str = ""
     """The model as the provider reports it: often more exact than what was asked for."""
     latency_seconds: float = 0.0
@@ -86,6 +83,20 @@ class Answer(_Made):
     def __post_init__(self) -> None:
         # A remembered answer is restored without its constructor, and so is known by what it lacks.
         object.__setattr__(self, "_is_new", True)
+
+    @property
+    def problem(self) -> str | None:
+        """
+        Why there is no `output`, in a sentence; None where there is one, or none was asked for.
+
+        A remembered answer is judged anew: its type's validators may be others by now, and so the outcome of
+        its row never says something else than `output`.
+        """
+        if not self.from_memory:
+            return self.first_problem
+        if not hasattr(self, "_problem"):
+            object.__setattr__(self, "_problem", _judged_again(self))
+        return self._problem
 
     @property
     def output(self) -> Any:
@@ -132,48 +143,20 @@ class Answer(_Made):
             object.__setattr__(self, name, value)
 
 
-class _LiveProblem:
-    """
-    The field `problem`, judged anew when it is first read of a remembered answer.
-
-    The type's validators may be others by now: so `problem`, and with it the outcome of the row,
-    never says something else than `output`. It happens at reading, since a store sets the fields one by one.
-    """
-
-    def __init__(self, stored: Any) -> None:
-        self._stored = stored
-
-    def __get__(self, answer: Answer | None, owner: type[Answer]) -> Any:
-        if answer is None:
-            return self
-        stored = self._stored.__get__(answer, owner)
-        if not answer.from_memory or hasattr(answer, "_is_judged"):
-            return stored
-        problem = _judged_again(answer, stored)
-        self._stored.__set__(answer, problem)
-        object.__setattr__(answer, "_is_judged", True)
-        return problem
-
-    def __set__(self, answer: Answer, value: str | None) -> None:
-        self._stored.__set__(answer, value)
-
-
-def _judged_again(answer: Answer, stored: str | None) -> str | None:
+def _judged_again(answer: Answer) -> str | None:
+    first = answer.first_problem
     if answer.output_type is None or answer.finish_reason in ("refusal", "length"):
-        return stored
+        return first
     try:
         found = type_of(answer.output_type)
     except Exception:  # the module of the type breaks when it is imported: `output` raises the same
-        return stored
+        return first
     if found is None:
-        return stored
+        return first
     verdict = judged(found, answer.text)
     if verdict.instance is not None:
         object.__setattr__(answer, "_instance", verdict.instance)
     # Where the same is still wrong, what was said beside that, say of a repair, stays.
-    is_same = verdict.problem is not None and (stored or "").startswith(verdict.problem)
-    return stored if is_same else verdict.problem
+    is_same = verdict.problem is not None and (first or "").startswith(verdict.problem)
+    return first if is_same else verdict.problem
 
-
-# Only now, since a dataclass with slots makes the field itself.
-Answer.problem = _LiveProblem(Answer.problem)  # type: ignore[assignment, misc]  # reads as the field does

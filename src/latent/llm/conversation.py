@@ -89,7 +89,7 @@ async def converse(
         usage=account.usage,
         cost_usd=account.cost_usd,
         finish_reason=reading.finish_reason,
-        problem=problem and problem + failed_repair,
+        first_problem=problem and problem + failed_repair,
         model=reading.model or request.endpoint.model,
         latency_seconds=seconds,
         attempts=account.requests + failed_before,
