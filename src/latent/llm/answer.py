@@ -159,4 +159,3 @@ def _judged_again(answer: Answer) -> str | None:
     # Where the same is still wrong, what was said beside that, say of a repair, stays.
     is_same = verdict.problem is not None and (first or "").startswith(verdict.problem)
     return first if is_same else verdict.problem
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -193,3 +194,49 @@ def test_what_cannot_come_home_costs_only_its_row(make_workspace, rows_as_runs):
     assert "FAILED 5 PickyError picky\n" in out
     assert "FAILED 7 RowEndedError The row was ended by SystemExit: gone\n" in out
     assert "CODE 7\n" in out
+
+
+BROKEN = """
+import os
+
+from prefect.task_runners import ProcessPoolTaskRunner
+
+from latent.errors import FailedRowsError
+from latent.prefect import flow, task
+from latent.prefect.api import memory_api
+
+
+@task("broken", retry=False, cache=False)
+def broken(x):
+    with open("calls.txt", "a") as file:
+        file.write(f"{x} {os.getpid()}\\n")
+    if x >= 4:
+        raise ValueError("wrong key")
+    return x
+
+
+@flow("main", task_runner=ProcessPoolTaskRunner(max_workers=2))
+def main():
+    try:
+        broken.map(range(2_000), max_failures=5, max_workers=4, batch_size=500).result()
+    except FailedRowsError as error:
+        print(error)
+    for artifact in memory_api().artifacts():
+        if artifact["type"] == "table":
+            print("TABLE", artifact["data"])
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_a_broken_map_ends_in_the_middle_of_a_batch_that_is_away(make_workspace):
+    workspace = make_workspace({"config/latent.toml": SETTINGS, "flows/main/flow.py": BROKEN})
+    out = finish(start(workspace.root))
+    assert "Stopped early: more than 5 rows failed (max_failures=5)." in out
+    assert len(called(workspace.root)) < 100, "each process ends its batch, and no further one begins"
+    tables = [json.loads(line.removeprefix("TABLE ")) for line in out.splitlines() if line.startswith("TABLE")]
+    first = next(row for table in tables for row in table if row["row"] == 4)
+    assert first["error"] == "ValueError: wrong key"
+    assert first["id"] == "4"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from copy import copy
+from functools import partial
 from random import getrandbits
 from threading import Lock
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from prefect.cache_policies import NO_CACHE
 from prefect.context import TaskRunContext
@@ -19,11 +20,11 @@ from latent.prefect.global_limits import attached
 from latent.prefect.rows.artifacts import Artifacts, counted
 from latent.prefect.rows.lanes import Ticket, lane_for
 from latent.prefect.rows.parcels import packed
-from latent.prefect.rows.stop import Stop
+from latent.prefect.rows.tally import Tally
 from latent.prefect.rows.work import RowWork
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     import prefect
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from latent.prefect.rows.ends import RowEnd
     from latent.prefect.rows.home import Home
     from latent.prefect.rows.job import Job
+    from latent.prefect.rows.parcels import Parcel
     from latent.prefect.run import RunReference
     from latent.prefect.shared import Shared
     from latent.prefect.tasks import Task
@@ -51,20 +53,35 @@ class Batch:
     """Rows that become one task run; Prefect runs it as a task's function, in any process."""
 
     def __init__(
-        self, spec: MapSpec, jobs: Sequence[Job], home: Home | None, span_id: str | None = None
+        self,
+        spec: MapSpec,
+        jobs: Sequence[Job],
+        home: Home | None,
+        *,
+        row_ids: Mapping[int, str] | None = None,
+        span_id: str | None = None,
     ) -> None:
         self.spec, self.jobs = spec, list(jobs)
-        self.home = home
+        self.home, self.row_ids = home, row_ids or {}
         self.span_id = span_id or f"{getrandbits(64):016x}"
         self.__name__ = spec.task.fn.__name__
 
     def __call__(self) -> Any:
-        if self.home is not None:
-            return self._run_at_home(self.home)
+        return self._run_away() if self.home is None else self._run_at_home(self.home)
+
+    def _run_away(self) -> list[Parcel]:
         with in_run(attached(self.spec.run)):
+            away, artifacts = _away_for(self.spec), self._artifacts()
             ends: list[RowEnd] = []
-            ticket = Ticket(_work_away(self.spec), self.jobs, ends.extend, span_id=self.span_id)
-            _wait(ticket, Artifacts(self.spec.task.name, self.label))
+
+            def report(some: Sequence[RowEnd]) -> None:
+                away.tally.add(Counter(end.outcome for end in some))
+                ends.extend(some)
+
+            _wait(Ticket(away.work, self.jobs, report, span_id=self.span_id), artifacts)
+            artifacts.tell_failures(
+                [end for end in ends if end.outcome == "failed"], self.row_ids.__getitem__
+            )
             return [packed(end) for end in ends]
 
     def _run_at_home(self, home: Home) -> State[None]:
@@ -72,7 +89,7 @@ class Batch:
         if task_run_id is not None:
             home.batch_began(self.rows, task_run_id)
         ticket = Ticket(self.spec.work_at(home), self.jobs, home.report, span_id=self.span_id)
-        artifacts = Artifacts(self.spec.task.name, self.label)
+        artifacts = self._artifacts()
         _wait(ticket, artifacts)
         home.note_bulk(
             ticket.totals, began_at=began, task_run_id=str(task_run_id or "") or None, span_id=self.span_id
@@ -85,6 +102,9 @@ class Batch:
         if ticket.totals.counts["failed"] and home.options.on_error == "raise":
             return Failed(message=message)
         return Completed(message=message)
+
+    def _artifacts(self) -> Artifacts:
+        return Artifacts(self.spec.task.name, self.label)
 
     @property
     def rows(self) -> range:
@@ -113,7 +133,7 @@ class Batch:
     # Another process works for itself and sends home how its rows ended.
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Batch, (self.spec, self.jobs, None, self.span_id)
+        return partial(Batch, row_ids=self.row_ids, span_id=self.span_id), (self.spec, self.jobs, None)
 
 
 class MapSpec:
@@ -128,10 +148,11 @@ class MapSpec:
         map_id: str,
         code: CodeFingerprint | None,
         shares: bool,
+        max_failures: float | None,
         width: int,
     ) -> None:
         self.task, self.run, self.shared, self.map_id, self.code = task, run, shared, map_id, code
-        self.shares, self.width = shares, width
+        self.shares, self.max_failures, self.width = shares, max_failures, width
         self._lock = Lock()
         self._at_home: RowWork | None = None
 
@@ -146,14 +167,15 @@ class MapSpec:
                 self._at_home.lane = lane_for(self._at_home, self.width)
             return self._at_home
 
-    def work_away(self) -> RowWork:
+    def away(self) -> Away:
         """The work of the batches in this worker process: how rows ended travels home with each."""
+        tally = Tally(self.max_failures, None)
         work = RowWork(
             self.task, self.run.attach(), self.shared, code=self.code, shares=self.shares,
-            stop=Stop(),
+            stop=tally.stop,
         )  # fmt: skip
         work.lane = lane_for(work, self.width)
-        return work
+        return Away(work, tally)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_at_home")}
@@ -162,15 +184,23 @@ class MapSpec:
         self.__dict__.update(state, _lock=Lock(), _at_home=None)
 
 
-_away: OrderedDict[tuple[int, str], RowWork] = OrderedDict()
+class Away(NamedTuple):
+    """One map in a worker process."""
+
+    work: RowWork
+    tally: Tally
+    """Of the rows of this process: a map that is clearly broken here ends in the middle of a batch."""
+
+
+_away: OrderedDict[tuple[int, str], Away] = OrderedDict()
 _away_lock = Lock()
 
 
-def _work_away(spec: MapSpec) -> RowWork:
+def _away_for(spec: MapSpec) -> Away:
     with _away_lock:
         which = (os.getpid(), spec.map_id)
         if which not in _away:
-            _away[which] = spec.work_away()
+            _away[which] = spec.away()
             while len(_away) > MAPS_KEPT:
                 _away.popitem(last=False)
         _away.move_to_end(which)

@@ -167,6 +167,8 @@ class Home:
         )
         for end in ends:
             self.run.brought(self.task.name, end.cost_usd, end.used)
+            if isinstance(end.error, RunStoppedError) and not end.attempts:
+                self.stop.because(end.error.reason)  # what stopped the map there stops it everywhere
         self.report(ends)
 
     def unfinished_of(self, index: int) -> list[PrefectFuture[Any]]:

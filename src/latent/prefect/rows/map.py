@@ -122,7 +122,7 @@ class Submission:
         home = self.home
         return MapSpec(
             self.task, self.run.reference(), home.planner.shared, map_id=uuid4().hex, code=home.planner.code,
-            shares=home.options.share_in_flight,
+            shares=home.options.share_in_flight, max_failures=home.options.max_failures,
             width=self.width if self.at_home else max(1, self.width // processes_of(self.runner)),
         )  # fmt: skip
 
@@ -259,7 +259,7 @@ class Submission:
         if not jobs:
             return done()
         try:
-            batch = Batch(self.spec, jobs, home if self.at_home else None)
+            batch = self._batch(jobs)
             began = time.time()
             inner = self.runner.submit(batch.as_task(), {}, self.wait_for)
         except Exception as error:
@@ -274,6 +274,11 @@ class Submission:
 
         inner.add_done_callback(over)
         return None
+
+    def _batch(self, jobs: Sequence[Job]) -> Batch:
+        if self.at_home:
+            return Batch(self.spec, jobs, self.home)
+        return Batch(self.spec, jobs, None, row_ids={job.index: self.home.row_id(job.index) for job in jobs})
 
     def _batch_ended(self, batch: Batch, inner: Any, began: float) -> BaseException:
         """Take what a batch brings home; the error of rows that it does not tell of."""
