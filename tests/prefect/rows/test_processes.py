@@ -236,7 +236,9 @@ def test_a_broken_map_ends_in_the_middle_of_a_batch_that_is_away(make_workspace)
     out = finish(start(workspace.root))
     assert "Stopped early: more than 5 rows failed (max_failures=5)." in out
     assert len(called(workspace.root)) < 100, "each process ends its batch, and no further one begins"
-    tables = [json.loads(line.removeprefix("TABLE ")) for line in out.splitlines() if line.startswith("TABLE")]
+    tables = [
+        json.loads(line.removeprefix("TABLE ")) for line in out.splitlines() if line.startswith("TABLE")
+    ]
     first = next(row for table in tables for row in table if row["row"] == 4)
     assert first["error"] == "ValueError: wrong key"
     assert first["id"] == "4"

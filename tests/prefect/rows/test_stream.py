@@ -182,6 +182,20 @@ def test_source_that_raises_midway_loses_nothing_that_it_gave(batched, calls):
     assert "after 7 rows" in caught.value.__notes__[0]
 
 
+def test_an_id_that_was_there_long_before_is_told_with_both_rows(batched, calls):
+    batched()
+
+    @task(row_id="name")
+    def note(row):
+        calls.note(row["name"])
+
+    names = [f"n{number}" for number in range(700)] + ["n3"]
+    with pytest.raises(UsageError, match="rows 3 and 700 have the same id 'n3'"):
+        stream(note, [{"name": name} for name in names], window=200)
+    assert set(calls.seen) >= set(names[:300]), "what came before is done and kept"
+    assert len(stream(note, [{"name": name} for name in names[:700]], window=200)) == 700
+
+
 def test_stream_that_nobody_listens_to_any_more_stops(batched, calls):
     batched(settings="max_workers = 1\n")
 

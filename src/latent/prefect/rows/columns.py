@@ -117,10 +117,7 @@ class Columns:
         for index in self.rows:
             name = str(self._id(task, row_id, index))
             if (first := seen.setdefault(name, index)) != index:
-                raise UsageError(
-                    f"{task.label}: rows {first} and {index} have the same id {name!r}. Ids name rows for "
-                    "good: make them unique, or leave `row_id` out."
-                )
+                raise same_id(task, first, index, name)
         return list(seen)
 
     def _id(self, task: Task[..., Any], row_id: RowId, index: int) -> object:
@@ -189,3 +186,11 @@ def _column(task: Task[..., Any], name: str, value: Any) -> Sequence[Any] | None
         )
         raise
     return rows
+
+
+def same_id(task: Task[..., Any], first: int, second: int, name: str) -> UsageError:
+    """The error about two rows with one id."""
+    return UsageError(
+        f"{task.label}: rows {first} and {second} have the same id {name!r}. Ids name rows for good: make "
+        "them unique, or leave `row_id` out."
+    )

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from latent.errors import FailedRowsError, RunStoppedError, UsageError, did_you_mean
 from latent.prefect.admission import limiter_of
-from latent.prefect.rows.columns import Columns
+from latent.prefect.rows.columns import Columns, same_id
 from latent.prefect.rows.ends import RowEnd, RowTable
+from latent.prefect.rows.ids import KnownIds
 from latent.prefect.rows.map import Submission, home_of
 from latent.prefect.rows.sources import rows_of
 from latent.prefect.rows.tally import Tally
@@ -112,6 +113,7 @@ class _Stream(Generic[R]):
         self.tally = Tally(options.max_failures, None)
         self.shared = Shared(self.run.workspace.root, self.arguments.values())
         self.read = 0
+        self._known_ids = KnownIds()
         self._spec: MapSpec | None = None
         self._parts: list[Submission] = []
         self._ended: SimpleQueue[tuple[Home, int]] = SimpleQueue()
@@ -151,6 +153,7 @@ class _Stream(Generic[R]):
             return 0
         columns = Columns(self._columns(part), self.arguments, first=self.read)
         home = home_of(self.task, self.run, columns, self.options, tally=self.tally, shared=self.shared)
+        self._check_ids(home)
         home.table = _Table(home.rows, self._ended, home)
         home.counts_rows = False
         self.read += len(part)
@@ -161,6 +164,13 @@ class _Stream(Generic[R]):
         submission.load(submission.plan(home.rows))
         home.feeder.start()
         return len(part)
+
+    def _check_ids(self, home: Home) -> None:
+        if self.options.row_id is None:
+            return
+        ids = [home.row_id(index) for index in home.rows]
+        if (pair := self._known_ids.add(ids, home.rows.start)) is not None:
+            raise same_id(self.task, *pair, home.row_id(pair[1]))
 
     def _columns(self, part: list[Any]) -> dict[str, list[Any]]:
         if len(self.names) == 1:
