@@ -23,7 +23,10 @@ ASKING = """
     @flow("asking")
     def asking():
         rows = [f"q{number}" for number in range(params.rows)]
-        return len(ask.map(rows, on_error="collect").result()) + parts.score(1)
+        found = ask.map(
+            rows, on_error="collect", max_failures=params.get("most"), max_workers=params.get("at_once")
+        )
+        return len(found.result()) + parts.score(1)
 """
 PARTS = """
     from latent.prefect import task
@@ -70,6 +73,12 @@ def test_budget_that_is_used_up_ends_the_run_and_says_how_to_go_on(latent: Cli, 
     assert "Stopped:  The budget of 4 calls is used up.\n" in ended.out
     assert "Skipped:  2 rows, not begun\n" in ended.out
     assert resume(ended.out) == ("Resume:   latent run asking --max-cost 0.5 --max-calls 4 --max-minutes 2.5")
+
+
+def test_a_map_that_ended_early_says_why(latent: Cli, asking: Workspace) -> None:
+    ended = latent("run", "asking", "-p", "refused=[q0]", "-p", "most=0", "-p", "at_once=1")
+    assert ended.code == 0, "whoever collects errors takes them for results"
+    assert re.search(r"^Stopped: +Stopped early: more than 0 rows failed", ended.out, re.MULTILINE)
 
 
 def test_all_rows_of_a_task_are_computed_again(latent: Cli, asking: Workspace) -> None:

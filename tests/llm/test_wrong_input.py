@@ -19,11 +19,13 @@ import pytest
 from latent.config import Workspace
 from latent.errors import (
     ContextWindowError,
+    FailedRowsError,
     MissingKeyError,
     ModelConnectionError,
     ModelRefusedError,
     ModelSpecError,
     ModelTimeoutError,
+    RunStoppedError,
     UnknownLimitError,
     UnknownModelError,
     UsageError,
@@ -299,6 +301,57 @@ def test_a_server_that_is_no_provider(provider: Provider):
     url = provider.simulator.address + "/nowhere"
     with pytest.raises(ModelRefusedError, match="HTTP 404"):
         Model("vllm:x", base_url=url).complete("hello")
+
+
+@pytest.mark.parametrize("count", [40, 300], ids=["runs", "batches"])
+@pytest.mark.parametrize(
+    ("change", "said"), [({"api_key": "another"}, "Check the key"), ({"models": ["gpt-5"]}, "does not exist")]
+)
+def test_a_map_ends_when_no_row_can_succeed(
+    provider: Provider, workspace: Workspace, change: dict[str, object], said: str, count: int
+):
+    model, prompts = Model(SPECS[0]), [f"q{n}" for n in range(count)]
+
+    @flow
+    def ask() -> list[object]:
+        return model.map(prompts, on_error="collect", max_workers=4).result()
+
+    provider.behaves(**change)
+    results = ask()
+    assert provider.requests <= 8
+    skipped = [each for each in results if isinstance(each, RunStoppedError)]
+    assert len(skipped) >= count - 8
+    assert "No other row can succeed either" in str(skipped[-1]) and said in str(skipped[-1])
+    provider.behaves(api_key=None, models=None)
+    assert [str(answer) for answer in ask()] == prompts
+
+
+def test_a_map_without_a_key_ends_at_its_first_row(provider: Provider, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("OPENAI_API_KEY")
+    model = Model(SPECS[0])
+
+    @flow
+    def ask() -> list[object]:
+        return model.map([f"q{n}" for n in range(300)], max_workers=4).result()
+
+    with pytest.raises(FailedRowsError, match="OPENAI_API_KEY") as caught:
+        ask()
+    assert "rows were skipped" in str(caught.value)
+    assert len(caught.value.exceptions) <= 8
+
+
+def test_a_key_that_is_refused_once_others_had_answers_fails_its_row_alone(
+    provider: Provider, workspace: Workspace
+):
+    provider.behaves(faults=[Fault(401, only="q7")])
+    model = Model(SPECS[0])
+
+    @flow
+    def ask() -> list[object]:
+        return model.map([f"q{n}" for n in range(10)], on_error="collect", max_workers=1).result()
+
+    results = ask()
+    assert [n for n, each in enumerate(results) if isinstance(each, Exception)] == [7]
 
 
 def test_a_limit_that_is_not_defined(provider: Provider):

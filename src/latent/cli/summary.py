@@ -131,8 +131,8 @@ def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[
     from latent.config import masker_for
 
     mask = masker_for(workspace).text
-    if result.stopped_by is not None:
-        yield "Stopped", printable(result.stopped_by)
+    for reason in _reasons_to_stop(result):
+        yield "Stopped", printable(mask(reason))
     if skipped := result.counts["skipped"]:
         yield "Skipped", f"{several(skipped, 'row')}, not begun"
     if result.value is not None:
@@ -156,6 +156,14 @@ def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[
             for text in wishes.half_refreshed(result.tasks):
                 told = f"rows that --refresh {text} did not reach keep what is remembered"
                 yield "Note", mask(f"{told}; say it again for all of them")
+
+
+def _reasons_to_stop(result: RunResult) -> Iterator[str]:
+    """Why rows were not begun, as far as nothing else says it: the error of a flow that failed does."""
+    if result.stopped_by is not None:
+        yield result.stopped_by
+    elif result.state == "ok":
+        yield from dict.fromkeys(task.stopped_by for task in result.tasks.values() if task.stopped_by)
 
 
 def _recorded(workspace: Workspace, result: RunResult) -> RunView | None:

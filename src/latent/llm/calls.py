@@ -10,6 +10,7 @@ from latent.cache.results import Result
 from latent.llm.attempts import persistently, retry_options
 from latent.llm.conversation import converse
 from latent.llm.estimates import estimate_of, estimator
+from latent.llm.failures import hopeless
 from latent.llm.keeping import keep
 from latent.llm.sending import admit
 from latent.llm.transport import check_may_block
@@ -58,7 +59,7 @@ def task_for(
     function: Any = ask
     return Task(
         function, spec, limit=limit, span_type="LLM", counts_code=False, estimator=estimator,
-        cache_expiration=cache_expiration, **retry_options(retries),
+        hopeless=hopeless, cache_expiration=cache_expiration, **retry_options(retries),
     )  # fmt: skip
 
 

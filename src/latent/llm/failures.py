@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from latent.config.secrets import Masker
-from latent.errors import ContextWindowError, ModelRefusedError, UnknownModelError, WrongKeyError, nearest
+from latent.errors import (
+    ContextWindowError,
+    MissingKeyError,
+    ModelRefusedError,
+    UnknownModelError,
+    WrongKeyError,
+    nearest,
+)
 from latent.limits.quota import QUOTA_CODES, message_of, status_of_type
 
 if TYPE_CHECKING:
@@ -49,6 +56,18 @@ def failure_in(endpoint: Endpoint, reply: Reply) -> ModelRefusedError | None:
     if error is None:
         return None
     return _refusal(endpoint, _status_of({"error": error}), reply.headers, {"error": error})
+
+
+def hopeless(error: BaseException) -> str | None:
+    """
+    Why no other call of the same model can succeed, as long as none has; None when others can.
+
+    Not a status of 403: some gateways say so of single prompts that their moderation refuses.
+    """
+    is_key = isinstance(error, WrongKeyError) and error.status != 403
+    if not (is_key or isinstance(error, MissingKeyError | UnknownModelError)):
+        return None
+    return f"No other row can succeed either: {error}"
 
 
 def _error_in(document: Mapping[str, Any]) -> Any:

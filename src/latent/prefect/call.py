@@ -32,7 +32,6 @@ from latent.prefect.key import CallKey, call_key, is_still_key
 from latent.prefect.logs import warn_once
 from latent.prefect.outlook import REASON
 from latent.prefect.outputs import check_outputs, count_rows, restore_outputs, save_outputs
-from latent.prefect.retry_policy import why_everything_stops
 from latent.prefect.run import Run, entered, is_entered
 from latent.prefect.scope import Scope, current_scope, open_scope, record_read
 from latent.prefect.shared import Shared
@@ -195,8 +194,10 @@ class Call:
                 yield attempt
             except Exception as error:
                 error.__dict__[_ATTEMPTS] = self.attempts
-                if self.stop is not None and (reason := why_everything_stops(error)) is not None:
-                    self.stop.because(reason)
+                if self.stop is not None:
+                    reason = self.task.why_map_stops(error, has_results=self.stop.has_results)
+                    if reason is not None:
+                        self.stop.because(reason)
                 raise
             except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
                 if self.row_index is None:

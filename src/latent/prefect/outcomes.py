@@ -30,6 +30,8 @@ class TaskAccount:
     """Further attempts after a failed one."""
     cost_usd: float | None = None
     """None while no call has told what it cost: unknown is not free."""
+    stopped_by: str | None = None
+    """Why a map of the task ended before all of its rows had begun."""
     began_at: float = inf
     """Unix seconds."""
     ended_at: float = 0.0
@@ -79,6 +81,14 @@ class Outcomes:
             account.retried += retried
         if self.parent is not None:
             self.parent.progressed(task, planned=planned, running=running, retried=retried)
+
+    def stopped(self, task: str, reason: str) -> None:
+        """Note why rows of a task were not begun; the first reason counts."""
+        with self._lock:
+            account = self.tasks.setdefault(task, TaskAccount())
+            account.stopped_by = account.stopped_by or reason
+        if self.parent is not None:
+            self.parent.stopped(task, reason)
 
     def spent(self, task: str, cost_usd: float) -> None:
         """Add to what a task's calls cost."""

@@ -20,8 +20,6 @@ from latent.prefect.retry_policy import (
     RetryPolicy,
     can_succeed_later,
     next_delay,
-    stops_everything,
-    why_everything_stops,
 )
 from latent.prefect.sdk_retries import report_sdk_retries
 
@@ -41,8 +39,6 @@ __all__ = [
     "follow",
     "next_delay",
     "policy_of",
-    "stops_everything",
-    "why_everything_stops",
 ]
 
 DEFAULT_RETRIES = 3

@@ -147,7 +147,8 @@ def why_everything_stops(error: BaseException) -> str | None:
     Why no other call can succeed either, in a sentence or two for the user; None when others can.
 
     That is so only for an exhausted quota. A refused key (401) is not counted: rows may use different keys
-    and services, and `max_failures` ends a map that fails all over.
+    and services. A task whose rows use the same says so (`hopeless`), and `max_failures` ends a map that
+    fails all over.
     """
     answer = answer_of(error)
     if answer is None or not answer.quota_exhausted:
@@ -158,11 +159,6 @@ def why_everything_stops(error: BaseException) -> str | None:
         "succeed until credit is added or the limit is raised there. What is finished is kept: run again "
         "then, and it goes on from there."
     )
-
-
-def stops_everything(error: BaseException) -> bool:
-    """Whether no other call can succeed either; see `why_everything_stops`."""
-    return why_everything_stops(error) is not None
 
 
 def original_of(error: BaseException) -> BaseException:

@@ -23,7 +23,7 @@ from latent.prefect.futures import TaskFuture, done_future, failure_in, has_futu
 from latent.prefect.generators import generated, generated_async
 from latent.prefect.inputs import Binder, dataset_names, keyword_only
 from latent.prefect.retries import DEFAULT_RETRIES, follow, policy_of
-from latent.prefect.retry_policy import matchers
+from latent.prefect.retry_policy import matchers, why_everything_stops
 from latent.prefect.rows.futures import MappedFutures
 from latent.prefect.rows.map import map_rows
 from latent.prefect.rows.options import RowOptions, split_options
@@ -55,7 +55,7 @@ UNSET: Final = Unset.UNSET
 
 _OWN_OPTIONS = (
     *("input", "output", "cache", "retry", "retry_on", "no_retry_on", "span_type", "limit"),
-    *("counts_code", "estimator", "reuses"),
+    *("counts_code", "estimator", "reuses", "hopeless"),
 )
 
 
@@ -83,6 +83,7 @@ class Task(prefect.Task[P, R]):
         counts_code: bool = True,
         estimator: Estimator | None = None,
         reuses: Callable[[Any], bool] | None = None,
+        hopeless: Callable[[BaseException], str | None] | None = None,
         cache_expiration: timedelta | Unset | None = UNSET,
         **prefect_options: Any,
     ) -> None:
@@ -101,6 +102,7 @@ class Task(prefect.Task[P, R]):
             "counts_code": counts_code,
             "estimator": estimator,
             "reuses": reuses,
+            "hopeless": hopeless,
         }
         """Our options as the user gave them."""
         self.given_row_options = row_options
@@ -161,6 +163,18 @@ class Task(prefect.Task[P, R]):
     def reuses(self) -> Callable[[Any], bool] | None:
         """Tells whether a row's remembered result will do; None: any will."""
         return cast("Callable[[Any], bool] | None", self.own["reuses"])
+
+    def why_map_stops(self, error: BaseException, *, has_results: bool) -> str | None:
+        """
+        Why no other row of a map can succeed after one failed so; None when others can.
+
+        Args:
+            has_results: Whether a row was computed by now: what the task takes for hopeless is not, then.
+        """
+        if (reason := why_everything_stops(error)) is not None:
+            return reason
+        hopeless = cast("Callable[[BaseException], str | None] | None", self.own["hopeless"])
+        return None if has_results or hopeless is None else hopeless(error)
 
     @property
     def users_key(self) -> bool:

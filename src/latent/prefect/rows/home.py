@@ -99,6 +99,8 @@ class Home:
             began = min((end.started_at for end in ends if end.started_at), default=now)
             if self.run.outcomes.finished(self.task.name, counts, began, now):
                 TaskRegistry.observe_task(self.run.flow_name, self.task.name, self.task.fn)
+            if counts["skipped"] and self.stop.reason is not None:
+                self.run.outcomes.stopped(self.task.name, self.stop.reason)
         if self.run.recorder is not None:
             self.run.recorder.rows(_Records(ends, self._record))
 
@@ -205,6 +207,7 @@ class Home:
             error, value, readable = call.failure(row_error(crash)), None, False
         outcome: Outcome = "ok" if error is None else "failed"
         outcome = call.outcome if call.outcome and readable else outcome
+        self.stop.has_results |= outcome in ("ok", "abstained") and call.attempts > 0
         if outcome == "skipped":
             error = RunStoppedError(self.stop.reason or "", self.task.name, index)
         end = RowEnd(

@@ -13,6 +13,8 @@ class Stop:
         self.event = Event()
         """Set when not even rows that have begun are tried again."""
         self.reason: str | None = None
+        self.has_results = False
+        """Whether a row was computed: what another one fails with need not be wrong for all."""
         self._lock = Lock()
 
     @property

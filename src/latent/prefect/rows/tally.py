@@ -41,7 +41,8 @@ class Tally:
             return
         if isinstance(limit, int):
             if failed > limit:
-                self.stop.because(f"Stopped early: more than {limit:,} rows failed (max_failures={limit}).")
+                rows = "row" if limit == 1 else "rows"
+                self.stop.because(f"Stopped early: more than {limit:,} {rows} failed (max_failures={limit}).")
         elif ended >= self._least and failed > limit * ended:
             self.stop.because(
                 f"Stopped early: {failed:,} of {ended:,} rows failed, more than {limit:.0%} "

@@ -18,7 +18,7 @@ from latent.prefect.futures import failure_in, result_in, unfinished
 from latent.prefect.key import is_still_key
 from latent.prefect.logs import harmless, warn_once
 from latent.prefect.outputs import check_outputs
-from latent.prefect.retries import next_delay, policy_of, stops_everything, why_everything_stops
+from latent.prefect.retries import next_delay, policy_of
 from latent.prefect.scope import open_scope, record_read
 from latent.prefect.sdk_retries import report_sdk_retries
 from latent.prefect.usage import merged
@@ -227,8 +227,9 @@ class RowWork:
         """How long to wait before the row is tried again, in seconds; None when it is not."""
         if not isinstance(error, Exception):
             return None
-        if stops_everything(error):
-            self.stop.because(why_everything_stops(error))
+        reason = self.task.why_map_stops(error, has_results=self.stop.has_results)
+        if reason is not None:
+            self.stop.because(reason)
             return None
         report_sdk_retries(self.task, error)
         delay = next_delay(
@@ -265,6 +266,7 @@ class RowWork:
         for job in jobs:
             with harmless("Giving back the key of a row"):
                 job.release()
+        self.stop.has_results |= any(job.attempts and job.error is None for job in jobs)
         ends = [job.end() for job in jobs]
         for ticket in {job.ticket for job in jobs}:
             ticket.ended([end for job, end in zip(jobs, ends, strict=True) if job.ticket is ticket])
