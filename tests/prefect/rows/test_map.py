@@ -931,6 +931,29 @@ def test_artifacts_show_a_batchs_progress_and_its_failures(batched):
     assert [row["row"] for row in json.loads(kinds["table"]["data"])] == [1, 3]
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_rows_begin_in_the_order_in_which_they_were_mapped(batched, kind):
+    batched(settings="[budget]\nmax_calls = 150\n")
+
+    @task(cache=False)
+    def nap(x):
+        time.sleep(0.005)
+
+    @task(cache=False)
+    async def nap_async(x):
+        await asyncio.sleep(0.005)
+
+    @flow
+    def main():
+        mapped = nap if kind == "sync" else nap_async
+        return mapped.map(range(400), batch_size=100, max_workers=4, on_error="collect").result()
+
+    done = [index for index, found in enumerate(main()) if found is None]
+    assert len(done) == 150
+    # Four batches begin at once: each may have begun some rows before the first one came.
+    assert sum(index < 150 for index in done) > 100
+
+
 def test_budget_of_calls_counts_only_tasks_under_a_limit_when_there_are_any(batched):
     batched(settings="[limits.api]\nconcurrency = 4\n[budget]\nmax_calls = 3\n")
 

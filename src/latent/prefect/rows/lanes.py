@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from contextvars import copy_context
+from heapq import merge
+from operator import attrgetter
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -81,8 +84,18 @@ class Lane(ABC):
 
     def __init__(self, work: RowWork, width: int) -> None:
         self.work, self.width = work, width
+        self._fresh: deque[Job] = deque()
+        """Rows that have not begun, in the order of their indices."""
         self._row_seconds = SLOW_SECONDS
         """What a row takes, of late; slow until the first ones have ended."""
+
+    def _enqueue(self, ticket: Ticket) -> None:
+        """Batches become task runs in any order; their rows begin in the order in which they were mapped."""
+        jobs = ticket.jobs
+        if self._fresh and jobs and jobs[0].index < self._fresh[-1].index:
+            self._fresh = deque(merge(self._fresh, jobs, key=attrgetter("index")))
+        else:
+            self._fresh.extend(jobs)
 
     @property
     def _open_at_most(self) -> int:

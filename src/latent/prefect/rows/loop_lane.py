@@ -24,7 +24,6 @@ class LoopLane(Lane):
 
     def __init__(self, work: RowWork, width: int) -> None:
         super().__init__(work, width)
-        self._fresh: deque[Job] = deque()
         self._resumed: deque[asyncio.Future[None]] = deque()
         self._running = self._uncommitted = 0
         self._fills_soon = False
@@ -38,7 +37,7 @@ class LoopLane(Lane):
         self._loop.call_soon_threadsafe(self._committed, rows)
 
     def _add(self, ticket: Ticket) -> None:
-        self._fresh.extend(ticket.jobs)
+        self._enqueue(ticket)
         self._fill()
 
     def _committed(self, rows: int) -> None:

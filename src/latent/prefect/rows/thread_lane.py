@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from heapq import heappop, heappush
 from itertools import count
 from threading import Condition, Lock, Thread
@@ -43,7 +42,6 @@ class ThreadLane(Lane):
 
     def __init__(self, work: RowWork, width: int) -> None:
         super().__init__(work, width)
-        self._fresh: deque[Job] = deque()
         self._parked: list[tuple[float, int, Job]] = []
         self._order = count()
         self._wake = Condition(Lock())
@@ -55,7 +53,7 @@ class ThreadLane(Lane):
 
     def add(self, ticket: Ticket) -> None:
         with self._wake:
-            self._fresh.extend(ticket.jobs)
+            self._enqueue(ticket)
             if not self._threads:
                 self._hire()
             self._wake.notify(len(ticket.jobs))
