@@ -32,7 +32,7 @@ class Described(BaseModel):
 
 def key(model: Model, prompt: Any, output: Any = None, repeat: int = 0) -> tuple[str, ...]:
     """The hashes that the key of a call is made of."""
-    parts = {"request": model._request(output), "turns": turns_of(model.spec, prompt), "repeat": repeat}
+    parts = {"model": model._request(output), "prompt": turns_of(model.spec, prompt), "repeat": repeat}
     return tuple(argument_hashes(parts).values())
 
 

@@ -39,15 +39,18 @@ Refresh = bool | str
 """`True`: ask again whatever is remembered. `"incomplete"`: what is remembered cut, refused or invalid."""
 
 
-async def ask(request: Request, turns: Turns, repeat: int) -> Any:
+async def ask(model: Request, prompt: Turns, repeat: int) -> Any:
     """
     One call as a row of a map; retries, limit and memory are the row's.
 
+    The parameters have the names under which `latent why` and expressions about rows speak of them.
+
     Args:
+        model: With its address, its parameters and the type of its output.
         repeat: Tells further answers to the same prompt apart.
     """
     failed = 0 if (scope := current_scope()) is None else scope.attempt - 1
-    answer, is_final = await converse(request, turns, Waiting(), failed_before=failed)
+    answer, is_final = await converse(model, prompt, Waiting(), failed_before=failed)
     return answer if is_final else unremembered(answer)
 
 
@@ -91,7 +94,7 @@ class _Call:
     def __init__(self, task: Task[..., Answer], request: Request, turns: Turns, repeat: int) -> None:
         self.task, self.request, self.turns = task, request, turns
         self.run: Run = current_run() or surroundings(None)
-        self.parts = argument_hashes({"request": request, "turns": turns, "repeat": repeat})
+        self.parts = argument_hashes({"model": request, "prompt": turns, "repeat": repeat})
         self.key = key_of_parts(task.name, self.parts)
 
     async def answer(self, way: Way, refresh: Refresh) -> Answer:

@@ -48,7 +48,7 @@ def estimate_of(request: Request, turns: Turns) -> Estimate:
 
 def estimator(arguments: Mapping[str, Any]) -> Estimate:
     """What a row of a map would take."""
-    return estimate_of(arguments["request"], arguments["turns"])
+    return estimate_of(arguments["model"], arguments["prompt"])
 
 
 def rendered(request: Request, turns: Turns) -> str:
