@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from latent.errors import (
 from latent.flows import READY
 from latent.prefect.running import run
 from latent.rag import find_documents, load_document, open_store, retrieve
+from latent.rag.stores import LanceStore
 from latent.testing import PineconeSimulator
 from tests.flows.conftest import DOCUMENTS, contents, prose
 
@@ -154,6 +156,65 @@ class TestInStep:
         assert contents(index()) == before
         ingest(max_loss=0.5)
         assert set(sources(index())) == {"docs/dogs.md", "docs/eels.md", "docs/figs.md"}
+
+    def test_a_renamed_document_is_no_loss(self, documents, ingest, index):
+        """However many: what another file of the same content keeps in the index is not lost."""
+        before = ingest().value
+        for name in ("apples", "bears", "cars"):
+            (documents.root / f"docs/{name}.md").rename(documents.root / f"docs/new_{name}.md")
+        assert ingest().value == before == index().count()
+        assert sources(index())["docs/new_bears.md"] > 0 == sources(index())["docs/bears.md"]
+
+    def test_what_was_never_complete_is_no_loss(self, documents, ingest, index, monkeypatch):
+        def refuse(*_: object) -> None:
+            raise StoreRefusedError("lancedb", "docs", "no more room.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LanceStore, "upsert", refuse)
+            assert "no more room" in str(ingest(fails=True).error)
+        for name in ("apples", "bears", "cars"):
+            (documents.root / f"docs/{name}.md").unlink()
+        assert ingest().value == index().count() > 0
+
+    def test_a_document_named_by_its_path_is_removed_when_it_is_gone(self, documents, ingest, index):
+        paths = ["docs/apples.md", "docs/bears.md"]
+        ingest(file_paths=paths)
+        (documents.root / "docs/bears.md").unlink()
+        with pytest.raises(PruneError, match="would lose 1 of its 2 sources"):
+            ingest(file_paths=paths)
+        ingest(file_paths=paths, max_loss=0.5)
+        assert set(sources(index())) == {"docs/apples.md"}
+        (documents.root / "docs/apples.md").unlink()
+        assert ingest(file_paths=["docs/a*.md"], max_loss=1).value == 0 == index().count()
+        with pytest.raises(NoDocumentsError):
+            ingest(file_paths=["docs/a*.md"], max_loss=1)
+
+    def test_a_document_that_is_a_folder_now_is_gone(self, documents, ingest, index):
+        ingest(file_paths=["docs/**/*"])
+        (documents.root / "docs/figs.md").unlink()
+        (documents.root / "docs/figs.md").mkdir()
+        ingest(file_paths=["docs/**/*"])
+        assert set(sources(index())) == set(DOCUMENTS) - {"docs/figs.md"}
+
+    def test_a_document_that_comes_back_after_a_killed_removal_is_there_again(
+        self, documents, ingest, index, monkeypatch
+    ):
+        before = ingest().value
+        file = documents.root / "docs/figs.md"
+        file.unlink()
+        write = LanceStore.write_manifest
+
+        def killed(self, lines):
+            if None in lines.values():
+                raise KeyboardInterrupt
+            write(self, lines)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LanceStore, "write_manifest", killed)
+            with suppress(KeyboardInterrupt):
+                ingest(fails=True)
+        file.write_text(DOCUMENTS["docs/figs.md"])
+        assert ingest().value == before == index().count()
 
     def test_other_files_add_to_an_index(self, make_workspace, ingest, index):
         make_workspace({"blog/one.md": "# One\n\nA post."})
@@ -292,7 +353,11 @@ class TestWrongInput:
             with pytest.raises(UsageError, match="-p index_name=docs"):
                 ingest(**missing)
 
-    def test_a_pattern_without_files_is_an_error(self, ingest):
+    def test_a_pattern_without_files_is_an_error(self, documents, ingest):
+        with pytest.raises(NoDocumentsError, match="nothing"):
+            ingest(file_paths=["docs/*.md", "nothing/*.md"])
+        assert not list((documents.root / ".latent").glob("lancedb/docs.lance"))
+        ingest()
         with pytest.raises(NoDocumentsError, match="nothing"):
             ingest(file_paths=["docs/*.md", "nothing/*.md"])
 

@@ -75,7 +75,7 @@ def _one(hashes: Any, path: Path) -> str:
 def _exists(source: str, root: Path) -> bool:
     try:
         if not remote_url(source):
-            return (root / source).exists()
+            return (root / source).is_file()
         filesystem, path = _filesystem(source)
         if "http" in _protocols(filesystem):
             # Its `info` takes a server that does not answer for a file that is not there.

@@ -24,8 +24,8 @@ from latent.llm import Embedder
 from latent.prefect import flow, log_metric, logger, task
 from latent.prefect.outlook import REASON
 from latent.prefect.run import current_run
-from latent.rag import Chunk, Document, chunk_document, find_documents, open_store
-from latent.rag.load.finding import fits, shown
+from latent.rag import Chunk, Document, chunk_document, open_store
+from latent.rag.load.finding import fits, look_for_documents, shown
 from latent.rag.load.loading import documents_in
 from latent.rag.sources import content_fingerprints, read_unchanged, vanished
 from latent.rag.stores import Store
@@ -153,16 +153,29 @@ def document_ingestion(
         raise UsageError(WHAT_IS_MISSING)
     workspace = find_workspace()
     is_plan = (run := current_run()) is not None and run.outlook is not None
-    paths = {shown(path): path for path in find_documents(file_paths, root=workspace.root)}
+    found, missing = look_for_documents(file_paths, root=workspace.root)
+    paths = {shown(path): path for path in found}
     made_with = embedder_options or {}
     model = made_embedder(workspace, embedder, limit, made_with)
     note = note_of(model, requested=made_with.get("dimensions"), ask=not is_plan)
-    options = {"dimensions": note.dimensions or None, "metric": metric, "root": workspace.root}
+    options = {
+        "dimensions": note.dimensions or None,
+        "metric": metric,
+        "root": workspace.root,
+        "create": not missing,
+    }
     open_it: Any = PlannedIndex if is_plan else open_store
-    index = open_it(store, index_name, **(options | (store_options or {})))
+    try:
+        index = open_it(store, index_name, **(options | (store_options or {})))
+    except StoreNotFoundError as error:
+        raise missing[0] if missing else error
     try:
         with index.lock():
             known = set(index.read_manifest()) - {HEADER, *paths}
+            for unfound in missing:
+                # What the index knows is gone, and no slip; whether it may go is for `max_loss` to say.
+                if not any(fits(source, unfound.pattern, root=workspace.root) for source in known):
+                    raise unfound
             meant = [source for source in known if fits(source, file_paths, root=workspace.root)]
             gone = vanished(meant, workspace.root) if prune else []
             ingestion = Ingestion(
@@ -176,10 +189,12 @@ def document_ingestion(
                 prune=prune,
                 is_plan=is_plan,
             )
-            sync = IndexSync(index, note, ingestion.settings, paths, gone=gone, max_loss=max_loss)
+            sync = IndexSync(
+                index, note, ingestion.settings, ingestion.contents, gone=gone, max_loss=max_loss
+            )
             done = ingestion.bring_up(sync)
             sync.settle()
-            if any(changes.lines for changes in done):
+            if done.lines:
                 if is_plan:
                     raise RunStoppedError(REASON, "document_ingestion")
                 index.tidy()
@@ -187,6 +202,23 @@ def document_ingestion(
     finally:
         index.close()
     return sync.vectors()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an ingestion has changed, in numbers: the texts of all waves may not fit into memory."""
+
+    written: int = 0
+    deleted: int = 0
+    lines: int = 0
+    """Lines of the manifest that were written or removed."""
+
+    def __add__(self, changes: Changes) -> Done:
+        return Done(
+            self.written + len(changes.write),
+            self.deleted + len(changes.obsolete),
+            self.lines + len(changes.lines),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,22 +242,23 @@ class Ingestion:
         """What the chunks of a source depend on beside its content."""
         return " ".join(map(str, [FORMAT, *self.chunking.values(), self.model.identity]))
 
-    def bring_up(self, sync: IndexSync) -> list[Changes]:
+    def bring_up(self, sync: IndexSync) -> Done:
         """Change what has to change, in waves; then take out what is gone, and see who inherits from that."""
-        done: list[Changes] = []
+        done = Done()
         tried: set[str] = set()
         for _ in range(2):
             while wave := self._next_wave(sync, tried):
-                done.append(sync.apply(self.wanted_of(wave), self.embed, self.write, prune=self.prune))
+                changes = sync.apply(self.wanted_of(wave), self.embed, self.write, prune=self.prune)
                 # Whoever shared chunks with a source of this wave may be due again.
-                tried = (tried - set(done[-1].lines)) | set(wave)
-            done.append(sync.remove_gone())
-            tried -= set(done[-1].lines)
+                tried = (tried - set(changes.lines)) | set(wave)
+                done += changes
+            changes = sync.remove_gone()
+            tried -= set(changes.lines)
+            done += changes
         return done
 
     def _next_wave(self, sync: IndexSync, tried: set[str]) -> list[str]:
-        pending = sync.pending(self.contents)
-        return [source for source in pending if source not in tried][:SOURCES_AT_ONCE]
+        return [source for source in sync.pending() if source not in tried][:SOURCES_AT_ONCE]
 
     def wanted_of(self, wave: list[str]) -> dict[str, Wanted]:
         """What the sources of a wave are to contribute; those that cannot be read are left out."""
@@ -285,14 +318,12 @@ def remembering(made: Task[..., Any], length: float | None, unit: timedelta) -> 
     return made.with_options(cache_expiration=None if length is None else length * unit)
 
 
-def report(done: Sequence[Changes], sync: IndexSync, gone: Sequence[str]) -> None:
+def report(done: Done, sync: IndexSync, gone: Sequence[str]) -> None:
     """Say what was done, and keep the numbers with the run."""
-    written = sum(len(changes.write) for changes in done)
-    deleted = sum(len(changes.obsolete) for changes in done)
-    figures = {"vectors": sync.vectors(), "chunks_written": written, "chunks_deleted": deleted}
+    figures = {"vectors": sync.vectors(), "chunks_written": done.written, "chunks_deleted": done.deleted}
     for name, number in figures.items():
         log_metric(name, number)
     logger.info(
         f"Index {sync.store.index_name!r}: {len(sync.sources):,} sources, {figures['vectors']:,} vectors; "
-        f"{written:,} written, {deleted:,} deleted, {len(gone):,} sources gone."
+        f"{done.written:,} written, {done.deleted:,} deleted, {len(gone):,} sources gone."
     )

@@ -41,13 +41,33 @@ def find_documents(patterns: Sequence[str] | str, *, root: Path | str) -> list[s
         NoDocumentsError: A pattern fits no file.
         IngestionError: A file system that is not known, or cannot be reached.
     """
+    found, missing = look_for_documents(patterns, root=root)
+    if missing:
+        raise missing[0]
+    return found
+
+
+def look_for_documents(
+    patterns: Sequence[str] | str, *, root: Path | str
+) -> tuple[list[str], list[NoDocumentsError]]:
+    """
+    As `find_documents`, with the patterns that fit no file told, not raised: what is gone may be meant.
+
+    Raises:
+        IngestionError: A file system that is not known, or cannot be reached.
+    """
     found: set[str] = set()
+    missing: list[NoDocumentsError] = []
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        if not isinstance(pattern, str | os.PathLike) or not str(pattern):
-            raise NoDocumentsError(str(pattern), str(root), "write a path or a pattern, say 'docs/**/*.md'.")
-        url = remote_url(str(pattern))
-        found.update(_remote(url) if url else _local(without_protocol(str(pattern)), Path(root)))
-    return sorted(found)
+        try:
+            if not isinstance(pattern, str | os.PathLike) or not str(pattern):
+                hint = "write a path or a pattern, say 'docs/**/*.md'."
+                raise NoDocumentsError(str(pattern), str(root), hint)
+            url = remote_url(str(pattern))
+            found.update(_remote(url) if url else _local(without_protocol(str(pattern)), Path(root)))
+        except NoDocumentsError as error:
+            missing.append(error)
+    return sorted(found), missing
 
 
 def remote_url(path: str) -> str | None:
