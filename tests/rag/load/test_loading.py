@@ -21,6 +21,7 @@ UNREADABLE = {
     "binary/random_bytes.txt": "no text in any known encoding",
     "binary/zip.md": "a ZIP archive",
     "csv/unclosed_quote.csv": "csv/unclosed_quote.csv:2 cannot be read: a quote in this row is never closed.",
+    "empty/tags_only.html": "the page holds scripts and no text",
     "json/bad_line_in_middle.jsonl": "json/bad_line_in_middle.jsonl:6 cannot be read: no JSON",
     "json/deep_row.jsonl": ":3 cannot be read: nested too deeply",
     "json/pretty_printed.jsonl": ":1 cannot be read: one JSON value spread over several lines",
@@ -164,6 +165,43 @@ def test_html_is_read_without_what_is_around_its_text(load):
 def test_fragments_of_html_lose_nothing(load):
     [document] = load("a.html", "<h3>Options</h3><table><tr><td>name</td><td>a &lt; b</td></tr></table>tail")
     assert document.text == "### Options\n\n| name | a < b |\n\ntail\n"
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        # Sphinx calls sections after their headings.
+        ('<section id="pagination"><h2>Pagination</h2></section>rest', "## Pagination\n\nrest\n"),
+        ('<div class="section" id="cookies"><p>Cookies.</p></div>rest', "Cookies.\n\nrest\n"),
+        ('<section class="wy-nav-content-wrap"><p>Text.</p></section>rest', "Text.\n\nrest\n"),
+        ('<div class="layout with-sidebar"><p>Text.</p></div>rest', "Text.\n\nrest\n"),
+        ('<div class="page-sidebar">Junk</div><div id="nav-main">Junk</div><p>Text.</p>', "Text.\n"),
+        ('<div role="alert">This deletes.</div><p>Text.</p>', "This deletes.\n\nText.\n"),
+        ('<form action="/"><p>Text.</p><input name="q"></form>rest', "Text.\n\nrest\n"),
+        ('<p hidden>Unseen</p><p hidden="until-found">Text.</p>', "Text.\n"),
+        # What the author marks as main is taken at that word, wherever it stands.
+        ('<p>Junk</p><main role="main"><p>Text.</p></main>', "Text.\n"),
+        ('<p>Junk</p><nav><div>Junk</nav><main><p id="menu" class="share">Text.</p></main>', "Text.\n"),
+        (
+            '<p>Junk</p><div class="sidebar"><main><ul id="toolbar"><li>Text.</ul></main>Junk</div>',
+            "- Text.\n",
+        ),
+        ("<main>One.</main><main>Two.</main><p>Three.</p>", "One.\n\nTwo.\n\nThree.\n"),
+        ('<p>Text.</p><pre>&lt;main role="main"&gt;</pre>', 'Text.\n\n```\n<main role="main">\n```\n'),
+        # Nothing would be left.
+        ("<body><nav><div>n</nav><p>Text.</p></div></body>", "n\n\nText.\n"),
+        ('<div class="menu"><p>Text.</p><script>no()</script></div>', "Text.\n"),
+        ("<main></main><p>Text.</p>", "Text.\n"),
+        ("<p>Use ``x``<code></code> and <code>y</code></p>", "Use ``x`` and `y`\n"),
+    ],
+)
+def test_the_text_of_a_page_is_never_taken_for_what_is_around_it(load, page, text):
+    assert load("a.html", page)[0].text == text
+
+
+def test_a_page_that_scripts_fill_is_refused(load):
+    with pytest.raises(UnreadableDocumentError, match="scripts and no text"):
+        load("a.html", "<html><body><div id=app></div><script src=app.js></script></body></html>")
 
 
 @pytest.mark.skipif(not NASTY.exists(), reason="the shared data is not here")

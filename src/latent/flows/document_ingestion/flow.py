@@ -167,8 +167,10 @@ def document_ingestion(
     open_it: Any = PlannedIndex if is_plan else open_store
     try:
         index = open_it(store, index_name, **(options | (store_options or {})))
-    except StoreNotFoundError as error:
-        raise missing[0] if missing else error
+    except StoreNotFoundError:
+        if missing:
+            raise missing[0] from None
+        raise
     try:
         with index.lock():
             known = set(index.read_manifest()) - {HEADER, *paths}

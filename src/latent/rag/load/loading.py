@@ -124,6 +124,9 @@ def _read_rst(file: _File) -> Document:
 def _read_html(file: _File) -> Document:
     text, notes = file.text(declared_charset(file.data))
     page = read_html(text)
+    if not page.text and "<script" in text.lower():
+        reason = "the page holds scripts and no text, which they may make: save it from a browser."
+        raise UnreadableDocumentError(file.source, reason)
     return file.document(page.text, title=page.title, media_type="text/html", metadata=notes | page.metadata)
 
 
