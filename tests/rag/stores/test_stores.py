@@ -290,3 +290,75 @@ class TestLance:
             with pytest.raises(StoreConnectionError, match=r"are gone\. Run the ingestion again"):
                 action()
         assert open_store("lancedb", "docs", dimensions=3, root=tmp_path).count() == 0
+
+    def test_records_that_are_gone_do_not_leave_a_manifest_that_has_them(self, tmp_path):
+        import shutil
+
+        store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
+        store.write_manifest({"a.md": "line"})
+        shutil.rmtree(tmp_path / ".latent/lancedb/docs.lance")
+        assert open_store("lancedb", "docs", dimensions=3, root=tmp_path).read_manifest() == {}
+
+    def test_words_are_searched_while_records_are_written(self, tmp_path):
+        """A search neither fails nor stands in the way of whoever writes."""
+        store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
+        store.upsert([record(f"h:{n}", text=f"word{n}") for n in range(20)])
+        errors: list[BaseException] = []
+        done = threading.Event()
+
+        def search() -> None:
+            reader = open_store("lancedb", "docs", create=False, root=tmp_path)
+            while not done.is_set():
+                try:
+                    assert reader.search_text("word3", 3)[0].id == "h:3"  # type: ignore[attr-defined]
+                except BaseException as error:
+                    errors.append(error)
+                    return
+
+        thread = threading.Thread(target=search)
+        thread.start()
+        for number in range(40):
+            store.upsert([record(f"i:{number}", text="other words")])
+            store.delete([f"i:{number - 1}"])
+        done.set()
+        thread.join()
+        assert errors == []
+        with store.lock():
+            store.upsert([record("new", text="brand")])
+            assert [m.id for m in store.search_text("brand")] == ["new"]  # type: ignore[attr-defined]
+
+
+def test_a_line_can_be_read_by_its_name(store):
+    store.write_manifest({"": "header", "a'b": "line", "c": "other"})
+    assert store.read_manifest(["", "a'b", "never"]) == {"": "header", "a'b": "line"}
+
+
+def test_filters_of_numbers_without_end_are_no_damage(store):
+    store.upsert([record("a", chunk_index=7)])
+    assert found(store, {"chunk_index": {"$lt": 10**12}}) == {"a"}
+    if store.name == "lancedb":
+        assert found(store, {"chunk_index": {"$lt": 10**30}}) == {"a"}
+
+
+def test_the_text_of_an_escaped_nul_is_kept(store):
+    store.upsert([record("a", metadata={"title": "what \\u0000 means"})])
+    assert dict(store.query([1.0, 0.0, 0.0])[0].metadata) == {"title": "what \\u0000 means"}
+
+
+def test_whoever_waits_for_an_index_says_so_once(open_index: OpenIndex, caplog):
+    one, other = open_index(), open_index()
+    caplog.set_level("INFO", "latent.rag.stores")
+
+    def wait() -> None:
+        with other.lock():
+            pass
+
+    with one.lock():
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join(0.4)
+        assert thread.is_alive()
+    thread.join()
+    assert [line for line in caplog.messages if "this one waits" in line and one.index_name in line] == [
+        f"Another ingestion is changing the index {one.index_name!r}: this one waits until it has ended."
+    ]

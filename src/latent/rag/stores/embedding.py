@@ -74,6 +74,8 @@ class QueryEmbedder:
 
     def __init__(self, store: Store, given: Any = None) -> None:
         self._store, self._given = store, given
+        self._noted: tuple[EmbedderNote, Any] | None = None
+        """What the manifest named when it was last looked at, and the embedder that it means."""
         self._lock = Lock()
 
     def __call__(self, text: str) -> np.ndarray:
@@ -85,19 +87,21 @@ class QueryEmbedder:
                 were made with the same.
         """
         with self._lock:
-            if self._given is None or isinstance(self._given, str):
-                self._given = self._made(self._given)
-        vector: np.ndarray = self._given.embed([text])[0]
+            if isinstance(self._given, str):
+                self._given = _of_length(self._given, self._store.dimensions)
+            embedder = self._given if self._given is not None else self._named()
+        vector: np.ndarray = embedder.embed([text])[0]
         return vector
 
-    def _made(self, spec: str | None) -> Any:
-        if spec is not None:
-            return _of_length(spec, self._store.dimensions)
-        note = EmbedderNote.of_line(self._store.read_manifest().get(HEADER))
+    def _named(self) -> Any:
+        # Read each time: the index may have been brought to another embedder since it was opened.
+        note = EmbedderNote.of_line(self._store.read_manifest([HEADER]).get(HEADER))
         try:
             if note is None:
                 raise ValueError("it does not know what made its vectors")
-            return note.embedder()
+            if self._noted is None or self._noted[0] != note:
+                self._noted = note, note.embedder()
+            return self._noted[1]
         except ValueError as error:
             reason = f"{error}. Ask with a vector, or open it with embedder=."
             raise StoreRefusedError(self._store.name, self._store.index_name, reason) from error
