@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 
+import orjson
 import pytest
 
 from latent.errors import UnreadableDocumentError
@@ -309,3 +311,57 @@ def test_what_cannot_be_reached_is_named(tmp_path):
         load_document("nope.md", root=tmp_path)
     with pytest.raises(UnreadableDocumentError, match="it is a folder"):
         load_document(".", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "key", "value"),
+    [
+        ("a.md", f"---\nnumber: {10**30}\n---\nbody", "number", str(10**30)),
+        ("a.jsonl", f'{{"text": "t", "number": {10**30}}}\n', "number", str(10**30)),
+        ("a.md", "---\npage_starts: x\n---\nbody", "page_starts", "x"),
+        ("a.csv", "text,page_starts\nbody,x\n", "page_starts", "x"),
+        ("a.md", "---\nshare: .nan\n---\nbody", "share", None),
+    ],
+)
+def test_metadata_are_what_every_store_keeps(load, name, text, key, value):
+    [document] = load(name, text)
+    assert document.metadata[key] == value
+    assert chunk_document(document)[0].metadata[key] == value
+    orjson.dumps(dict(document.metadata))
+
+
+@pytest.mark.parametrize("depth", [300, 900, 100_000])
+def test_metadata_that_are_nested_too_deeply_are_refused(load, depth):
+    with pytest.raises(UnreadableDocumentError, match="nested too deeply"):
+        load("a.jsonl", f'{{"text": "t", "deep": {"[" * depth}{"]" * depth}}}\n')
+
+
+def test_a_tsv_is_separated_by_its_tabs(load):
+    [document] = load("a.tsv", "id\ttitle, short, full\ttext\n1\tA\tHello there, friend\n")
+    assert (document.text, document.metadata["id"]) == ("Hello there, friend", "1")
+    assert load("b.tsv", "id,text\n1,Hello\n")[0].text == "Hello"
+
+
+def test_a_field_that_says_nothing_is_no_text(load):
+    [document] = load("a.jsonl", '{"text": null, "content": "the real text"}\n')
+    assert document.text == "the real text"
+    assert load("b.jsonl", '{"text": "", "by": "me"}\n')[0].text == ""
+
+
+@pytest.mark.parametrize("begin", ["GIF89a", "PAR1", "BZh", "%PDF-", "SQLite format 3"])
+def test_texts_about_files_are_texts(load, begin):
+    text = f"{begin} is how such files begin: \u00e9.\n"
+    assert load("a.md", text)[0].text == text
+
+
+@pytest.mark.parametrize("line", [" " * 50_000 + "x", "|" + " " * 50_000 + "x", "# " + "# " * 9_000 + "x"])
+def test_long_runs_of_blanks_are_read_in_a_moment(load, line):
+    begin = time.perf_counter()
+    chunk_document(load("a.md", line)[0], chunk_size=100_000)
+    assert time.perf_counter() - begin < 2
+
+
+def test_what_closes_a_heading_is_no_part_of_the_title(load):
+    assert load("a.md", "##  In C# ##  \n")[0].title == "In C#"
+    assert load("a.md", "# C#\n")[0].title == "C#"
+    assert load("a.md", "# #\ntext")[0].title == "a"

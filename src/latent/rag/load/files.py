@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from latent.errors import UnreadableDocumentError
@@ -22,6 +23,8 @@ _SIGNATURES = (
     (b"PAR1", "a Parquet table"),
     (b"\x7fELF", "a program"),
 )
+
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 def read_source(path: str, root: Path) -> bytes:
@@ -47,8 +50,20 @@ def read_source(path: str, root: Path) -> bytes:
 
 
 def signature(data: bytes) -> str | None:
-    """What bytes that are no text are, by how they begin; None when that tells nothing."""
-    return next((kind for mark, kind in _SIGNATURES if data.startswith(mark)), None)
+    """What bytes that are no text are, by how they begin; None when that tells nothing, or they are text."""
+    kind = next((kind for mark, kind in _SIGNATURES if data.startswith(mark)), None)
+    return None if kind is None or _is_clean_text(data) else kind
+
+
+def _is_clean_text(data: bytes) -> bool:
+    """Whether bytes are UTF-8 without any control characters: a text about pictures may begin as one does."""
+    if _CONTROL.search(data):
+        return False
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _trouble(error: Exception) -> str:
