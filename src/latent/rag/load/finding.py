@@ -17,10 +17,11 @@ _MAGIC = re.compile(r"[*?\[]")
 _USER = re.compile(r"((?:https?|s?ftp|ssh|smb|webdavs?|webhdfs)://)[^/@]*@")
 """The user and password of an address; `container@account` of other file systems is none."""
 _SIGNED = re.compile(
-    r"\?(?:.*&)?(?:x-amz-signature|x-goog-signature|signature|sig|(?:access_)?token|(?:api_?)?key)=.*",
-    re.IGNORECASE | re.DOTALL,
+    r"\?(?:.*&)?(?:x-amz-signature|x-goog-signature|signature|sig)=.*", re.IGNORECASE | re.DOTALL
 )
-"""A query that gives access to whoever has it."""
+"""A query that gives access to whoever has it, and that differs each time: it says until when."""
+_TOKEN = re.compile(r"(?:(?:access_)?token|api_?key)=", re.IGNORECASE)
+"""A part of a query that gives access; what stands beside it may tell one document from another."""
 
 
 def find_documents(patterns: Sequence[str] | str, *, root: Path | str) -> list[str]:
@@ -83,7 +84,7 @@ def shown(path: str) -> str:
     A URL has no credentials in it, and a name in no encoding has its odd bytes escaped.
     """
     if remote_url(path):
-        path = _SIGNED.sub("", _USER.sub(r"\1", path))
+        path = _without_tokens(_SIGNED.sub("", _USER.sub(r"\1", path)))
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -117,6 +118,15 @@ def file_system(url: str) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:
         raise IngestionError(f"{shown(url)} cannot be reached: {error}") from error
     return filesystem, path
+
+
+def _without_tokens(url: str) -> str:
+    place, _, query = url.partition("?")
+    parts = query.split("&")
+    kept = [part for part in parts if not _TOKEN.match(part)]
+    if kept == parts:
+        return url
+    return f"{place}?{'&'.join(kept)}" if kept else place
 
 
 def _remote(url: str) -> list[str]:
