@@ -8,9 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -271,6 +273,50 @@ class TestInStep:
         assert (result.state, result.counts["failed"]) == ("ok", 1)
         assert sources(index())["docs/figs.md"] == before
         assert sources(index())["docs/new.md"] == 1
+
+
+class TestRemote:
+    @pytest.fixture
+    def page(self, monkeypatch):
+        """The address of a page that differs at each request, and how often it was asked for."""
+        asked = []
+
+        class Answers(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                body = f"<p>Text of the page.</p><!-- {len(asked)} -->".encode()
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_HEAD(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                """Says nothing."""
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            yield f"http://127.0.0.1:{server.server_port}/page.html", asked
+            server.shutdown()
+            thread.join()
+
+    def test_a_page_that_differs_at_each_request_is_ingested(self, documents, ingest, index, page):
+        url, asked = page
+        assert ingest(file_paths=[url]).value == 1
+        assert len(asked) == 2  # whether it is there, and what it holds
+        assert set(sources(index())) == {url}
+        assert not list((documents.root / ".latent/fetched").iterdir())
+
+    def test_what_signs_an_address_stands_in_no_file(self, documents, ingest, index, page):
+        url, _ = page
+        assert ingest(file_paths=[f"{url}?v=1&token=SECRET"]).value == 1
+        assert set(sources(index())) == {f"{url}?v=1"}
+        files = [file for file in documents.root.rglob("*") if file.is_file()]
+        assert not [file.name for file in files if b"SECRET" in file.read_bytes()]
 
 
 class TestAnotherEmbedder:

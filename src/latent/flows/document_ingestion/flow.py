@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -25,9 +26,9 @@ from latent.prefect import flow, log_metric, logger, task
 from latent.prefect.outlook import REASON
 from latent.prefect.run import current_run
 from latent.rag import Chunk, Document, chunk_document, open_store
-from latent.rag.load.finding import fits, look_for_documents, shown
+from latent.rag.load.finding import fits, look_for_documents, remote_url, shown
 from latent.rag.load.loading import documents_in
-from latent.rag.sources import content_fingerprints, read_unchanged, vanished
+from latent.rag.sources import content_fingerprints, forget_fetched, read_unchanged, vanished, was_fetched
 from latent.rag.stores import Store
 from latent.rag.stores.checks import batches
 from latent.rag.stores.embedding import HEADER
@@ -171,6 +172,7 @@ def document_ingestion(
         if missing:
             raise missing[0] from None
         raise
+    contents: dict[str, str] = {}
     try:
         with index.lock():
             known = set(index.read_manifest()) - {HEADER, *paths}
@@ -180,20 +182,20 @@ def document_ingestion(
                     raise unfound
             meant = [source for source in known if fits(source, file_paths, root=workspace.root)]
             gone = vanished(meant, workspace.root) if prune else []
+            contents = content_fingerprints(paths, workspace)
             ingestion = Ingestion(
                 index=index,
                 model=model,
+                root=workspace.root,
                 paths=paths,
-                contents=content_fingerprints(paths, workspace),
+                contents=contents,
                 chunking={"chunk_size": chunk_size, "overlap": overlap, "unit": unit},
                 load=remembering(load, remember_loaded_hours, timedelta(hours=1)),
                 chunk=remembering(chunk, remember_chunks_days, timedelta(days=1)),
                 prune=prune,
                 is_plan=is_plan,
             )
-            sync = IndexSync(
-                index, note, ingestion.settings, ingestion.contents, gone=gone, max_loss=max_loss
-            )
+            sync = IndexSync(index, note, ingestion.settings, contents, gone=gone, max_loss=max_loss)
             done = ingestion.bring_up(sync)
             sync.settle()
             if done.lines:
@@ -202,6 +204,7 @@ def document_ingestion(
                 index.tidy()
             report(done, sync, gone)
     finally:
+        forget_fetched(contents.values(), workspace.root)
         index.close()
     return sync.vectors()
 
@@ -229,6 +232,7 @@ class Ingestion:
 
     index: Store
     model: Any
+    root: Path
     paths: dict[str, str]
     """Where the sources lie."""
     contents: dict[str, str]
@@ -265,7 +269,7 @@ class Ingestion:
     def wanted_of(self, wave: list[str]) -> dict[str, Wanted]:
         """What the sources of a wave are to contribute; those that cannot be read are left out."""
         contents = [self.contents[source] for source in wave]
-        paths = [self.paths[source] for source in wave]
+        paths = [self._path(source) for source in wave]
         loaded = self.load.map(wave, contents, paths, on_error="collect").result()
         readable = {s: found for s, found in zip(wave, loaded, strict=True) if isinstance(found, list)}
         if not readable:
@@ -279,6 +283,12 @@ class Ingestion:
             )
             for (source, documents), lists in zip(readable.items(), cut, strict=True)
         }
+
+    def _path(self, source: str) -> str:
+        """Where a source is read; what was fetched needs no password or signature that its address has."""
+        path = self.paths[source]
+        is_at_hand = remote_url(path) and was_fetched(self.contents[source], self.root)
+        return source if is_at_hand else path
 
     def embed(self, chunks: Sequence[Chunk]) -> list[Any]:
         """The vectors of chunks; of a plan, none: what they would cost is counted."""
