@@ -21,6 +21,7 @@ import latent.flows.document_ingestion.flow as flow_module
 import latent.rag.sources as sources_module
 from latent.config import Workspace, find_workspace
 from latent.errors import (
+    ChunkSettingError,
     NoDocumentsError,
     PruneError,
     RunStoppedError,
@@ -273,6 +274,40 @@ class TestInStep:
         assert (result.state, result.counts["failed"]) == ("ok", 1)
         assert sources(index())["docs/figs.md"] == before
         assert sources(index())["docs/new.md"] == 1
+
+    @pytest.mark.parametrize(
+        ("name", "text", "is_stored"),
+        [
+            ("big.md", f"---\nnumber: {10**30}\n---\nbody", True),
+            ("pages.md", "---\npage_starts: x\n---\nbody", True),
+            ("deep.jsonl", f'{{"text": "t", "m": {"[" * 300}{"]" * 300}}}\n', False),
+        ],
+    )
+    def test_a_document_with_odd_metadata_stops_no_other(
+        self, documents, ingest, index, name, text, is_stored
+    ):
+        ingest()
+        (documents.root / f"docs/{name}").write_text(text)
+        (documents.root / "docs/new.md").write_text("New and readable.")
+        result = ingest()
+        assert (result.state, result.counts["failed"]) == ("ok", 0 if is_stored else 1)
+        assert (f"docs/{name}" in sources(index())) == is_stored
+        assert sources(index())["docs/new.md"] == 1
+
+    def test_what_the_store_would_refuse_is_a_failed_row(self, documents, ingest, monkeypatch):
+        with PineconeSimulator() as pinecone:
+            for key, value in pinecone.environment.items():
+                monkeypatch.setenv(key, value)
+            (documents.root / "docs/large.md").write_text(f"---\nnote: {'x' * 50_000}\n---\nbody")
+            result = ingest(store="pinecone")
+            assert (result.state, result.counts["failed"]) == ("ok", 1)
+            held = pinecone.vectors("docs").values()
+            assert {each["metadata"]["source"] for each in held} == set(DOCUMENTS)
+
+    def test_sizes_that_contradict_each_other_are_told_before_anything_is_read(self, ingest):
+        result = ingest(chunk_size=50, fails=True)
+        assert isinstance(result.error, ChunkSettingError)
+        assert result.counts.total() == 0
 
 
 class TestRemote:

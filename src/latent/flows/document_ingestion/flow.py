@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,6 +27,7 @@ from latent.prefect import flow, log_metric, logger, task
 from latent.prefect.outlook import REASON
 from latent.prefect.run import current_run
 from latent.rag import Chunk, Document, chunk_document, open_store
+from latent.rag.chunk.chunking import check_sizes
 from latent.rag.load.finding import fits, look_for_documents, remote_url, shown
 from latent.rag.load.loading import documents_in
 from latent.rag.sources import content_fingerprints, forget_fetched, read_unchanged, vanished, was_fetched
@@ -33,7 +35,7 @@ from latent.rag.stores import Store
 from latent.rag.stores.checks import batches
 from latent.rag.stores.embedding import HEADER
 from latent.rag.stores.planned import PlannedIndex
-from latent.rag.stores.records import record_of
+from latent.rag.stores.records import ChecksRecords, record_of
 from latent.rag.sync import Wanted
 from latent.rag.syncing import IndexSync, note_of
 
@@ -107,6 +109,13 @@ def chunk(documents: list[Document], chunk_size: int, overlap: int, unit: Any) -
     ]
 
 
+@task("fit", row_id="source", cache=False)
+def fit(source: str, chunks: list[list[Chunk]], store: Any) -> None:
+    """Fails for a source with a chunk that the store would refuse, before anything of it is written."""
+    for each in chain.from_iterable(chunks):
+        store.check_record(record_of(each, ()))
+
+
 @task("embed", cache=False, span_type="EMBEDDING")
 def embed(texts: list[str], embedder: Any) -> np.ndarray:
     """
@@ -152,6 +161,7 @@ def document_ingestion(
     """
     if not file_paths or not index_name:
         raise UsageError(WHAT_IS_MISSING)
+    check_sizes(chunk_size, overlap, unit)
     workspace = find_workspace()
     is_plan = (run := current_run()) is not None and run.outlook is not None
     found, missing = look_for_documents(file_paths, root=workspace.root)
@@ -272,16 +282,14 @@ class Ingestion:
         paths = [self._path(source) for source in wave]
         loaded = self.load.map(wave, contents, paths, on_error="collect").result()
         readable = {s: found for s, found in zip(wave, loaded, strict=True) if isinstance(found, list)}
-        if not readable:
-            return {}
-        cut = self.chunk.map(list(readable.values()), **self.chunking).result()
+        cut = self._cut(readable)
         return {
             source: Wanted(
                 content=self.contents[source],
                 settings=self.settings,
-                documents={each.hash: chunks for each, chunks in zip(documents, lists, strict=True)},
+                documents={each.hash: chunks for each, chunks in zip(readable[source], lists, strict=True)},
             )
-            for (source, documents), lists in zip(readable.items(), cut, strict=True)
+            for source, lists in cut.items()
         }
 
     def _path(self, source: str) -> str:
@@ -289,6 +297,20 @@ class Ingestion:
         path = self.paths[source]
         is_at_hand = remote_url(path) and was_fetched(self.contents[source], self.root)
         return source if is_at_hand else path
+
+    def _cut(self, readable: dict[str, list[Document]]) -> dict[str, list[list[Chunk]]]:
+        """The chunks of each source that can be cut, and that the store takes."""
+        if not readable:
+            return {}
+        found = self.chunk.map(list(readable.values()), on_error="collect", **self.chunking).result()
+        for each in found:
+            if isinstance(each, UsageError):  # of settings or what is installed, and no source's
+                raise each
+        cut = {s: lists for s, lists in zip(readable, found, strict=True) if isinstance(lists, list)}
+        if not (cut and isinstance(self.index, ChecksRecords)):
+            return cut
+        fitting = fit.map(list(cut), list(cut.values()), store=self.index, on_error="collect").result()
+        return {source: cut[source] for source, said in zip(cut, fitting, strict=True) if said is None}
 
     def embed(self, chunks: Sequence[Chunk]) -> list[Any]:
         """The vectors of chunks; of a plan, none: what they would cost is counted."""
