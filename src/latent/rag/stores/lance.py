@@ -108,7 +108,7 @@ class LanceStore:
         if metric is not None:
             checked_metric(NAME, index_name, metric)
         self.index_name, self.folder = index_name, folder
-        self._embedder = QueryEmbedder(self, embedder)
+        self._embedder = QueryEmbedder(self, embedder, self._manifest_mark)
         exists = self._exists(create=create and dimensions is not None)
         self._connection = _connect(folder)
         self._table = self._opened(exists, dimensions or 0, metric or "cosine")
@@ -204,6 +204,12 @@ class LanceStore:
 
     def lock(self) -> AbstractContextManager[None]:
         return index_lock(self._lock_file, self.index_name)
+
+    def _manifest_mark(self) -> object:
+        """Differs whenever the manifest was written: each version of it is a file."""
+        versions = self.folder / f"{self.index_name}{MANIFEST_SUFFIX}.lance" / "_versions"
+        with self._present():
+            return versions.stat().st_mtime_ns
 
     @property
     def _lock_file(self) -> Path:
