@@ -272,6 +272,70 @@ def test_word_documents_are_read_as_markdown(load):
     assert loaded.text == "## Heading\n\nA paragraph.\n\n- one\n- two\n\n| a | b |\n"
 
 
+def word_document(*blocks: str) -> bytes:
+    """A Word document of this XML, in which `w:` needs no declaration."""
+    docx = pytest.importorskip("docx")
+    from docx.oxml import parse_xml
+    from docx.oxml.ns import nsdecls
+
+    document, file = docx.Document(), io.BytesIO()
+    for block in blocks:
+        (element,) = parse_xml(f"<w:body {nsdecls('w')}>{block}</w:body>")
+        document.element.body.sectPr.addprevious(element)
+    document.save(file)
+    return file.getvalue()
+
+
+def run(text: str) -> str:
+    return f'<w:r><w:t xml:space="preserve">{text}</w:t></w:r>'
+
+
+def paragraph(text: str) -> str:
+    return f"<w:p>{run(text)}</w:p>"
+
+
+def table(*rows: str) -> str:
+    """Of one column: what stands in its cells."""
+    return f"<w:tbl>{''.join(f'<w:tr><w:tc>{row}</w:tc></w:tr>' for row in rows)}</w:tbl>"
+
+
+@pytest.mark.parametrize(
+    ("xml", "text"),
+    [
+        (f"<w:p>{run('It is ')}<w:ins>{run('new')}</w:ins>{run('.')}</w:p>", "It is new."),
+        (
+            f"<w:p>{run('It is')}<w:del><w:r><w:delText> old</w:delText></w:r></w:del>{run('.')}</w:p>",
+            "It is.",
+        ),
+        (f"<w:p><w:moveFrom>{run('from')}</w:moveFrom><w:moveTo>{run('to')}</w:moveTo></w:p>", "to"),
+        (f"<w:p>{run('By ')}<w:sdt><w:sdtContent>{run('me')}</w:sdtContent></w:sdt></w:p>", "By me"),
+        (f"<w:sdt><w:sdtContent>{paragraph('A block')}</w:sdtContent></w:sdt>", "A block"),
+        (f"<w:p><w:fldSimple>{run('Page 3')}</w:fldSimple></w:p>", "Page 3"),
+        (
+            "<w:sdt><w:sdtPr><w:showingPlcHdr/></w:sdtPr><w:sdtContent>"
+            f"{paragraph('Click here to enter text')}</w:sdtContent></w:sdt>",
+            "",
+        ),
+        (
+            '<w:sdt><w:sdtPr><w:docPartObj><w:docPartGallery w:val="Table of Contents"/></w:docPartObj>'
+            f"</w:sdtPr><w:sdtContent>{paragraph('Rivers 2')}</w:sdtContent></w:sdt>",
+            "",
+        ),
+        (
+            table(paragraph("a") + table(paragraph("b"), paragraph("c")) + paragraph("d"), paragraph("e")),
+            "| a b c d |\n| e |",
+        ),
+        (
+            f"<w:tbl><w:tr><w:trPr><w:del/></w:trPr><w:tc>{paragraph('gone')}</w:tc></w:tr></w:tbl>",
+            "",
+        ),
+    ],
+)
+def test_word_documents_say_what_they_do_once_all_changes_are_accepted(load, xml, text):
+    [loaded] = load("a.docx", word_document(xml))
+    assert loaded.text.strip() == text
+
+
 def test_a_damaged_word_document_is_refused(load):
     with pytest.raises(UnreadableDocumentError, match="it is no Word document, or a damaged one"):
         load("a.docx", b"PK\x03\x04 broken")
