@@ -519,6 +519,7 @@ class TestTrouble:
     def test_pinecone_and_pgvector_hold_what_lancedb_holds(
         self, ingest, index, pinecone, postgres, documents
     ):
+        (documents.root / "docs/nul.md").write_text('---\ntitle: "a\\0b"\n---\nWhat PostgreSQL refuses.')
         ingest()
         expected = contents(index())
         ingest(store="pinecone")

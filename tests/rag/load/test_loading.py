@@ -394,6 +394,20 @@ def test_metadata_are_what_every_store_keeps(load, name, text, key, value):
     orjson.dumps(dict(document.metadata))
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl", '{"text": "a\\u0000b", "title": "a\\u0000b", "k\\u0000": ["a\\u0000b"]}\n'),
+        ("a.md", '---\ntitle: "a\\0b"\n"k\\0": ["a\\0b"]\n---\na\ufffdb\n'),
+    ],
+)
+def test_a_nul_that_is_only_written_down_is_shown_as_such(load, name, text):
+    """In its place, so that offsets fit the text; PostgreSQL takes none, and would refuse the document."""
+    [document] = load(name, text)
+    assert (document.text.strip(), document.title) == ("a\ufffdb", "a\ufffdb")
+    assert document.metadata["k\ufffd"] == ["a\ufffdb"]
+
+
 @pytest.mark.parametrize("depth", [300, 900, 100_000])
 def test_metadata_that_are_nested_too_deeply_are_refused(load, depth):
     with pytest.raises(UnreadableDocumentError, match="nested too deeply"):

@@ -12,7 +12,7 @@ import orjson
 from latent.config.workspace import find_workspace
 from latent.errors import UnreadableDocumentError
 from latent.rag.documents import Document
-from latent.rag.load.decoding import NotTextError, decode
+from latent.rag.load.decoding import NotTextError, cleaned, decode
 from latent.rag.load.docx import read_docx
 from latent.rag.load.files import read_source, signature
 from latent.rag.load.finding import remote_url, shown
@@ -112,7 +112,7 @@ class _File:
         return Document.of(
             text,
             source=self.source,
-            title=title or shown(self.name.stem) or self.source,
+            title=cleaned(title or shown(self.name.stem) or self.source),
             media_type=media_type,
             metadata=metadata,
             page_starts=page_starts,
