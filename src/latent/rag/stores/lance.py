@@ -303,6 +303,8 @@ class LanceStore:
         try:
             rows = search.select([*_SHOWN, column]).limit(top_k).to_list()
         except ValueError as error:
+            if not clause.parts:
+                raise
             reason = f"the filter cannot be used: {first_line(error)[:200]}."
             raise StoreRefusedError(NAME, self.index_name, reason) from error
         return best_first(
