@@ -278,6 +278,21 @@ class TestLance:
         assert [m.id for m in only] == ["c"]
         assert store.search_text("?! ...") == []  # type: ignore[attr-defined]
 
+    @pytest.mark.parametrize(
+        ("text", "word"),
+        [
+            ("长江是中国最长的河流,发源于青藏高原,流经十一个省市自治区,最后注入东海。", "河流"),
+            ("東京は日本の首都であり、世界でも有数の人口を抱える大都市として知られています。", "首都"),
+            ("กรุงเทพมหานครเป็นเมืองหลวงและนครที่มีประชากรมากที่สุดของประเทศไทย", "เมืองหลวง"),
+            ("The retry_delay_seconds of a task's settings", "delay"),
+        ],
+        ids=["Chinese", "Japanese", "Thai", "code"],
+    )
+    def test_words_are_found_where_no_spaces_stand_between_them(self, tmp_path, text, word):
+        store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
+        store.upsert([record("a", text=text), record("b", text="黄山在安徽。富士山は高い。Other words.")])
+        assert [match.id for match in store.search_text(word)] == ["a"]  # type: ignore[attr-defined]
+
     def test_many_small_writes_are_joined(self, tmp_path):
         store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
         for number in range(40):
