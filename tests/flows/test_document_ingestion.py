@@ -516,6 +516,22 @@ class TestTrouble:
         assert [process.returncode for process in both] == [0, 0], errors
         assert set(sources(index())) == set(DOCUMENTS)
 
+    def test_an_ingestion_that_waits_for_another_says_for_whom(self, ingest, index):
+        ingest()
+        command = [sys.executable, "-m", "latent", "run", "document_ingestion", "-p", "file_paths=docs/*.md"]
+        with index().lock():
+            waiting = subprocess.Popen(
+                [*command, "-p", "index_name=docs"],
+                stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                text=True,
+            )
+            assert waiting.stderr is not None
+            line = next(line for line in waiting.stderr if "waits" in line)
+        said = waiting.communicate(timeout=120)[1]
+        assert f"Process {os.getpid()} is changing the index 'docs': this one waits" in line
+        assert (waiting.returncode, "waits" in said) == (0, False)
+
     def test_pinecone_and_pgvector_hold_what_lancedb_holds(
         self, ingest, index, pinecone, postgres, documents
     ):

@@ -371,7 +371,7 @@ def test_the_text_of_an_escaped_nul_is_kept(store):
 
 def test_whoever_waits_for_an_index_says_so_once(open_index: OpenIndex, caplog):
     one, other = open_index(), open_index()
-    caplog.set_level("INFO", "latent.rag.stores")
+    caplog.set_level("INFO", "latent")
 
     def wait() -> None:
         with other.lock():

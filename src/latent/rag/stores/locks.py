@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterator
@@ -13,8 +12,7 @@ from threading import Lock
 from latent.cache.file_locks import open_lock_file, try_lock, unlock
 
 POLL_SECONDS = 0.05
-
-logger = logging.getLogger(__name__)
+_PID_DIGITS = 10
 
 _threads: dict[Path, Lock] = {}
 _threads_lock = Lock()
@@ -35,9 +33,9 @@ def index_lock(path: Path, index: str) -> Iterator[None]:
     try:
         file = open_lock_file(path)
         try:
-            while not try_lock(file, 0):
+            while not _taken(file):
                 if not said:
-                    say_that_it_waits(index)
+                    say_that_it_waits(index, _holder(file))
                     said = True
                 time.sleep(POLL_SECONDS)
             yield
@@ -59,16 +57,33 @@ def index_lock_if_free(path: Path) -> Iterator[bool]:
     try:
         file = open_lock_file(path)
         try:
-            yield try_lock(file, 0)
+            yield _taken(file)
         finally:
             os.close(file)
     finally:
         threads.release()
 
 
-def say_that_it_waits(index: str) -> None:
+def say_that_it_waits(index: str, who: str = "Another ingestion") -> None:
     """Tell why nothing happens."""
-    logger.info("Another ingestion is changing the index %r: this one waits until it has ended.", index)
+    from latent.prefect.logs import logger  # loads for longer than all the rest that opening a store needs
+
+    logger.info("%s is changing the index %r: this one waits until it has ended.", who, index)
+
+
+def _taken(file: int) -> bool:
+    """Take the lock, and write down who has it: behind the locked byte, which others may not read."""
+    if not try_lock(file, 0):
+        return False
+    os.lseek(file, 1, os.SEEK_SET)
+    os.write(file, f"{os.getpid():{_PID_DIGITS}}".encode())
+    return True
+
+
+def _holder(file: int) -> str:
+    os.lseek(file, 1, os.SEEK_SET)
+    pid = os.read(file, _PID_DIGITS).strip().decode()
+    return f"Process {pid}" if pid else "Another process"
 
 
 def _threads_of(path: Path) -> Lock:
