@@ -27,7 +27,9 @@ from latent.prefect import flow, log_metric, logger, task
 from latent.prefect.outlook import REASON
 from latent.prefect.run import current_run
 from latent.rag import Chunk, Document, chunk_document, open_store
+from latent.rag.changes import Wanted
 from latent.rag.chunk.chunking import check_sizes
+from latent.rag.index_sync import IndexSync, note_of
 from latent.rag.load.finding import fits, look_for_documents, remote_url, shown
 from latent.rag.load.loading import documents_in
 from latent.rag.sources import content_fingerprints, forget_fetched, read_unchanged, vanished, was_fetched
@@ -36,15 +38,13 @@ from latent.rag.stores.checks import batches
 from latent.rag.stores.embedding import HEADER
 from latent.rag.stores.planned import PlannedIndex
 from latent.rag.stores.records import ChecksRecords, record_of
-from latent.rag.sync import Wanted
-from latent.rag.syncing import IndexSync, note_of
 
 if TYPE_CHECKING:
     import numpy as np
 
     from latent.config import Workspace
     from latent.prefect import Task
-    from latent.rag.sync import Changes
+    from latent.rag.changes import Changes
 
 EMBED_BATCH = 100
 """Texts of one call to the embedder."""

@@ -59,7 +59,7 @@ class Store(Protocol):
     One index of a vector store.
 
     `upsert`, `delete`, `query`, `count` and `ids` are for everybody; the others are what keeping an index in
-    step with its documents needs beside them (`latent.rag.sync`).
+    step with its documents needs beside them (`latent.rag.changes`).
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""An index and its documents, brought into step: the steps of `latent.rag.sync`, taken on a store."""
+"""An index brought into step with its documents: carries out on a store what `latent.rag.changes` decides."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from latent.errors import PruneError, StoreMismatchError
 from latent.llm.endpoints import shown_url
+from latent.rag.changes import Changes, Line, changes_for, is_current, lines_of, losses, vectors_of
 from latent.rag.documents import content_hash
 from latent.rag.stores.embedding import HEADER, EmbedderNote
-from latent.rag.sync import Changes, Line, changes_for, is_current, lines_of, losses, vectors_of
 
 if TYPE_CHECKING:
+    from latent.rag.changes import Wanted
     from latent.rag.documents import Chunk
     from latent.rag.stores.records import Store
-    from latent.rag.sync import Wanted
 
     Embed = Callable[[Sequence[Chunk]], Sequence[Any]]
     Write = Callable[[Sequence[Chunk], Sequence[Any]], Any]

@@ -1,11 +1,11 @@
 """
-An index kept in step with its documents: what each source contributed, and what must change.
+What must change in an index, so that it holds what its documents say now: decided from its manifest.
 
 The manifest has a line for each source. A change goes in four steps: the lines say what will be held beside
 what is, and that it is not complete; new chunks are written; those that nobody holds any more go; the lines
 say what is held now. Whatever step a crash comes after, the next run knows from the lines all ids that may be
 in the index, and does again what is not known to be complete. Everything here computes on plain values;
-`latent.rag.syncing` acts.
+`latent.rag.index_sync` carries it out on a store.
 
 Sources of equal text share its chunks, since equal texts have equal ids. One of them owns the records and
 stands in them as `source`; when it goes, another takes over.

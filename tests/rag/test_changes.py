@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from latent.rag.changes import Changes, Line, Wanted, changes_for, is_current, losses, vectors_of
 from latent.rag.documents import Chunk, chunk_id
-from latent.rag.sync import Changes, Line, Wanted, changes_for, is_current, losses, vectors_of
 
 
 def wanted(content: str, documents: Mapping[str, int], source: str = "s", settings: str = "512") -> Wanted:
