@@ -43,6 +43,7 @@ Each says what happened, where, and what to do next::
     │   └── ModelTimeoutError (TimeoutError)         none came in time
     ├── IngestionError              documents on their way into an index
     │   ├── NoDocumentsError (FileNotFoundError)   a path or pattern that no file fits
+    │   ├── SourceConnectionError (ConnectionError)   a server or bucket does not give a file
     │   └── UnreadableDocumentError (ValueError)   a file that holds no text, or not in the form it should
     ├── StoreError                  an index of a vector store
     │   ├── StoreNotFoundError (LookupError)      there is no such index
@@ -415,6 +416,21 @@ class NoDocumentsError(IngestionError, FileNotFoundError):
 
     def __str__(self) -> str:
         return f"No file in {self.place} fits {self.pattern!r}: {self.hint}"
+
+
+class SourceConnectionError(IngestionError, ConnectionError):
+    """A file system elsewhere does not give a file: another attempt may help."""
+
+    def __init__(self, source: str, said: str, status: int | None = None) -> None:
+        """
+        Args:
+            status: Of the server's answer; a refusal is not worth another attempt.
+        """
+        super().__init__(source, said, status)
+        self.source, self.said, self.status = source, said, status
+
+    def __str__(self) -> str:
+        return f"{self.source} cannot be fetched ({self.said})."
 
 
 class UnreadableDocumentError(IngestionError, ValueError):

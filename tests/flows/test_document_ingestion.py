@@ -8,8 +8,11 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,7 @@ import latent.flows.document_ingestion.flow as flow_module
 import latent.rag.sources as sources_module
 from latent.config import Workspace, find_workspace
 from latent.errors import (
+    ChunkSettingError,
     NoDocumentsError,
     PruneError,
     RunStoppedError,
@@ -29,6 +33,7 @@ from latent.errors import (
 from latent.flows import READY
 from latent.prefect.running import run
 from latent.rag import find_documents, load_document, open_store, retrieve
+from latent.rag.stores import LanceStore
 from latent.testing import PineconeSimulator
 from tests.flows.conftest import DOCUMENTS, contents, prose
 
@@ -155,6 +160,65 @@ class TestInStep:
         ingest(max_loss=0.5)
         assert set(sources(index())) == {"docs/dogs.md", "docs/eels.md", "docs/figs.md"}
 
+    def test_a_renamed_document_is_no_loss(self, documents, ingest, index):
+        """However many: what another file of the same content keeps in the index is not lost."""
+        before = ingest().value
+        for name in ("apples", "bears", "cars"):
+            (documents.root / f"docs/{name}.md").rename(documents.root / f"docs/new_{name}.md")
+        assert ingest().value == before == index().count()
+        assert sources(index())["docs/new_bears.md"] > 0 == sources(index())["docs/bears.md"]
+
+    def test_what_was_never_complete_is_no_loss(self, documents, ingest, index, monkeypatch):
+        def refuse(*_: object) -> None:
+            raise StoreRefusedError("lancedb", "docs", "no more room.")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LanceStore, "upsert", refuse)
+            assert "no more room" in str(ingest(fails=True).error)
+        for name in ("apples", "bears", "cars"):
+            (documents.root / f"docs/{name}.md").unlink()
+        assert ingest().value == index().count() > 0
+
+    def test_a_document_named_by_its_path_is_removed_when_it_is_gone(self, documents, ingest, index):
+        paths = ["docs/apples.md", "docs/bears.md"]
+        ingest(file_paths=paths)
+        (documents.root / "docs/bears.md").unlink()
+        with pytest.raises(PruneError, match="would lose 1 of its 2 sources"):
+            ingest(file_paths=paths)
+        ingest(file_paths=paths, max_loss=0.5)
+        assert set(sources(index())) == {"docs/apples.md"}
+        (documents.root / "docs/apples.md").unlink()
+        assert ingest(file_paths=["docs/a*.md"], max_loss=1).value == 0 == index().count()
+        with pytest.raises(NoDocumentsError):
+            ingest(file_paths=["docs/a*.md"], max_loss=1)
+
+    def test_a_document_that_is_a_folder_now_is_gone(self, documents, ingest, index):
+        ingest(file_paths=["docs/**/*"])
+        (documents.root / "docs/figs.md").unlink()
+        (documents.root / "docs/figs.md").mkdir()
+        ingest(file_paths=["docs/**/*"])
+        assert set(sources(index())) == set(DOCUMENTS) - {"docs/figs.md"}
+
+    def test_a_document_that_comes_back_after_a_killed_removal_is_there_again(
+        self, documents, ingest, index, monkeypatch
+    ):
+        before = ingest().value
+        file = documents.root / "docs/figs.md"
+        file.unlink()
+        write = LanceStore.write_manifest
+
+        def killed(self, lines):
+            if None in lines.values():
+                raise KeyboardInterrupt
+            write(self, lines)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(LanceStore, "write_manifest", killed)
+            with suppress(KeyboardInterrupt):
+                ingest(fails=True)
+        file.write_text(DOCUMENTS["docs/figs.md"])
+        assert ingest().value == before == index().count()
+
     def test_other_files_add_to_an_index(self, make_workspace, ingest, index):
         make_workspace({"blog/one.md": "# One\n\nA post."})
         first = ingest().value
@@ -210,6 +274,84 @@ class TestInStep:
         assert (result.state, result.counts["failed"]) == ("ok", 1)
         assert sources(index())["docs/figs.md"] == before
         assert sources(index())["docs/new.md"] == 1
+
+    @pytest.mark.parametrize(
+        ("name", "text", "is_stored"),
+        [
+            ("big.md", f"---\nnumber: {10**30}\n---\nbody", True),
+            ("pages.md", "---\npage_starts: x\n---\nbody", True),
+            ("deep.jsonl", f'{{"text": "t", "m": {"[" * 300}{"]" * 300}}}\n', False),
+        ],
+    )
+    def test_a_document_with_odd_metadata_stops_no_other(
+        self, documents, ingest, index, name, text, is_stored
+    ):
+        ingest()
+        (documents.root / f"docs/{name}").write_text(text)
+        (documents.root / "docs/new.md").write_text("New and readable.")
+        result = ingest()
+        assert (result.state, result.counts["failed"]) == ("ok", 0 if is_stored else 1)
+        assert (f"docs/{name}" in sources(index())) == is_stored
+        assert sources(index())["docs/new.md"] == 1
+
+    def test_what_the_store_would_refuse_is_a_failed_row(self, documents, ingest, monkeypatch):
+        with PineconeSimulator() as pinecone:
+            for key, value in pinecone.environment.items():
+                monkeypatch.setenv(key, value)
+            (documents.root / "docs/large.md").write_text(f"---\nnote: {'x' * 50_000}\n---\nbody")
+            result = ingest(store="pinecone")
+            assert (result.state, result.counts["failed"]) == ("ok", 1)
+            held = pinecone.vectors("docs").values()
+            assert {each["metadata"]["source"] for each in held} == set(DOCUMENTS)
+
+    def test_sizes_that_contradict_each_other_are_told_before_anything_is_read(self, ingest):
+        result = ingest(chunk_size=50, fails=True)
+        assert isinstance(result.error, ChunkSettingError)
+        assert result.counts.total() == 0
+
+
+class TestRemote:
+    @pytest.fixture
+    def page(self, monkeypatch):
+        """The address of a page that differs at each request, and how often it was asked for."""
+        asked = []
+
+        class Answers(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                body = f"<p>Text of the page.</p><!-- {len(asked)} -->".encode()
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def do_HEAD(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *args: object) -> None:
+                """Says nothing."""
+
+        with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            yield f"http://127.0.0.1:{server.server_port}/page.html", asked
+            server.shutdown()
+            thread.join()
+
+    def test_a_page_that_differs_at_each_request_is_ingested(self, documents, ingest, index, page):
+        url, asked = page
+        assert ingest(file_paths=[url]).value == 1
+        assert len(asked) == 2  # whether it is there, and what it holds
+        assert set(sources(index())) == {url}
+        assert not list((documents.root / ".latent/fetched").iterdir())
+
+    def test_what_signs_an_address_stands_in_no_file(self, documents, ingest, index, page):
+        url, _ = page
+        assert ingest(file_paths=[f"{url}?v=1&token=SECRET"]).value == 1
+        assert set(sources(index())) == {f"{url}?v=1"}
+        files = [file for file in documents.root.rglob("*") if file.is_file()]
+        assert not [file.name for file in files if b"SECRET" in file.read_bytes()]
 
 
 class TestAnotherEmbedder:
@@ -292,7 +434,11 @@ class TestWrongInput:
             with pytest.raises(UsageError, match="-p index_name=docs"):
                 ingest(**missing)
 
-    def test_a_pattern_without_files_is_an_error(self, ingest):
+    def test_a_pattern_without_files_is_an_error(self, documents, ingest):
+        with pytest.raises(NoDocumentsError, match="nothing"):
+            ingest(file_paths=["docs/*.md", "nothing/*.md"])
+        assert not list((documents.root / ".latent").glob("lancedb/docs.lance"))
+        ingest()
         with pytest.raises(NoDocumentsError, match="nothing"):
             ingest(file_paths=["docs/*.md", "nothing/*.md"])
 
@@ -370,9 +516,26 @@ class TestTrouble:
         assert [process.returncode for process in both] == [0, 0], errors
         assert set(sources(index())) == set(DOCUMENTS)
 
+    def test_an_ingestion_that_waits_for_another_says_for_whom(self, ingest, index):
+        ingest()
+        command = [sys.executable, "-m", "latent", "run", "document_ingestion", "-p", "file_paths=docs/*.md"]
+        with index().lock():
+            waiting = subprocess.Popen(
+                [*command, "-p", "index_name=docs"],
+                stderr=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                text=True,
+            )
+            assert waiting.stderr is not None
+            line = next(line for line in waiting.stderr if "waits" in line)
+        said = waiting.communicate(timeout=120)[1]
+        assert f"Process {os.getpid()} is changing the index 'docs': this one waits" in line
+        assert (waiting.returncode, "waits" in said) == (0, False)
+
     def test_pinecone_and_pgvector_hold_what_lancedb_holds(
         self, ingest, index, pinecone, postgres, documents
     ):
+        (documents.root / "docs/nul.md").write_text('---\ntitle: "a\\0b"\n---\nWhat PostgreSQL refuses.')
         ingest()
         expected = contents(index())
         ingest(store="pinecone")

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
 
 import pytest
 
 from latent.config import find_workspace
-from latent.errors import UnreadableDocumentError
+from latent.errors import SourceConnectionError, UnreadableDocumentError
+from latent.rag.load.files import read_source
 from latent.rag.load.loading import documents_in
-from latent.rag.sources import content_fingerprints, read_unchanged, vanished
+from latent.rag.sources import content_fingerprints, forget_fetched, read_unchanged, vanished, was_fetched
 
 
 class _Answers(BaseHTTPRequestHandler):
-    """Answers `/STATUS/...` with that status."""
+    """Answers `/STATUS/...` with that status, each time with another page."""
+
+    asked = count()
 
     def do_GET(self) -> None:
-        body = b"A page."
+        body = b"A page. <!-- %d -->" % next(self.asked)
         self.send_response(int(self.path.split("/")[1]))
         self.send_header("content-length", str(len(body)))
         self.end_headers()
@@ -77,3 +83,23 @@ def test_a_signed_address_is_read_as_its_file_and_not_told():
     (document,) = documents_in(b"text,by\none,two\n", url)
     assert (document.source, document.title) == ("https://host/table.csv", "table, row 1")
     assert document.metadata["by"] == "two"
+
+
+def test_a_page_that_differs_at_each_request_is_asked_for_once(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("LATENT_WORKSPACE", str(tmp_path))
+    url = f"{server}/200/a.md"
+    before = next(_Answers.asked)
+    (fingerprint,) = content_fingerprints({url: url}, find_workspace()).values()
+    assert read_unchanged(url, fingerprint, tmp_path) == b"A page. <!-- %d -->" % (before + 1)
+    assert next(_Answers.asked) == before + 2
+    forget_fetched([fingerprint], tmp_path)
+    assert not was_fetched(fingerprint, tmp_path)
+    with pytest.raises(UnreadableDocumentError, match="changed while it was read"):
+        read_unchanged(url, fingerprint, tmp_path)
+
+
+def test_a_server_that_fails_is_told_without_what_signs_the_address(server):
+    url = f"{server}/500/a.md?sig=" + "secret".upper()  # a traceback shows this line
+    with pytest.raises(SourceConnectionError, match=r"/500/a.md cannot be fetched \(HTTP 500\)") as caught:
+        read_source(url, Path())
+    assert "SECRET" not in "".join(traceback.format_exception(caught.value))

@@ -57,6 +57,8 @@ _SHAPES = re.compile(
     | (?<=[Bb]earer\ )[A-Za-z0-9._~+/=-]{8,}
     | (?<=[Bb]asic\ )[A-Za-z0-9+/=]{12,}
     | (?<=://)[^\s/:@]*:[^\s/@]+(?=@)                                  # user:password@host
+    | (?P<kept>(?i:[?&](?:x-(?:amz|goog)-(?:signature|credential|security-token)|signature|sig
+        |(?:access_)?token|api_?key)=))[^\s&"'<>]{6,}                  # signed URLs
     | -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z)
     """,
     re.VERBOSE | re.DOTALL,
@@ -83,7 +85,7 @@ class Masker:
             if secret in text:
                 text = text.replace(secret, MASK)
         if any(sign in text for sign in _SHAPE_SIGNS):
-            text = _SHAPES.sub(MASK, text)
+            text = _SHAPES.sub(rf"\g<kept>{MASK}", text)
         return text
 
     def data(self, value: Any) -> Any:

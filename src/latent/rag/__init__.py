@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from latent.rag.chunk.chunking import chunk_document as chunk_document
     from latent.rag.documents import Chunk as Chunk
     from latent.rag.documents import Document as Document
+    from latent.rag.index_sync import index_summary as index_summary
     from latent.rag.load.finding import find_documents as find_documents
     from latent.rag.load.loading import load_document as load_document
     from latent.rag.retrieval import fuse as fuse
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from latent.rag.stores.records import Match as Match
     from latent.rag.stores.records import Record as Record
     from latent.rag.stores.records import Store as Store
-    from latent.rag.syncing import index_summary as index_summary
 
 _HOME = {
     "Chunk": "documents",
@@ -28,7 +28,7 @@ _HOME = {
     "chunk_document": "chunk.chunking",
     "find_documents": "load.finding",
     "fuse": "retrieval",
-    "index_summary": "syncing",
+    "index_summary": "index_sync",
     "load_document": "load.loading",
     "open_store": "stores.opening",
     "retrieve": "retrieval",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,7 +34,9 @@ class Document:
     media_type: str = "text/plain"
     """What it was read as, say `text/markdown`: chunks follow its borders."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    """JSON values: front matter, other fields of a row, number of pages, the encoding that was guessed."""
+    """JSON values: front matter, other fields of a row, the encoding that was guessed."""
+    page_starts: tuple[int, ...] | None = None
+    """At which characters its pages begin; None where it has none. Its chunks get a `page`."""
 
     @classmethod
     def of(
@@ -45,6 +47,7 @@ class Document:
         title: str | None = None,
         media_type: str = "text/plain",
         metadata: Mapping[str, Any] | None = None,
+        page_starts: Sequence[int] | None = None,
     ) -> Document:
         """A document of `text`, with its hash; for texts that do not lie in files."""
         return cls(
@@ -54,6 +57,7 @@ class Document:
             hash=content_hash(text),
             media_type=media_type,
             metadata=dict(metadata or {}),
+            page_starts=None if page_starts is None else tuple(page_starts),
         )
 
 

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from latent.config.workspace import STATE_FOLDER
 from latent.errors import UnreadableDocumentError
-from latent.rag.load.files import read_source
+from latent.rag.documents import content_hash
+from latent.rag.load.files import reaching, read_source
 from latent.rag.load.finding import file_system, remote_url, shown
+from latent.tracking.folders import replace_file
 
 if TYPE_CHECKING:
     from latent.config import Workspace
 
 _TAGGED = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
 """File systems that tag each content: they need not be read to see that nothing changed."""
+_AT_ONCE = 16
+"""So many remote sources are asked at the same time."""
+_FETCHED = "fetched"
+"""Where, in the workspace's state folder, remote files lie between being looked at and being loaded."""
+_FORGOTTEN_AFTER = timedelta(days=1)
+"""What a killed run left there goes then."""
 
 
 def content_fingerprints(paths: Mapping[str, str], workspace: Workspace) -> dict[str, str]:
@@ -23,22 +36,37 @@ def content_fingerprints(paths: Mapping[str, str], workspace: Workspace) -> dict
     A fingerprint of what lies at each path now, by its source; where nothing can be read, an empty text.
 
     Local files are read only when size or times have changed since; remote ones where their file system does
-    not tag contents.
+    not tag contents. What was fetched is kept for `read_unchanged` until `forget_fetched`: a page may differ
+    at each request.
     """
     from latent.catalog.fingerprints import hashes_for
 
+    remote = {source: path for source, path in paths.items() if remote_url(path)}
+    local = {source: workspace.root / path for source, path in paths.items() if source not in remote}
     fingerprints: dict[str, str] = {}
-    local: dict[str, Path] = {}
-    for source, path in paths.items():
-        if remote_url(path):
-            fingerprints[source] = _remote_fingerprint(path)
-        else:
-            local[source] = workspace.root / path
+    if remote:
+        folder = _fetched_folder(workspace.root)
+        _forget_left(folder)
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            found = threads.map(lambda path: _remote_fingerprint(path, folder), remote.values())
+            fingerprints |= zip(remote, found, strict=True)
     hashes = hashes_for(workspace)
     try:
         return fingerprints | hashes.of_all(local)
     except OSError:
         return fingerprints | {source: _one(hashes, path) for source, path in local.items()}
+
+
+def was_fetched(fingerprint: str, root: Path) -> bool:
+    """Whether content of this fingerprint is kept: then it can be read without asking for it again."""
+    return bool(fingerprint) and _fetched(fingerprint, _fetched_folder(root)).is_file()
+
+
+def forget_fetched(fingerprints: Iterable[str], root: Path) -> None:
+    """Delete what was fetched for an ingestion that has ended."""
+    folder = _fetched_folder(root)
+    for fingerprint in fingerprints if folder.is_dir() else ():
+        _fetched(fingerprint, folder).unlink(missing_ok=True)
 
 
 def read_unchanged(path: str, fingerprint: str, root: Path) -> bytes:
@@ -47,10 +75,16 @@ def read_unchanged(path: str, fingerprint: str, root: Path) -> bytes:
 
     Raises:
         UnreadableDocumentError: It is not, or nothing can be read.
-        OSError: A file system elsewhere does not answer: another attempt may help.
+        SourceConnectionError: A file system elsewhere does not answer: another attempt may help.
     """
-    data = read_source(path, root)
-    now = _remote_fingerprint(path) if _is_tagged(path) else _fingerprint(data)
+    data = _kept(fingerprint, root) if remote_url(path) else None
+    if data is None:
+        data = read_source(path, root)
+    if _is_tagged(path):
+        with reaching(path):
+            now = _tag(path)
+    else:
+        now = _fingerprint(data)
     if now != fingerprint:
         raise UnreadableDocumentError(shown(path), "it changed while it was read; the next run takes it in.")
     return data
@@ -62,7 +96,10 @@ def vanished(sources: Iterable[str], root: Path) -> list[str]:
 
     One that cannot be asked for (a network that is down, say) counts as there.
     """
-    return [source for source in sources if not _exists(source, root)]
+    asked = list(sources)
+    with ThreadPoolExecutor(_AT_ONCE) as threads:
+        found = list(threads.map(lambda source: _exists(source, root), asked))
+    return [source for source, exists in zip(asked, found, strict=True) if not exists]
 
 
 def _one(hashes: Any, path: Path) -> str:
@@ -75,7 +112,7 @@ def _one(hashes: Any, path: Path) -> str:
 def _exists(source: str, root: Path) -> bool:
     try:
         if not remote_url(source):
-            return (root / source).exists()
+            return (root / source).is_file()
         filesystem, path = _filesystem(source)
         if "http" in _protocols(filesystem):
             # Its `info` takes a server that does not answer for a file that is not there.
@@ -103,17 +140,47 @@ def _fingerprint(data: bytes) -> str:
     return hash_stream(BytesIO(data))
 
 
-def _remote_fingerprint(source: str) -> str:
-    from latent.catalog.fingerprints import hash_stream
-
+def _remote_fingerprint(path: str, folder: Path) -> str:
+    """The tag of what lies there, else the fingerprint of its bytes, which are kept in `folder`."""
     try:
-        filesystem, path = _filesystem(source)
-        if _is_tagged(source):
-            return str(filesystem.ukey(path))
-        with filesystem.open(path, "rb") as file:
-            return hash_stream(file)
+        if _is_tagged(path):
+            return _tag(path)
+        filesystem, inner = _filesystem(path)
+        data = filesystem.cat_file(inner)
     except Exception:  # each file system has errors of its own
         return ""
+    fingerprint = _fingerprint(data)
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(_fetched(fingerprint, folder), data)  # another ingestion may be reading it
+    return fingerprint
+
+
+def _tag(path: str) -> str:
+    filesystem, inner = _filesystem(path)
+    return str(filesystem.ukey(inner))
+
+
+def _fetched_folder(root: Path) -> Path:
+    return root / STATE_FOLDER / _FETCHED
+
+
+def _fetched(fingerprint: str, folder: Path) -> Path:
+    return folder / content_hash(fingerprint)
+
+
+def _kept(fingerprint: str, root: Path) -> bytes | None:
+    try:
+        return _fetched(fingerprint, _fetched_folder(root)).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _forget_left(folder: Path) -> None:
+    last = time.time() - _FORGOTTEN_AFTER.total_seconds()
+    for file in folder.glob("*"):
+        with suppress(OSError):  # another run was quicker
+            if file.stat().st_mtime < last:
+                file.unlink()
 
 
 def _filesystem(source: str) -> tuple[Any, str]:

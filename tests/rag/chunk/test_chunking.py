@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from latent.errors import ChunkSettingError
 from latent.rag import Chunk, Document, chunk_document, find_documents, load_document
-from latent.rag.chunk.chunking import PAGE_STARTS
 
 CORPUS = Path(__file__).parents[4] / "shared" / "data" / "corpus"
 
@@ -193,7 +192,7 @@ def test_tokens_may_be_ones_own():
 
 
 def test_chunks_of_a_pdf_know_their_page():
-    document = Document.of("First page.\nSecond page.", source="x.pdf", metadata={PAGE_STARTS: [0, 12]})
+    document = Document.of("First page.\nSecond page.", source="x.pdf", page_starts=[0, 12])
     pages = [chunk.metadata for chunk in chunk_document(document, chunk_size=13, overlap=0)]
     assert pages == [{"title": "x.pdf", "page": 1}, {"title": "x.pdf", "page": 2}]
 

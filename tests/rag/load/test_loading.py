@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 
+import orjson
 import pytest
 
 from latent.errors import UnreadableDocumentError
@@ -21,6 +23,7 @@ UNREADABLE = {
     "binary/random_bytes.txt": "no text in any known encoding",
     "binary/zip.md": "a ZIP archive",
     "csv/unclosed_quote.csv": "csv/unclosed_quote.csv:2 cannot be read: a quote in this row is never closed.",
+    "empty/tags_only.html": "the page holds scripts and no text",
     "json/bad_line_in_middle.jsonl": "json/bad_line_in_middle.jsonl:6 cannot be read: no JSON",
     "json/deep_row.jsonl": ":3 cannot be read: nested too deeply",
     "json/pretty_printed.jsonl": ":1 cannot be read: one JSON value spread over several lines",
@@ -166,6 +169,43 @@ def test_fragments_of_html_lose_nothing(load):
     assert document.text == "### Options\n\n| name | a < b |\n\ntail\n"
 
 
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        # Sphinx calls sections after their headings.
+        ('<section id="pagination"><h2>Pagination</h2></section>rest', "## Pagination\n\nrest\n"),
+        ('<div class="section" id="cookies"><p>Cookies.</p></div>rest', "Cookies.\n\nrest\n"),
+        ('<section class="wy-nav-content-wrap"><p>Text.</p></section>rest', "Text.\n\nrest\n"),
+        ('<div class="layout with-sidebar"><p>Text.</p></div>rest', "Text.\n\nrest\n"),
+        ('<div class="page-sidebar">Junk</div><div id="nav-main">Junk</div><p>Text.</p>', "Text.\n"),
+        ('<div role="alert">This deletes.</div><p>Text.</p>', "This deletes.\n\nText.\n"),
+        ('<form action="/"><p>Text.</p><input name="q"></form>rest', "Text.\n\nrest\n"),
+        ('<p hidden>Unseen</p><p hidden="until-found">Text.</p>', "Text.\n"),
+        # What the author marks as main is taken at that word, wherever it stands.
+        ('<p>Junk</p><main role="main"><p>Text.</p></main>', "Text.\n"),
+        ('<p>Junk</p><nav><div>Junk</nav><main><p id="menu" class="share">Text.</p></main>', "Text.\n"),
+        (
+            '<p>Junk</p><div class="sidebar"><main><ul id="toolbar"><li>Text.</ul></main>Junk</div>',
+            "- Text.\n",
+        ),
+        ("<main>One.</main><main>Two.</main><p>Three.</p>", "One.\n\nTwo.\n\nThree.\n"),
+        ('<p>Text.</p><pre>&lt;main role="main"&gt;</pre>', 'Text.\n\n```\n<main role="main">\n```\n'),
+        # Nothing would be left.
+        ("<body><nav><div>n</nav><p>Text.</p></div></body>", "n\n\nText.\n"),
+        ('<div class="menu"><p>Text.</p><script>no()</script></div>', "Text.\n"),
+        ("<main></main><p>Text.</p>", "Text.\n"),
+        ("<p>Use ``x``<code></code> and <code>y</code></p>", "Use ``x`` and `y`\n"),
+    ],
+)
+def test_the_text_of_a_page_is_never_taken_for_what_is_around_it(load, page, text):
+    assert load("a.html", page)[0].text == text
+
+
+def test_a_page_that_scripts_fill_is_refused(load):
+    with pytest.raises(UnreadableDocumentError, match="scripts and no text"):
+        load("a.html", "<html><body><div id=app></div><script src=app.js></script></body></html>")
+
+
 @pytest.mark.skipif(not NASTY.exists(), reason="the shared data is not here")
 def test_deep_pages_are_read_to_their_bottom():
     assert load_document("markup/deep_divs_8000.html", root=NASTY)[0].text == "deep text\n"
@@ -232,6 +272,70 @@ def test_word_documents_are_read_as_markdown(load):
     assert loaded.text == "## Heading\n\nA paragraph.\n\n- one\n- two\n\n| a | b |\n"
 
 
+def word_document(*blocks: str) -> bytes:
+    """A Word document of this XML, in which `w:` needs no declaration."""
+    docx = pytest.importorskip("docx")
+    from docx.oxml import parse_xml
+    from docx.oxml.ns import nsdecls
+
+    document, file = docx.Document(), io.BytesIO()
+    for block in blocks:
+        (element,) = parse_xml(f"<w:body {nsdecls('w')}>{block}</w:body>")
+        document.element.body.sectPr.addprevious(element)
+    document.save(file)
+    return file.getvalue()
+
+
+def run(text: str) -> str:
+    return f'<w:r><w:t xml:space="preserve">{text}</w:t></w:r>'
+
+
+def paragraph(text: str) -> str:
+    return f"<w:p>{run(text)}</w:p>"
+
+
+def table(*rows: str) -> str:
+    """Of one column: what stands in its cells."""
+    return f"<w:tbl>{''.join(f'<w:tr><w:tc>{row}</w:tc></w:tr>' for row in rows)}</w:tbl>"
+
+
+@pytest.mark.parametrize(
+    ("xml", "text"),
+    [
+        (f"<w:p>{run('It is ')}<w:ins>{run('new')}</w:ins>{run('.')}</w:p>", "It is new."),
+        (
+            f"<w:p>{run('It is')}<w:del><w:r><w:delText> old</w:delText></w:r></w:del>{run('.')}</w:p>",
+            "It is.",
+        ),
+        (f"<w:p><w:moveFrom>{run('from')}</w:moveFrom><w:moveTo>{run('to')}</w:moveTo></w:p>", "to"),
+        (f"<w:p>{run('By ')}<w:sdt><w:sdtContent>{run('me')}</w:sdtContent></w:sdt></w:p>", "By me"),
+        (f"<w:sdt><w:sdtContent>{paragraph('A block')}</w:sdtContent></w:sdt>", "A block"),
+        (f"<w:p><w:fldSimple>{run('Page 3')}</w:fldSimple></w:p>", "Page 3"),
+        (
+            "<w:sdt><w:sdtPr><w:showingPlcHdr/></w:sdtPr><w:sdtContent>"
+            f"{paragraph('Click here to enter text')}</w:sdtContent></w:sdt>",
+            "",
+        ),
+        (
+            '<w:sdt><w:sdtPr><w:docPartObj><w:docPartGallery w:val="Table of Contents"/></w:docPartObj>'
+            f"</w:sdtPr><w:sdtContent>{paragraph('Rivers 2')}</w:sdtContent></w:sdt>",
+            "",
+        ),
+        (
+            table(paragraph("a") + table(paragraph("b"), paragraph("c")) + paragraph("d"), paragraph("e")),
+            "| a b c d |\n| e |",
+        ),
+        (
+            f"<w:tbl><w:tr><w:trPr><w:del/></w:trPr><w:tc>{paragraph('gone')}</w:tc></w:tr></w:tbl>",
+            "",
+        ),
+    ],
+)
+def test_word_documents_say_what_they_do_once_all_changes_are_accepted(load, xml, text):
+    [loaded] = load("a.docx", word_document(xml))
+    assert loaded.text.strip() == text
+
+
 def test_a_damaged_word_document_is_refused(load):
     with pytest.raises(UnreadableDocumentError, match="it is no Word document, or a damaged one"):
         load("a.docx", b"PK\x03\x04 broken")
@@ -271,3 +375,71 @@ def test_what_cannot_be_reached_is_named(tmp_path):
         load_document("nope.md", root=tmp_path)
     with pytest.raises(UnreadableDocumentError, match="it is a folder"):
         load_document(".", root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "key", "value"),
+    [
+        ("a.md", f"---\nnumber: {10**30}\n---\nbody", "number", str(10**30)),
+        ("a.jsonl", f'{{"text": "t", "number": {10**30}}}\n', "number", str(10**30)),
+        ("a.md", "---\npage_starts: x\n---\nbody", "page_starts", "x"),
+        ("a.csv", "text,page_starts\nbody,x\n", "page_starts", "x"),
+        ("a.md", "---\nshare: .nan\n---\nbody", "share", None),
+    ],
+)
+def test_metadata_are_what_every_store_keeps(load, name, text, key, value):
+    [document] = load(name, text)
+    assert document.metadata[key] == value
+    assert chunk_document(document)[0].metadata[key] == value
+    orjson.dumps(dict(document.metadata))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.jsonl", '{"text": "a\\u0000b", "title": "a\\u0000b", "k\\u0000": ["a\\u0000b"]}\n'),
+        ("a.md", '---\ntitle: "a\\0b"\n"k\\0": ["a\\0b"]\n---\na\ufffdb\n'),
+    ],
+)
+def test_a_nul_that_is_only_written_down_is_shown_as_such(load, name, text):
+    """In its place, so that offsets fit the text; PostgreSQL takes none, and would refuse the document."""
+    [document] = load(name, text)
+    assert (document.text.strip(), document.title) == ("a\ufffdb", "a\ufffdb")
+    assert document.metadata["k\ufffd"] == ["a\ufffdb"]
+
+
+@pytest.mark.parametrize("depth", [300, 900, 100_000])
+def test_metadata_that_are_nested_too_deeply_are_refused(load, depth):
+    with pytest.raises(UnreadableDocumentError, match="nested too deeply"):
+        load("a.jsonl", f'{{"text": "t", "deep": {"[" * depth}{"]" * depth}}}\n')
+
+
+def test_a_tsv_is_separated_by_its_tabs(load):
+    [document] = load("a.tsv", "id\ttitle, short, full\ttext\n1\tA\tHello there, friend\n")
+    assert (document.text, document.metadata["id"]) == ("Hello there, friend", "1")
+    assert load("b.tsv", "id,text\n1,Hello\n")[0].text == "Hello"
+
+
+def test_a_field_that_says_nothing_is_no_text(load):
+    [document] = load("a.jsonl", '{"text": null, "content": "the real text"}\n')
+    assert document.text == "the real text"
+    assert load("b.jsonl", '{"text": "", "by": "me"}\n')[0].text == ""
+
+
+@pytest.mark.parametrize("begin", ["GIF89a", "PAR1", "BZh", "%PDF-", "SQLite format 3"])
+def test_texts_about_files_are_texts(load, begin):
+    text = f"{begin} is how such files begin: \u00e9.\n"
+    assert load("a.md", text)[0].text == text
+
+
+@pytest.mark.parametrize("line", [" " * 50_000 + "x", "|" + " " * 50_000 + "x", "# " + "# " * 9_000 + "x"])
+def test_long_runs_of_blanks_are_read_in_a_moment(load, line):
+    begin = time.perf_counter()
+    chunk_document(load("a.md", line)[0], chunk_size=100_000)
+    assert time.perf_counter() - begin < 2
+
+
+def test_what_closes_a_heading_is_no_part_of_the_title(load):
+    assert load("a.md", "##  In C# ##  \n")[0].title == "In C#"
+    assert load("a.md", "# C#\n")[0].title == "C#"
+    assert load("a.md", "# #\ntext")[0].title == "a"

@@ -98,3 +98,50 @@ def test_an_index_that_was_deleted_meanwhile_is_told(simulator, tmp_path):
     simulator.clear()
     with pytest.raises(StoreNotFoundError, match="it is gone"):
         store.upsert([Record(id="a", vector=[1, 0], text="t")])
+
+
+def test_a_line_that_was_half_written_when_a_run_died_is_the_one_before(simulator, tmp_path, monkeypatch):
+    """A line of three records, of which the second request is never made: its text must not be forgotten."""
+    store = open_store("pinecone", "docs", dimensions=2, root=tmp_path)
+    before = {**{f"{n}": "short" for n in range(99)}, "long": "x" * 40_000}
+    store.write_manifest(before)
+    client = store._index  # type: ignore[attr-defined]
+    upsert, made = client.upsert, []
+
+    def killed_at_the_second(**arguments):
+        made.append(arguments)
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        return upsert(**arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(client, "upsert", killed_at_the_second)
+        store.write_manifest({name: line + "!" for name, line in before.items()})
+    again = open_store("pinecone", "docs", dimensions=2, root=tmp_path)
+    assert again.read_manifest()["long"] == before["long"]
+    again.write_manifest(dict.fromkeys(before, "new") | {"long": None})
+    assert again.read_manifest() == {name: "new" for name in before if name != "long"}
+    assert len(simulator.vectors("docs", "--manifest")) == 99
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_single_failure_of_what_no_task_repeats_ends_nothing(simulator, tmp_path, status):
+    simulator.fail_next([status])
+    store = open_store("pinecone", "docs", dimensions=2, root=tmp_path)
+    for call in (
+        lambda: store.write_manifest({"a": "line"}),
+        store.read_manifest,
+        lambda: store.delete(["never there"]),
+        store.ids,
+        store.count,
+    ):
+        simulator.fail_next([status])
+        call()
+    assert store.read_manifest() == {"a": "line"}
+
+
+def test_keys_that_pinecone_keeps_for_itself_come_back(simulator, tmp_path):
+    store = open_store("pinecone", "docs", dimensions=2, root=tmp_path)
+    store.upsert([Record(id="a", vector=[1, 0], text="t", metadata={"$ref": "x", "plain": "y"})])
+    assert dict(store.query([1, 0], 1)[0].metadata) == {"$ref": "x", "plain": "y"}
+    assert "$ref" not in simulator.vectors("docs")["a"]["metadata"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -152,17 +153,25 @@ class TestQueries:
         ("filter", "message"),
         [
             ({"source": {"$gte": "a"}}, r"\$gte takes a number"),
-            ({"source": {"$equals": "a"}}, r"did you mean '\$eq'\?|there are \$eq"),
+            ({"source": {"$equals": "a"}}, r"there are \$eq, \$ne"),
             ({"$not": [{"a": 1}]}, "cannot stand around filters"),
             ({"lang": None}, "compared with a text, a number or a truth value"),
             ({"lang": {"$in": "en"}}, "takes a list"),
             ({"$or": []}, "takes a list of filters"),
             ("source = 1", "a filter is a mapping"),
+            ({1: 2}, "names are texts, and 1 is none"),
+            ({"source": {}}, "'source' is compared with nothing"),
+            (reduce(lambda inner, _: {"$and": [inner]}, range(400), {"source": "a"}), "more than 20 deep"),
         ],
     )
     def test_a_filter_that_cannot_be_is_explained(self, store, filter, message):
         with pytest.raises(StoreRefusedError, match=message):
             store.query([1.0, 0.0, 0.0], 10, filter)
+
+    def test_a_filter_may_be_nested(self, store):
+        store.upsert([record("a")])
+        nested = reduce(lambda inner, _: {"$and": [inner]}, range(20), {"source": "docs/a.md"})
+        assert found(store, nested) == {"a"}
 
     def test_queries_that_cannot_be_are_explained(self, store):
         with pytest.raises(StoreMismatchError, match="vectors of 3 numbers; the query has 2"):
@@ -269,6 +278,21 @@ class TestLance:
         assert [m.id for m in only] == ["c"]
         assert store.search_text("?! ...") == []  # type: ignore[attr-defined]
 
+    @pytest.mark.parametrize(
+        ("text", "word"),
+        [
+            ("长江是中国最长的河流,发源于青藏高原,流经十一个省市自治区,最后注入东海。", "河流"),
+            ("東京は日本の首都であり、世界でも有数の人口を抱える大都市として知られています。", "首都"),
+            ("กรุงเทพมหานครเป็นเมืองหลวงและนครที่มีประชากรมากที่สุดของประเทศไทย", "เมืองหลวง"),
+            ("The retry_delay_seconds of a task's settings", "delay"),
+        ],
+        ids=["Chinese", "Japanese", "Thai", "code"],
+    )
+    def test_words_are_found_where_no_spaces_stand_between_them(self, tmp_path, text, word):
+        store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
+        store.upsert([record("a", text=text), record("b", text="黄山在安徽。富士山は高い。Other words.")])
+        assert [match.id for match in store.search_text(word)] == ["a"]  # type: ignore[attr-defined]
+
     def test_many_small_writes_are_joined(self, tmp_path):
         store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
         for number in range(40):
@@ -290,3 +314,75 @@ class TestLance:
             with pytest.raises(StoreConnectionError, match=r"are gone\. Run the ingestion again"):
                 action()
         assert open_store("lancedb", "docs", dimensions=3, root=tmp_path).count() == 0
+
+    def test_records_that_are_gone_do_not_leave_a_manifest_that_has_them(self, tmp_path):
+        import shutil
+
+        store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
+        store.write_manifest({"a.md": "line"})
+        shutil.rmtree(tmp_path / ".latent/lancedb/docs.lance")
+        assert open_store("lancedb", "docs", dimensions=3, root=tmp_path).read_manifest() == {}
+
+    def test_words_are_searched_while_records_are_written(self, tmp_path):
+        """A search neither fails nor stands in the way of whoever writes."""
+        store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
+        store.upsert([record(f"h:{n}", text=f"word{n}") for n in range(20)])
+        errors: list[BaseException] = []
+        done = threading.Event()
+
+        def search() -> None:
+            reader = open_store("lancedb", "docs", create=False, root=tmp_path)
+            while not done.is_set():
+                try:
+                    assert reader.search_text("word3", 3)[0].id == "h:3"  # type: ignore[attr-defined]
+                except BaseException as error:
+                    errors.append(error)
+                    return
+
+        thread = threading.Thread(target=search)
+        thread.start()
+        for number in range(40):
+            store.upsert([record(f"i:{number}", text="other words")])
+            store.delete([f"i:{number - 1}"])
+        done.set()
+        thread.join()
+        assert errors == []
+        with store.lock():
+            store.upsert([record("new", text="brand")])
+            assert [m.id for m in store.search_text("brand")] == ["new"]  # type: ignore[attr-defined]
+
+
+def test_a_line_can_be_read_by_its_name(store):
+    store.write_manifest({"": "header", "a'b": "line", "c": "other"})
+    assert store.read_manifest(["", "a'b", "never"]) == {"": "header", "a'b": "line"}
+
+
+def test_filters_of_numbers_without_end_are_no_damage(store):
+    store.upsert([record("a", chunk_index=7)])
+    assert found(store, {"chunk_index": {"$lt": 10**12}}) == {"a"}
+    if store.name == "lancedb":
+        assert found(store, {"chunk_index": {"$lt": 10**30}}) == {"a"}
+
+
+def test_the_text_of_an_escaped_nul_is_kept(store):
+    store.upsert([record("a", metadata={"title": "what \\u0000 means"})])
+    assert dict(store.query([1.0, 0.0, 0.0])[0].metadata) == {"title": "what \\u0000 means"}
+
+
+def test_whoever_waits_for_an_index_says_so_once(open_index: OpenIndex, caplog):
+    one, other = open_index(), open_index()
+    caplog.set_level("INFO", "latent")
+
+    def wait() -> None:
+        with other.lock():
+            pass
+
+    with one.lock():
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join(0.4)
+        assert thread.is_alive()
+    thread.join()
+    assert [line for line in caplog.messages if "this one waits" in line and one.index_name in line] == [
+        f"Another ingestion is changing the index {one.index_name!r}: this one waits until it has ended."
+    ]

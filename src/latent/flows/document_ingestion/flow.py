@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -24,24 +26,25 @@ from latent.llm import Embedder
 from latent.prefect import flow, log_metric, logger, task
 from latent.prefect.outlook import REASON
 from latent.prefect.run import current_run
-from latent.rag import Chunk, Document, chunk_document, find_documents, open_store
-from latent.rag.load.finding import fits, shown
+from latent.rag import Chunk, Document, chunk_document, open_store
+from latent.rag.changes import Wanted
+from latent.rag.chunk.chunking import check_sizes
+from latent.rag.index_sync import IndexSync, note_of
+from latent.rag.load.finding import fits, look_for_documents, remote_url, shown
 from latent.rag.load.loading import documents_in
-from latent.rag.sources import content_fingerprints, read_unchanged, vanished
+from latent.rag.sources import content_fingerprints, forget_fetched, read_unchanged, vanished, was_fetched
 from latent.rag.stores import Store
 from latent.rag.stores.checks import batches
 from latent.rag.stores.embedding import HEADER
 from latent.rag.stores.planned import PlannedIndex
-from latent.rag.stores.records import record_of
-from latent.rag.sync import Wanted
-from latent.rag.syncing import IndexSync, note_of
+from latent.rag.stores.records import ChecksRecords, record_of
 
 if TYPE_CHECKING:
     import numpy as np
 
     from latent.config import Workspace
     from latent.prefect import Task
-    from latent.rag.sync import Changes
+    from latent.rag.changes import Changes
 
 EMBED_BATCH = 100
 """Texts of one call to the embedder."""
@@ -106,6 +109,13 @@ def chunk(documents: list[Document], chunk_size: int, overlap: int, unit: Any) -
     ]
 
 
+@task("fit", row_id="source", cache=False)
+def fit(source: str, chunks: list[list[Chunk]], store: Any) -> None:
+    """Fails for a source with a chunk that the store would refuse, before anything of it is written."""
+    for each in chain.from_iterable(chunks):
+        store.check_record(record_of(each, ()))
+
+
 @task("embed", cache=False, span_type="EMBEDDING")
 def embed(texts: list[str], embedder: Any) -> np.ndarray:
     """
@@ -151,42 +161,79 @@ def document_ingestion(
     """
     if not file_paths or not index_name:
         raise UsageError(WHAT_IS_MISSING)
+    check_sizes(chunk_size, overlap, unit)
     workspace = find_workspace()
     is_plan = (run := current_run()) is not None and run.outlook is not None
-    paths = {shown(path): path for path in find_documents(file_paths, root=workspace.root)}
+    found, missing = look_for_documents(file_paths, root=workspace.root)
+    paths = {shown(path): path for path in found}
     made_with = embedder_options or {}
     model = made_embedder(workspace, embedder, limit, made_with)
     note = note_of(model, requested=made_with.get("dimensions"), ask=not is_plan)
-    options = {"dimensions": note.dimensions or None, "metric": metric, "root": workspace.root}
+    options = {
+        "dimensions": note.dimensions or None,
+        "metric": metric,
+        "root": workspace.root,
+        "create": not missing,
+    }
     open_it: Any = PlannedIndex if is_plan else open_store
-    index = open_it(store, index_name, **(options | (store_options or {})))
+    try:
+        index = open_it(store, index_name, **(options | (store_options or {})))
+    except StoreNotFoundError:
+        if missing:
+            raise missing[0] from None
+        raise
+    contents: dict[str, str] = {}
     try:
         with index.lock():
             known = set(index.read_manifest()) - {HEADER, *paths}
+            for unfound in missing:
+                # What the index knows is gone, and no slip; whether it may go is for `max_loss` to say.
+                if not any(fits(source, unfound.pattern, root=workspace.root) for source in known):
+                    raise unfound
             meant = [source for source in known if fits(source, file_paths, root=workspace.root)]
             gone = vanished(meant, workspace.root) if prune else []
+            contents = content_fingerprints(paths, workspace)
             ingestion = Ingestion(
                 index=index,
                 model=model,
+                root=workspace.root,
                 paths=paths,
-                contents=content_fingerprints(paths, workspace),
+                contents=contents,
                 chunking={"chunk_size": chunk_size, "overlap": overlap, "unit": unit},
                 load=remembering(load, remember_loaded_hours, timedelta(hours=1)),
                 chunk=remembering(chunk, remember_chunks_days, timedelta(days=1)),
                 prune=prune,
                 is_plan=is_plan,
             )
-            sync = IndexSync(index, note, ingestion.settings, paths, gone=gone, max_loss=max_loss)
+            sync = IndexSync(index, note, ingestion.settings, contents, gone=gone, max_loss=max_loss)
             done = ingestion.bring_up(sync)
             sync.settle()
-            if any(changes.lines for changes in done):
+            if done.lines:
                 if is_plan:
                     raise RunStoppedError(REASON, "document_ingestion")
                 index.tidy()
             report(done, sync, gone)
     finally:
+        forget_fetched(contents.values(), workspace.root)
         index.close()
     return sync.vectors()
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What an ingestion has changed, in numbers: the texts of all waves may not fit into memory."""
+
+    written: int = 0
+    deleted: int = 0
+    lines: int = 0
+    """Lines of the manifest that were written or removed."""
+
+    def __add__(self, changes: Changes) -> Done:
+        return Done(
+            self.written + len(changes.write),
+            self.deleted + len(changes.obsolete),
+            self.lines + len(changes.lines),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,6 +242,7 @@ class Ingestion:
 
     index: Store
     model: Any
+    root: Path
     paths: dict[str, str]
     """Where the sources lie."""
     contents: dict[str, str]
@@ -210,40 +258,59 @@ class Ingestion:
         """What the chunks of a source depend on beside its content."""
         return " ".join(map(str, [FORMAT, *self.chunking.values(), self.model.identity]))
 
-    def bring_up(self, sync: IndexSync) -> list[Changes]:
+    def bring_up(self, sync: IndexSync) -> Done:
         """Change what has to change, in waves; then take out what is gone, and see who inherits from that."""
-        done: list[Changes] = []
+        done = Done()
         tried: set[str] = set()
         for _ in range(2):
             while wave := self._next_wave(sync, tried):
-                done.append(sync.apply(self.wanted_of(wave), self.embed, self.write, prune=self.prune))
+                changes = sync.apply(self.wanted_of(wave), self.embed, self.write, prune=self.prune)
                 # Whoever shared chunks with a source of this wave may be due again.
-                tried = (tried - set(done[-1].lines)) | set(wave)
-            done.append(sync.remove_gone())
-            tried -= set(done[-1].lines)
+                tried = (tried - set(changes.lines)) | set(wave)
+                done += changes
+            changes = sync.remove_gone()
+            tried -= set(changes.lines)
+            done += changes
         return done
 
     def _next_wave(self, sync: IndexSync, tried: set[str]) -> list[str]:
-        pending = sync.pending(self.contents)
-        return [source for source in pending if source not in tried][:SOURCES_AT_ONCE]
+        return [source for source in sync.pending() if source not in tried][:SOURCES_AT_ONCE]
 
     def wanted_of(self, wave: list[str]) -> dict[str, Wanted]:
         """What the sources of a wave are to contribute; those that cannot be read are left out."""
         contents = [self.contents[source] for source in wave]
-        paths = [self.paths[source] for source in wave]
+        paths = [self._path(source) for source in wave]
         loaded = self.load.map(wave, contents, paths, on_error="collect").result()
         readable = {s: found for s, found in zip(wave, loaded, strict=True) if isinstance(found, list)}
-        if not readable:
-            return {}
-        cut = self.chunk.map(list(readable.values()), **self.chunking).result()
+        cut = self._cut(readable)
         return {
             source: Wanted(
                 content=self.contents[source],
                 settings=self.settings,
-                documents={each.hash: chunks for each, chunks in zip(documents, lists, strict=True)},
+                documents={each.hash: chunks for each, chunks in zip(readable[source], lists, strict=True)},
             )
-            for (source, documents), lists in zip(readable.items(), cut, strict=True)
+            for source, lists in cut.items()
         }
+
+    def _path(self, source: str) -> str:
+        """Where a source is read; what was fetched needs no password or signature that its address has."""
+        path = self.paths[source]
+        is_at_hand = remote_url(path) and was_fetched(self.contents[source], self.root)
+        return source if is_at_hand else path
+
+    def _cut(self, readable: dict[str, list[Document]]) -> dict[str, list[list[Chunk]]]:
+        """The chunks of each source that can be cut, and that the store takes."""
+        if not readable:
+            return {}
+        found = self.chunk.map(list(readable.values()), on_error="collect", **self.chunking).result()
+        for each in found:
+            if isinstance(each, UsageError):  # of settings or what is installed, and no source's
+                raise each
+        cut = {s: lists for s, lists in zip(readable, found, strict=True) if isinstance(lists, list)}
+        if not (cut and isinstance(self.index, ChecksRecords)):
+            return cut
+        fitting = fit.map(list(cut), list(cut.values()), store=self.index, on_error="collect").result()
+        return {source: cut[source] for source, said in zip(cut, fitting, strict=True) if said is None}
 
     def embed(self, chunks: Sequence[Chunk]) -> list[Any]:
         """The vectors of chunks; of a plan, none: what they would cost is counted."""
@@ -285,14 +352,12 @@ def remembering(made: Task[..., Any], length: float | None, unit: timedelta) -> 
     return made.with_options(cache_expiration=None if length is None else length * unit)
 
 
-def report(done: Sequence[Changes], sync: IndexSync, gone: Sequence[str]) -> None:
+def report(done: Done, sync: IndexSync, gone: Sequence[str]) -> None:
     """Say what was done, and keep the numbers with the run."""
-    written = sum(len(changes.write) for changes in done)
-    deleted = sum(len(changes.obsolete) for changes in done)
-    figures = {"vectors": sync.vectors(), "chunks_written": written, "chunks_deleted": deleted}
+    figures = {"vectors": sync.vectors(), "chunks_written": done.written, "chunks_deleted": done.deleted}
     for name, number in figures.items():
         log_metric(name, number)
     logger.info(
         f"Index {sync.store.index_name!r}: {len(sync.sources):,} sources, {figures['vectors']:,} vectors; "
-        f"{written:,} written, {deleted:,} deleted, {len(gone):,} sources gone."
+        f"{done.written:,} written, {done.deleted:,} deleted, {len(gone):,} sources gone."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +15,6 @@ from latent.rag.chunk.tokens import Tokenizer, Tokens, tokenizer_of
 from latent.rag.documents import Chunk, Document, chunk_id
 
 Unit = Literal["characters", "tokens"]
-
-PAGE_STARTS = "page_starts"
-"""Where in `Document.metadata` stands at which characters pages begin; their chunks get a `page`."""
 
 
 def chunk_document(
@@ -43,7 +42,7 @@ def chunk_document(
         ChunkSettingError: The sizes contradict each other, or the tokenizer cannot be used.
         MissingExtraError: The extra `rag` is not installed, or for the bundled tokenizer `local`.
     """
-    _check(chunk_size, overlap, unit)
+    check_sizes(chunk_size, overlap, unit)
     text = document.text
     copy, lines = masked(text, structure_of(document.media_type))
     spans = pack(
@@ -55,7 +54,7 @@ def chunk_document(
         overlap=overlap,
     )
     metadata = {"title": document.title, **document.metadata}
-    pages = metadata.pop(PAGE_STARTS, None)
+    pages = document.page_starts
     return [
         Chunk(
             id=chunk_id(document.hash, index),
@@ -70,7 +69,13 @@ def chunk_document(
     ]
 
 
-def _check(chunk_size: int, overlap: int, unit: str) -> None:
+def check_sizes(chunk_size: int, overlap: int, unit: str) -> None:
+    """
+    See to it that documents can be cut so.
+
+    Raises:
+        ChunkSettingError: The sizes contradict each other.
+    """
     if unit not in ("characters", "tokens"):
         raise ChunkSettingError("unit", unit, "chunks are measured in 'characters' or in 'tokens'")
     if chunk_size < 1:
@@ -85,6 +90,6 @@ def _ruler(text: str, unit: Unit, tokenizer: Tokenizer | str | Path | None) -> R
     return Characters(len(text)) if unit == "characters" else Tokens(text, tokenizer_of(tokenizer))
 
 
-def _page(starts: list[int], position: int) -> int:
+def _page(starts: Sequence[int], position: int) -> int:
     """The 1-based number of the page on which a position lies."""
-    return max(1, sum(start <= position for start in starts))
+    return max(1, bisect_right(starts, position))

@@ -63,7 +63,8 @@ _BLOCK_TAGS = (
 _MARKDOWN_ITEM = re.compile(
     rf"\s*(?:(?:[-*+]|\d{{1,9}}[.)])\s|\||</?(?:{_BLOCK_TAGS})\b|<!--|\[[^\]]+\]:\s)", re.IGNORECASE
 )
-_TABLE_RULE = re.compile(r"\s*\|?\s*:?-{2,}:?\s*(?:\||$)[\s|:-]*$")
+# Of a line without blanks at its ends: with them, a long run of blanks would be gone through once for each.
+_TABLE_RULE = re.compile(r"\|?\s*:?-{2,}:?\s*(?:\||$)[\s|:-]*$")
 
 
 def markdown_ranks(lines: list[str]) -> list[Rank]:
@@ -84,7 +85,7 @@ def markdown_ranks(lines: list[str]) -> list[Rank]:
         is_heading = bool(_ATX_HEADING.match(line)) or _is_underlined(lines, number)
         if is_heading:
             ranks.append(Rank.SENTENCE if follows_heading else Rank.SECTION)
-        elif follows_heading or _TABLE_RULE.match(line):
+        elif follows_heading or _TABLE_RULE.match(line.strip()):
             ranks.append(Rank.NONE)
         else:
             ranks.append(_within(is_after_blank, bool(mark or _MARKDOWN_ITEM.match(line))))

@@ -11,6 +11,16 @@ from latent.config.extras import import_extra
 from latent.errors import UnreadableDocumentError
 from latent.rag.load.decoding import cleaned
 
+_NOT_SAID = (
+    "//w:del | //w:moveFrom | //w:tr[w:trPr/w:del]"
+    # What a control asks to be filled in with, and the headings of the document once more.
+    " | //w:sdt[w:sdtPr/w:showingPlcHdr] | //w:sdt[.//w:docPartGallery[@w:val='Table of Contents']]"
+    " | //w:sdtPr | //w:sdtEndPr"
+)
+"""What is in a file and no part of what it says: deleted text, say, whose deletion is only suggested."""
+_AROUND_TEXT = "ins moveTo sdt sdtContent fldSimple smartTag customXml"
+"""Elements around text of which the library sees nothing: suggested insertions, content controls, fields."""
+
 _HEADING = re.compile(r"(?:heading|überschrift|titre|título) (?P<level>[1-9])", re.IGNORECASE)
 
 
@@ -24,7 +34,9 @@ class Paragraphs(NamedTuple):
 
 def read_docx(data: bytes, source: str) -> Paragraphs:
     """
-    The text of the body, in its order; headers, footers and comments are left out.
+    The text of the body, in its order, as it is once all suggested changes are accepted.
+
+    Headers, footers, notes, comments, text boxes and tables of contents are left out.
 
     Raises:
         UnreadableDocumentError: It is no Word document, or a damaged one.
@@ -33,6 +45,7 @@ def read_docx(data: bytes, source: str) -> Paragraphs:
     docx = import_extra("docx", extra="documents", purpose="Word documents")
     try:
         document = docx.Document(io.BytesIO(data))
+        _accept_changes(document.element.body)
         blocks = list(_blocks(document))
         properties = document.core_properties
         title, author = properties.title.strip(), properties.author.strip()
@@ -45,6 +58,16 @@ def read_docx(data: bytes, source: str) -> Paragraphs:
         cleaned(title) or None,
         {"author": cleaned(author)} if author else {},
     )
+
+
+def _accept_changes(body: Any) -> None:
+    """Leave what the library reads: text, and nothing around it."""
+    from docx.oxml.ns import qn
+
+    etree = import_extra("lxml.etree", extra="documents", purpose="Word documents")
+    for element in body.xpath(_NOT_SAID):
+        element.getparent().remove(element)
+    etree.strip_tags(body, *(qn(f"w:{name}") for name in _AROUND_TEXT.split()))
 
 
 def _blocks(document: Any) -> Iterator[str]:
@@ -74,12 +97,24 @@ def _marker(paragraph: Any) -> str:
 
 def _rows(table: Any) -> Iterator[str]:
     for row in table.rows:
-        cells: list[str] = []
-        seen: list[Any] = []
-        for cell in row.cells:
-            # A cell that spans columns is given once for each of them.
-            if not any(cell._tc is each for each in seen):
-                seen.append(cell._tc)
-                cells.append(" ".join(cell.text.split()))
+        cells = _cells(row)
         if any(cells):
             yield "| " + " | ".join(cells) + " |"
+
+
+def _cells(row: Any) -> list[str]:
+    cells: list[str] = []
+    seen: list[Any] = []
+    for cell in row.cells:
+        # A cell that spans columns is given once for each of them.
+        if not any(cell._tc is each for each in seen):
+            seen.append(cell._tc)
+            cells.append(" ".join(" ".join(map(_text, cell.iter_inner_content())).split()))
+    return cells
+
+
+def _text(block: Any) -> str:
+    """Of a paragraph, or of a table in a cell."""
+    if hasattr(block, "rows"):
+        return " ".join(text for row in block.rows for text in _cells(row))
+    return str(block.text)

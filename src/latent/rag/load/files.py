@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from latent.errors import UnreadableDocumentError
+from latent.errors import SourceConnectionError, UnreadableDocumentError
 from latent.rag.load.finding import file_system, remote_url, shown, without_protocol
 
 _SIGNATURES = (
@@ -23,6 +26,8 @@ _SIGNATURES = (
     (b"\x7fELF", "a program"),
 )
 
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+
 
 def read_source(path: str, root: Path) -> bytes:
     """
@@ -30,14 +35,12 @@ def read_source(path: str, root: Path) -> bytes:
 
     Raises:
         UnreadableDocumentError: Nothing does, it is a folder, or it may not be read.
-        OSError: A file system elsewhere does not answer: another attempt may help.
+        SourceConnectionError: A file system elsewhere does not answer: another attempt may help.
     """
     if url := remote_url(path):
         filesystem, inner = file_system(url)
-        try:
+        with reaching(url):
             data: bytes = filesystem.cat_file(inner)
-        except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-            raise UnreadableDocumentError(shown(url), _trouble(error)) from error
         return data
     file = root / Path(without_protocol(path)).expanduser()
     try:
@@ -46,9 +49,42 @@ def read_source(path: str, root: Path) -> bytes:
         raise UnreadableDocumentError(shown(path), _trouble(error)) from error
 
 
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """
+    Errors of a file system elsewhere as ours.
+
+    Raises:
+        UnreadableDocumentError: There is no such file, it is a folder, or it may not be read.
+        SourceConnectionError: Anything else.
+    """
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise UnreadableDocumentError(shown(url), _trouble(error)) from None
+    except Exception as error:
+        # Each file system has errors of its own, many with the whole address in their words: not chained.
+        status = getattr(error, "status", None)
+        status = status if isinstance(status, int) else None
+        said = type(error).__name__ if status is None else f"HTTP {status}"
+        raise SourceConnectionError(shown(url), said, status) from None
+
+
 def signature(data: bytes) -> str | None:
-    """What bytes that are no text are, by how they begin; None when that tells nothing."""
-    return next((kind for mark, kind in _SIGNATURES if data.startswith(mark)), None)
+    """What bytes that are no text are, by how they begin; None when that tells nothing, or they are text."""
+    kind = next((kind for mark, kind in _SIGNATURES if data.startswith(mark)), None)
+    return None if kind is None or _is_clean_text(data) else kind
+
+
+def _is_clean_text(data: bytes) -> bool:
+    """Whether bytes are UTF-8 without any control characters: a text about pictures may begin as one does."""
+    if _CONTROL.search(data):
+        return False
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _trouble(error: Exception) -> str:

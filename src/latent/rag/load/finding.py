@@ -17,10 +17,11 @@ _MAGIC = re.compile(r"[*?\[]")
 _USER = re.compile(r"((?:https?|s?ftp|ssh|smb|webdavs?|webhdfs)://)[^/@]*@")
 """The user and password of an address; `container@account` of other file systems is none."""
 _SIGNED = re.compile(
-    r"\?(?:.*&)?(?:x-amz-signature|x-goog-signature|signature|sig|(?:access_)?token|(?:api_?)?key)=.*",
-    re.IGNORECASE | re.DOTALL,
+    r"\?(?:.*&)?(?:x-amz-signature|x-goog-signature|signature|sig)=.*", re.IGNORECASE | re.DOTALL
 )
-"""A query that gives access to whoever has it."""
+"""A query that gives access to whoever has it, and that differs each time: it says until when."""
+_TOKEN = re.compile(r"(?:(?:access_)?token|api_?key)=", re.IGNORECASE)
+"""A part of a query that gives access; what stands beside it may tell one document from another."""
 
 
 def find_documents(patterns: Sequence[str] | str, *, root: Path | str) -> list[str]:
@@ -41,13 +42,33 @@ def find_documents(patterns: Sequence[str] | str, *, root: Path | str) -> list[s
         NoDocumentsError: A pattern fits no file.
         IngestionError: A file system that is not known, or cannot be reached.
     """
+    found, missing = look_for_documents(patterns, root=root)
+    if missing:
+        raise missing[0]
+    return found
+
+
+def look_for_documents(
+    patterns: Sequence[str] | str, *, root: Path | str
+) -> tuple[list[str], list[NoDocumentsError]]:
+    """
+    As `find_documents`, with the patterns that fit no file told, not raised: what is gone may be meant.
+
+    Raises:
+        IngestionError: A file system that is not known, or cannot be reached.
+    """
     found: set[str] = set()
+    missing: list[NoDocumentsError] = []
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
-        if not isinstance(pattern, str | os.PathLike) or not str(pattern):
-            raise NoDocumentsError(str(pattern), str(root), "write a path or a pattern, say 'docs/**/*.md'.")
-        url = remote_url(str(pattern))
-        found.update(_remote(url) if url else _local(without_protocol(str(pattern)), Path(root)))
-    return sorted(found)
+        try:
+            if not isinstance(pattern, str | os.PathLike) or not str(pattern):
+                hint = "write a path or a pattern, say 'docs/**/*.md'."
+                raise NoDocumentsError(str(pattern), str(root), hint)
+            url = remote_url(str(pattern))
+            found.update(_remote(url) if url else _local(without_protocol(str(pattern)), Path(root)))
+        except NoDocumentsError as error:
+            missing.append(error)
+    return sorted(found), missing
 
 
 def remote_url(path: str) -> str | None:
@@ -63,7 +84,7 @@ def shown(path: str) -> str:
     A URL has no credentials in it, and a name in no encoding has its odd bytes escaped.
     """
     if remote_url(path):
-        path = _SIGNED.sub("", _USER.sub(r"\1", path))
+        path = _without_tokens(_SIGNED.sub("", _USER.sub(r"\1", path)))
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -97,6 +118,15 @@ def file_system(url: str) -> tuple[Any, str]:
     except (ImportError, ValueError) as error:
         raise IngestionError(f"{shown(url)} cannot be reached: {error}") from error
     return filesystem, path
+
+
+def _without_tokens(url: str) -> str:
+    place, _, query = url.partition("?")
+    parts = query.split("&")
+    kept = [part for part in parts if not _TOKEN.match(part)]
+    if kept == parts:
+        return url
+    return f"{place}?{'&'.join(kept)}" if kept else place
 
 
 def _remote(url: str) -> list[str]:

@@ -10,26 +10,30 @@ from latent.config.extras import import_extra
 from latent.rag.load.decoding import cleaned
 
 _DROPPED = frozenset({
-    "script", "style", "noscript", "template", "head", "nav", "footer", "aside", "form", "button", "input",
-    "select", "textarea", "iframe", "object", "embed", "svg", "canvas", "audio", "video", "map", "dialog",
-    "menu",
+    "script", "style", "noscript", "template", "head", "nav", "footer", "aside", "button", "input", "select",
+    "textarea", "iframe", "object", "embed", "svg", "canvas", "audio", "video", "map", "dialog", "menu",
 })  # fmt: skip
+_NEVER_READ = frozenset({"script", "style", "template", "head"})
+"""What is no text in any page."""
 _DROPPED_ROLES = frozenset({
-    "navigation", "banner", "contentinfo", "complementary", "search", "menu", "menubar", "dialog", "alert",
+    "navigation", "banner", "contentinfo", "complementary", "search", "menu", "menubar", "dialog",
 })  # fmt: skip
-_FURNISHED = frozenset({"div", "ul", "ol", "section", "header", "p", "table", "span"})
+_FURNISHED = frozenset({"div", "ul", "ol", "section", "header", "p", "table", "span", "form"})
+"""Elements that are judged by the names of their classes."""
+_FURNISHED_BY_ID = frozenset({"div", "ul", "ol", "form"})
+"""Elements that are judged by their id, too: that of a section is made of its heading ("Cookies")."""
 _VOID = frozenset({
     "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track",
     "wbr",
 })  # fmt: skip
 """Elements without an end."""
-_MAIN = re.compile(r"<main[\s>]|\brole\s*=\s*[\"']?main\b", re.IGNORECASE)
 _FURNITURE = re.compile(
-    r"(?:^|[\s_-])(?:nav|navbar|navigation|menu|sidebar|side-bar|footer|breadcrumbs?|cookies?|banner|advert\w*|ads?"
-    r"|social|share|sharing|related|newsletter|subscribe|pagination|pager|skip-link|toolbar|popup|modal)(?:$|[\s_-])",
+    r"(?!(?:with|without|has|no)[_-])(?:\S*[_-])?(?P<word>nav|navbar|navigation|menu|sidebar|side-bar|footer"
+    r"|breadcrumbs?|cookies?|banner|advert\w*|ads?|social|share|sharing|related|newsletter|subscribe|pagination"
+    r"|pager|skip-link|toolbar|popup|modal)(?:$|[_-](?!content|layout|open|page|visible)\S*)",
     re.IGNORECASE,
 )
-"""Names of classes and ids that pages give to what is around their text."""
+"""Names of classes and ids that pages give to what is around their text; `with-sidebar` is none."""
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _BLOCKS = frozenset({
     "address", "article", "blockquote", "body", "center", "dd", "details", "div", "dl", "dt", "fieldset",
@@ -62,16 +66,21 @@ def read_html(text: str) -> Page:
     """
     The text of a page or of a fragment of one.
 
-    Left out are scripts, forms, hidden elements, and what is around the text: elements for navigation,
+    Left out are scripts, form fields, hidden elements, and what is around the text: elements for navigation,
     footers and the like, also where only their class, id or role says so. All else is kept, however short:
-    reference pages are mostly tables and lists, which tools that look for articles take for furniture.
+    reference pages are mostly tables and lists, which tools that look for articles take for furniture. Where
+    nothing would be left, nothing but scripts and styles is left out.
 
     Raises:
         MissingExtraError: The extra `documents` is not installed.
     """
+    page = _read(text, _Reader())
+    return page if page.text else _read(text, _Reader(keeps_all=True))
+
+
+def _read(text: str, reader: _Reader) -> Page:
     etree = import_extra("lxml.etree", extra="documents", purpose="HTML files")
     # As a stream: a tree may be 2,048 elements deep, and pages with more would be cut off without a word.
-    reader = _Reader(has_main=len(_MAIN.findall(text)) == 1)
     parser = etree.HTMLParser(target=reader, encoding="utf-8", huge_tree=True)
     try:
         parser.feed(cleaned(text).encode())
@@ -81,16 +90,23 @@ def read_html(text: str) -> Page:
 
 
 class _Reader:
-    """Is told of the elements of a page, and passes on to the writer what is to be read."""
+    """
+    Is told of the elements of a page, and passes on to the writer what is to be read.
 
-    def __init__(self, *, has_main: bool) -> None:
-        self._writer = _Writer()
-        self._is_open = not has_main
-        """Whether what is read now counts: with one element that holds the text, only what is in it does."""
-        self._has_main = has_main
+    Of a page with one main element, only what is in it counts. In such an element, names of classes and the
+    like say nothing: it is the text by its author's word.
+    """
+
+    def __init__(self, *, keeps_all: bool = False) -> None:
+        self._keeps_all = keeps_all
+        self._writer = self._page = _Writer()
+        self._mains: list[str] = []
+        """The text of each main element."""
+        self._main_depth = 0
         self._dropped = 0
         """How many elements deep in one that is left out."""
-        self._main_depth = 0
+        self._dropped_around = 0
+        """The same, where the main element began."""
         self._titles: dict[str, list[str]] = {}
         self._title: list[str] | None = None
         self._language: str | None = None
@@ -100,12 +116,13 @@ class _Reader:
             self._language = attributes.get("lang")
         if tag in ("title", "h1") and tag not in self._titles:
             self._title = self._titles[tag] = []
-        if self._has_main and (self._main_depth or _is_main(tag, attributes)):
+        if self._main_depth:
             self._main_depth += tag not in _VOID
-            self._is_open = True
-        if self._dropped or _is_left_out(tag, attributes):
+        elif _is_main(tag, attributes):
+            self._begin_main()
+        if self._dropped or self._is_left_out(tag, attributes):
             self._dropped += tag not in _VOID
-        elif self._is_open:
+        else:
             self._writer.start(tag, attributes)
 
     def end(self, tag: str) -> None:
@@ -115,16 +132,17 @@ class _Reader:
             self._title = None
         if self._dropped:
             self._dropped -= 1
-        elif self._is_open:
+        else:
             self._writer.end(tag)
         if self._main_depth:
             self._main_depth -= 1
-            self._is_open = self._main_depth > 0
+            if not self._main_depth:
+                self._end_main()
 
     def data(self, text: str) -> None:
         if self._title is not None:
             self._title.append(text)
-        if self._is_open and not self._dropped:
+        if not self._dropped:
             self._writer.write(text)
 
     def comment(self, text: str) -> None:
@@ -133,25 +151,55 @@ class _Reader:
     def close(self) -> Page:
         titles = (_SPACES.sub(" ", "".join(self._titles.get(tag, ()))).strip() for tag in ("title", "h1"))
         metadata = {"language": self._language} if self._language else {}
-        return Page(self._writer.text(), next(filter(None, titles), None), metadata)
+        is_main = len(self._mains) == 1 and not self._keeps_all
+        text = self._mains[0] if is_main else self._page.text()
+        return Page(text, next(filter(None, titles), None), metadata)
+
+    def _begin_main(self) -> None:
+        self._main_depth = 1
+        self._writer = _Writer()
+        self._dropped_around, self._dropped = self._dropped, 0
+
+    def _end_main(self) -> None:
+        self._page.take_over(self._writer)
+        self._mains.append(self._writer.text())
+        self._writer = self._page
+        self._dropped = self._dropped_around
+
+    def _is_left_out(self, tag: str, attributes: Mapping[str, str]) -> bool:
+        if self._keeps_all:
+            return tag in _NEVER_READ
+        return _is_no_text(tag, attributes) or (not self._main_depth and _is_furniture(tag, attributes))
 
 
 def _is_main(tag: str, attributes: Mapping[str, str]) -> bool:
     return tag == "main" or attributes.get("role") == "main"
 
 
-def _is_left_out(tag: str, attributes: Mapping[str, str]) -> bool:
+def _is_no_text(tag: str, attributes: Mapping[str, str]) -> bool:
     if tag in _DROPPED:
         return True
     if not attributes or tag in ("html", "body"):
         return False
-    if "hidden" in attributes or attributes.get("aria-hidden") == "true":
+    if attributes.get("hidden", "until-found") != "until-found" or attributes.get("aria-hidden") == "true":
         return True
-    if attributes.get("role") in _DROPPED_ROLES or _HIDDEN.search(attributes.get("style", "")):
-        return True
-    if tag not in _FURNISHED:
+    return bool(_HIDDEN.search(attributes.get("style", "")))
+
+
+def _is_furniture(tag: str, attributes: Mapping[str, str]) -> bool:
+    if not attributes or tag in ("html", "body"):
         return False
-    return any(_FURNITURE.search(attributes.get(name, "")) for name in ("class", "id"))
+    if attributes.get("role") in _DROPPED_ROLES:
+        return True
+    classes = attributes.get("class", "").split()
+    if tag in _FURNISHED and any(map(_FURNITURE.match, classes)):
+        return True
+    # Docutils before 0.18 makes its sections of `div`.
+    return (
+        tag in _FURNISHED_BY_ID
+        and "section" not in classes
+        and _FURNITURE.match(attributes.get("id", "")) is not None
+    )
 
 
 class _Writer:
@@ -166,6 +214,8 @@ class _Writer:
         self._cells: list[list[str]] = []
         """The rows around what is read, with the cells that are complete."""
         self._preformatted = 0
+        self._opened: int | None = None
+        """How many pieces there were when inline code began; None where none has, or a block came between."""
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         if tag in _BLOCKS:
@@ -186,10 +236,11 @@ class _Writer:
             self.write(attributes.get("alt", ""))
         elif tag in ("code", "kbd", "samp") and not self._preformatted:
             self._pieces.append("`")
+            self._opened = len(self._pieces)
 
     def end(self, tag: str) -> None:
         if tag in ("code", "kbd", "samp") and not self._preformatted:
-            self._pieces.append("`")
+            self._end_code()
         if tag in ("td", "th") and self._cells:
             self._cells[-1].append(self._taken())
         elif tag == "tr" and self._cells:
@@ -208,9 +259,22 @@ class _Writer:
         if text:
             self._pieces.append(text if self._preformatted else _SPACES.sub(" ", text))
 
+    def take_over(self, other: _Writer) -> None:
+        """Go on with what another has written."""
+        self._flush()
+        other._flush()
+        self._blocks += other._blocks
+
     def text(self) -> str:
         self._flush()
         return "\n".join(self._blocks).strip("\n") + ("\n" if self._blocks else "")
+
+    def _end_code(self) -> None:
+        if self._opened == len(self._pieces):
+            self._pieces.pop()  # code without text: an icon or an anchor
+        else:
+            self._pieces.append("`")
+        self._opened = None
 
     def _begin_item(self) -> None:
         depth = max(0, len(self._lists) - 1)
@@ -239,11 +303,11 @@ class _Writer:
 
     def _taken(self) -> str:
         text = "".join(self._pieces)
-        self._pieces = []
+        self._pieces, self._opened = [], None
         if self._preformatted:
             return text.strip("\n").rstrip()
         lines = (_SPACES.sub(" ", line).strip() for line in text.split("\n"))
-        return "\n".join(line for line in lines if line).replace("``", "")
+        return "\n".join(line for line in lines if line)
 
     def _end_row(self) -> None:
         cells = [cell.replace("\n", " ") for cell in self._cells.pop()]

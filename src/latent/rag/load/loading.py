@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import orjson
+
 from latent.config.workspace import find_workspace
 from latent.errors import UnreadableDocumentError
-from latent.rag.chunk.chunking import PAGE_STARTS
 from latent.rag.documents import Document
-from latent.rag.load.decoding import NotTextError, decode
+from latent.rag.load.decoding import NotTextError, cleaned, decode
 from latent.rag.load.docx import read_docx
 from latent.rag.load.files import read_source, signature
 from latent.rag.load.finding import remote_url, shown
 from latent.rag.load.html import declared_charset, read_html
 from latent.rag.load.markdown import markdown_parts, rst_title
 from latent.rag.load.pdf import read_pdf
-from latent.rag.load.rows import as_metadata, csv_rows, jsonl_rows, row_text, row_title
+from latent.rag.load.rows import as_metadata, csv_rows, jsonl_rows, row_text, row_title, tsv_rows
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
@@ -60,9 +61,12 @@ def documents_in(
     name = shown(written) if remote_url(written) else written
     file = _File(shown(written), PurePosixPath(name.replace("\\", "/")), data)
     suffix = file.name.suffix.lower()
-    if suffix in _ROWS:
-        return _row_documents(file, _ROWS[suffix], text_field, title_field)
-    return [_READERS.get(suffix, _read_text)(file)]
+    try:
+        if suffix in _ROWS:
+            return _row_documents(file, _ROWS[suffix], text_field, title_field)
+        return [_READERS.get(suffix, _read_text)(file)]
+    except RecursionError as error:
+        raise UnreadableDocumentError(file.source, "it is nested too deeply to be read.") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +94,28 @@ class _File:
         return found.text, notes
 
     def document(
-        self, text: str, *, title: str | None, media_type: str, metadata: dict[str, Any]
+        self,
+        text: str,
+        *,
+        title: str | None,
+        media_type: str,
+        metadata: dict[str, Any],
+        page_starts: list[int] | None = None,
     ) -> Document:
         """A document of it; called like the file when it has no title."""
+        metadata = as_metadata(metadata)
+        try:
+            orjson.dumps(metadata)
+        except TypeError as error:
+            reason = f"what it says of itself is nested too deeply, or no JSON ({error})."
+            raise UnreadableDocumentError(self.source, reason) from error
         return Document.of(
             text,
             source=self.source,
-            title=title or shown(self.name.stem) or self.source,
+            title=cleaned(title or shown(self.name.stem) or self.source),
             media_type=media_type,
             metadata=metadata,
+            page_starts=page_starts,
         )
 
 
@@ -124,6 +141,9 @@ def _read_rst(file: _File) -> Document:
 def _read_html(file: _File) -> Document:
     text, notes = file.text(declared_charset(file.data))
     page = read_html(text)
+    if not page.text and "<script" in text.lower():
+        reason = "the page holds scripts and no text, which they may make: save it from a browser."
+        raise UnreadableDocumentError(file.source, reason)
     return file.document(page.text, title=page.title, media_type="text/html", metadata=notes | page.metadata)
 
 
@@ -132,7 +152,7 @@ def _read_pdf(file: _File) -> Document:
         return file.document("", title=None, media_type="application/pdf", metadata={})
     pages = read_pdf(file.data, file.source)
     return file.document(
-        pages.text, title=pages.title, media_type="application/pdf", metadata={PAGE_STARTS: pages.starts}
+        pages.text, title=pages.title, media_type="application/pdf", metadata={}, page_starts=pages.starts
     )
 
 
@@ -158,7 +178,7 @@ def _row_documents(
         body, text_name = row_text(row, text_field)
         title, title_name = row_title(row, title_field)
         rest = {} if text_name is None else {k: v for k, v in row.items() if k not in (text_name, title_name)}
-        metadata = notes | as_metadata(rest) | {"row": number}
+        metadata = notes | rest | {"row": number}
         title = title or f"{shown(file.name.stem)}, row {number}"
         documents.append(file.document(body, title=title, media_type="text/plain", metadata=metadata))
     return documents
@@ -166,7 +186,7 @@ def _row_documents(
 
 _ROWS: dict[str, Callable[..., Any]] = {
     ".csv": csv_rows,
-    ".tsv": csv_rows,
+    ".tsv": tsv_rows,
     ".jsonl": jsonl_rows,
     ".ndjson": jsonl_rows,
 }

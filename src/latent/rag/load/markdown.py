@@ -13,9 +13,7 @@ _FRONT_MATTER = re.compile(
     r"\A---[ \t]*\n(?P<yaml>.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
 )
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1[`~]*\s*$|\Z)", re.DOTALL | re.MULTILINE)
-_HEADING = re.compile(
-    r"^ {0,3}#{1,6}[ \t]+(?P<atx>.*?)[ \t#]*$|^(?P<setext>\S.*)\n(?:=+|-+)[ \t]*$", re.MULTILINE
-)
+_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t](?P<atx>.*)$|^(?P<setext>\S.*)\n(?:=+|-+)[ \t]*$", re.MULTILINE)
 _RST_TITLE = re.compile(r"^(?P<title>\S.*)\n(?P<mark>[!-/:-@\[-`{-~])(?P=mark){2,}[ \t]*$", re.MULTILINE)
 _MARKUP = re.compile(r"[*`]|!?\[([^\]]*)\]\([^)]*\)")
 _LOOKED_THROUGH = 20_000
@@ -51,7 +49,15 @@ def markdown_parts(text: str) -> Parts:
 def markdown_title(text: str) -> str | None:
     """The first heading, without its markup; None when there is none."""
     match = _HEADING.search(_FENCE.sub("", text[:_LOOKED_THROUGH]))
-    return _plain(match["atx"] or match["setext"] or "") if match else None
+    if match is None:
+        return None
+    return _plain(match["setext"] or _without_closing(match["atx"].strip()))
+
+
+def _without_closing(heading: str) -> str:
+    """A heading without the `#` that may close it: a blank is before it, unlike in a name such as `C#`."""
+    bare = heading.rstrip("#")
+    return bare.rstrip() if not bare or bare[-1].isspace() else heading
 
 
 def rst_title(text: str) -> str | None:

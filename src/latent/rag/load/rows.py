@@ -28,12 +28,24 @@ def csv_rows(text: str, source: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
     Each row with its 1-based number; its values are texts, by the names in the first row.
 
     A field too many is `column_4`, one too few is left out, empty lines are skipped. Separated by what the
-    first line has most of: comma, semicolon, tab or bar.
+    first line has most of: comma, semicolon, tab or bar; see `tsv_rows` for what is separated by tabs.
 
     Raises:
         UnreadableDocumentError: A quote is opened and never closed.
     """
-    header, *rows = _csv_records(text, source) or [[]]
+    first_line = text.lstrip("\n").partition("\n")[0]
+    return _rows(text, source, max(_SEPARATORS, key=first_line.count))
+
+
+def tsv_rows(text: str, source: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """As `csv_rows`, separated by tabs however many commas there are; only without any tab as those are."""
+    if "\t" not in text:
+        return csv_rows(text, source)
+    return _rows(text, source, "\t")
+
+
+def _rows(text: str, source: str, separator: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    header, *rows = _csv_records(text, source, separator) or [[]]
     names = _unique_names(header)
     for number, row in enumerate((row for row in rows if any(row)), 1):
         named = [*names, *(f"column_{index + 1}" for index in range(len(names), len(row)))]
@@ -86,11 +98,16 @@ def as_text(value: Any) -> str:
 
 
 def as_metadata(value: Any) -> Any:
-    """A value as JSON has it: what is no number becomes null, and texts are clean."""
+    """
+    A value as every store keeps JSON: what is no number becomes null, numbers that are too long for 64 bits
+    become texts, and texts are clean.
+    """
     if isinstance(value, str):
         return cleaned(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, int):
+        return value if abs(value) < 2**63 else str(value)
     if isinstance(value, dict):
         return {cleaned(key): as_metadata(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -99,13 +116,13 @@ def as_metadata(value: Any) -> Any:
 
 
 def _first_of(names: tuple[str, ...], row: Mapping[str, Any]) -> str | None:
+    """The first of these fields that says something; else the first that there is."""
     lower = {key.lower().strip(): key for key in reversed(list(row))}
-    return next((lower[name] for name in names if name in lower), None)
+    there = [lower[name] for name in names if name in lower]
+    return next((name for name in there if row[name] not in (None, "")), next(iter(there), None))
 
 
-def _csv_records(text: str, source: str) -> list[list[str]]:
-    first_line = text.lstrip("\n").partition("\n")[0]
-    separator = max(_SEPARATORS, key=first_line.count)
+def _csv_records(text: str, source: str, separator: str) -> list[list[str]]:
     # The limit on a field's length is one for all of Python, and 131,072 by default.
     with _limit_lock:
         before = csv.field_size_limit(max(len(text) + len(_END), csv.field_size_limit()))

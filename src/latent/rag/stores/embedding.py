@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 HEADER = ""
 """The name of the manifest's line about the index itself: no source is called so."""
+LOOKS_AGAIN_SECONDS = 10
+"""So long a store elsewhere is not asked again for an index's embedder, which costs as much as a query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,10 +74,15 @@ class QueryEmbedder:
 
     Args:
         given: An embedder, or its name; None for that which the manifest names.
+        mark: Differs once the manifest may have changed, and so the embedder; by default with time.
     """
 
-    def __init__(self, store: Store, given: Any = None) -> None:
-        self._store, self._given = store, given
+    def __init__(self, store: Store, given: Any = None, mark: Callable[[], object] | None = None) -> None:
+        self._store, self._given, self._mark = store, given, mark or _time_step
+        self._seen: object = None
+        """The mark when the manifest was last looked at."""
+        self._noted: tuple[EmbedderNote, Any] | None = None
+        """What it named then, and the embedder that it means."""
         self._lock = Lock()
 
     def __call__(self, text: str) -> np.ndarray:
@@ -85,22 +94,32 @@ class QueryEmbedder:
                 were made with the same.
         """
         with self._lock:
-            if self._given is None or isinstance(self._given, str):
-                self._given = self._made(self._given)
-        vector: np.ndarray = self._given.embed([text])[0]
+            if isinstance(self._given, str):
+                self._given = _of_length(self._given, self._store.dimensions)
+            embedder = self._given if self._given is not None else self._named()
+        vector: np.ndarray = embedder.embed([text])[0]
         return vector
 
-    def _made(self, spec: str | None) -> Any:
-        if spec is not None:
-            return _of_length(spec, self._store.dimensions)
-        note = EmbedderNote.of_line(self._store.read_manifest().get(HEADER))
+    def _named(self) -> Any:
+        # The index may have been brought to another embedder since it was opened.
+        mark = self._mark()
+        if self._noted is not None and mark == self._seen:
+            return self._noted[1]
+        note = EmbedderNote.of_line(self._store.read_manifest([HEADER]).get(HEADER))
         try:
             if note is None:
                 raise ValueError("it does not know what made its vectors")
-            return note.embedder()
+            if self._noted is None or self._noted[0] != note:
+                self._noted = note, note.embedder()
+            self._seen = mark
+            return self._noted[1]
         except ValueError as error:
             reason = f"{error}. Ask with a vector, or open it with embedder=."
             raise StoreRefusedError(self._store.name, self._store.index_name, reason) from error
+
+
+def _time_step() -> int:
+    return int(time.monotonic() // LOOKS_AGAIN_SECONDS)
 
 
 def _of_length(spec: str, dimensions: int) -> Any:

@@ -29,6 +29,8 @@ _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
     "$lt": operator.lt,
     "$lte": operator.le,
 }
+MOST_NESTED = 20
+"""Databases have limits of their own, further on, which they tell in their own words."""
 OPERATORS = ("$eq", "$ne", *_COMPARED, "$in", "$nin", "$exists")
 
 
@@ -54,7 +56,7 @@ class Clause:
             yield from part.conditions() if isinstance(part, Clause) else (part,)
 
 
-def parse_filter(filter: Mapping[str, Any] | None) -> Clause:
+def parse_filter(filter: Mapping[str, Any] | None, depth: int = 0) -> Clause:
     """
     A filter, understood; one without conditions holds for all records.
 
@@ -65,7 +67,9 @@ def parse_filter(filter: Mapping[str, Any] | None) -> Clause:
         return Clause(())
     if not isinstance(filter, Mapping):
         raise ValueError(f"a filter is a mapping such as {{'source': 'docs/a.md'}}, not {filter!r}")
-    return Clause(tuple(part for name, value in filter.items() for part in _parsed(name, value)))
+    if depth > MOST_NESTED:
+        raise ValueError(f"$and and $or are nested more than {MOST_NESTED} deep")
+    return Clause(tuple(part for name, value in filter.items() for part in _parsed(name, value, depth)))
 
 
 def holds(clause: Clause, values: Mapping[str, Any]) -> bool:
@@ -97,15 +101,19 @@ def _condition_holds(condition: Condition, values: Mapping[str, Any]) -> bool:
     return any(_is_number(member) and compare(member, wanted) for member in members)
 
 
-def _parsed(name: str, value: Any) -> Iterator[Clause | Condition]:
+def _parsed(name: str, value: Any, depth: int) -> Iterator[Clause | Condition]:
+    if not isinstance(name, str):
+        raise ValueError(f"names are texts, and {name!r} is none")
     if name in ("$and", "$or"):
         if not isinstance(value, (list, tuple)) or not value:
             raise ValueError(f"{name} takes a list of filters, not {value!r}")
-        yield Clause(tuple(parse_filter(part) for part in value), is_any=name == "$or")
+        yield Clause(tuple(parse_filter(part, depth + 1) for part in value), is_any=name == "$or")
     elif name.startswith("$"):
         hint = did_you_mean(name, ("$and", "$or"), "there are $and and $or.")
         raise ValueError(f"{name!r} cannot stand around filters: {hint.rstrip('.')}")
     elif isinstance(value, Mapping):
+        if not value:
+            raise ValueError(f"{name!r} is compared with nothing: write {{{name!r}: 'a value'}}")
         yield from (_condition(name, each, wanted) for each, wanted in value.items())
     else:
         yield _condition(name, "$eq", value)
@@ -113,8 +121,7 @@ def _parsed(name: str, value: Any) -> Iterator[Clause | Condition]:
 
 def _condition(name: str, operator: str, value: Any) -> Condition:
     if operator not in OPERATORS:
-        hint = did_you_mean(operator, OPERATORS, f"there are {', '.join(OPERATORS)}.")
-        raise ValueError(f"{name!r} is compared with {operator!r}: {hint.rstrip('.')}")
+        raise ValueError(f"{name!r} is compared with {operator!r}: there are {', '.join(OPERATORS)}")
     if operator in ("$in", "$nin"):
         if not isinstance(value, (list, tuple)) or not all(map(_is_plain, value)):
             raise ValueError(

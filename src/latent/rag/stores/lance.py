@@ -30,7 +30,7 @@ from latent.rag.stores.checks import (
 )
 from latent.rag.stores.embedding import QueryEmbedder
 from latent.rag.stores.filters import Clause, Condition, holds
-from latent.rag.stores.locks import index_lock
+from latent.rag.stores.locks import index_lock, index_lock_if_free
 from latent.rag.stores.records import Filter, Match, Metric, Record, best_first
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ _KEPT = timedelta(days=1)
 """Old versions of the tables are kept so long: whoever reads one now must not lose its files."""
 _FRAGMENTS = 32
 """From so many pieces on, a table is tidied up: each costs every query an opened file."""
+
+_ATTEMPTS = 5
+"""How often the index of words is begun anew when records change meanwhile."""
 
 
 class LanceStore:
@@ -105,7 +108,7 @@ class LanceStore:
         if metric is not None:
             checked_metric(NAME, index_name, metric)
         self.index_name, self.folder = index_name, folder
-        self._embedder = QueryEmbedder(self, embedder)
+        self._embedder = QueryEmbedder(self, embedder, self._manifest_mark)
         exists = self._exists(create=create and dimensions is not None)
         self._connection = _connect(folder)
         self._table = self._opened(exists, dimensions or 0, metric or "cosine")
@@ -135,9 +138,14 @@ class LanceStore:
             raise StoreRefusedError(
                 NAME, self.index_name, f"vectors have at least one number, not {dimensions}."
             )
-        return self._connection.create_table(
-            self.index_name, schema=_schema(dimensions, metric), exist_ok=True
-        )
+        manifest = self.index_name + MANIFEST_SUFFIX
+        with self.lock():
+            if not self._exists(create=True):
+                # What is left of an index whose records were deleted: its lines are true no more.
+                self._connection.drop_table(manifest, ignore_missing=True)
+            return self._connection.create_table(
+                self.index_name, schema=_schema(dimensions, metric), exist_ok=True
+            )
 
     # -- what every store does ---------------------------------------------------------------------------
 
@@ -173,9 +181,12 @@ class LanceStore:
         with self._present():
             return sorted(self._table.search().select(["id"]).to_arrow()["id"].to_pylist())
 
-    def read_manifest(self) -> dict[str, str]:
+    def read_manifest(self, names: Sequence[str] | None = None) -> dict[str, str]:
         with self._present():
-            table = self._manifest.search().to_arrow()
+            search = self._manifest.search()
+            if names is not None:
+                search = search.where(f"name IN ({_literals(names)})")
+            table = search.to_arrow()
         return dict(zip(table["name"].to_pylist(), table["line"].to_pylist(), strict=True))
 
     def write_manifest(self, lines: Mapping[str, str | None]) -> None:
@@ -192,7 +203,17 @@ class LanceStore:
                 self._manifest.delete(f"name IN ({_literals(removed)})")
 
     def lock(self) -> AbstractContextManager[None]:
-        return index_lock(self.folder / f"{self.index_name}.lock")
+        return index_lock(self._lock_file, self.index_name)
+
+    def _manifest_mark(self) -> object:
+        """Differs whenever the manifest was written: each version of it is a file."""
+        versions = self.folder / f"{self.index_name}{MANIFEST_SUFFIX}.lance" / "_versions"
+        with self._present():
+            return versions.stat().st_mtime_ns
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.folder / f"{self.index_name}.lock"
 
     def close(self) -> None:
         """Nothing is open between calls."""
@@ -203,8 +224,9 @@ class LanceStore:
         """
         The `top_k` records that share the most telling words with `text`, by BM25.
 
-        English words are reduced to their stems. The index of words is made when it is first asked for, and
-        brought up to date when records have changed since.
+        English words are reduced to their stems; Chinese, Japanese and Thai texts are cut into words. The
+        index of words is made when it is first asked for, and brought up to date by ingestions, or here when
+        records were written by hand and nobody writes now.
         """
         from lancedb.query import MatchQuery
 
@@ -222,20 +244,52 @@ class LanceStore:
         """Join what many small writes left in pieces, and drop what nobody can be reading any more."""
         with self._present():
             for table in (self._table, self._manifest):
-                if table.stats()["fragment_stats"]["num_fragments"] >= _FRAGMENTS:
+                is_in_pieces = table.stats()["fragment_stats"]["num_fragments"] >= _FRAGMENTS
+                if is_in_pieces or (table is self._table and self._has_unindexed_words()):
                     table.optimize(cleanup_older_than=_KEPT)
 
     def _index_words(self) -> None:
+        """See to it that there is an index of words; what it lacks still is searched, only more slowly."""
+        self._table.checkout_latest()
+        if self._word_index() is None:
+            if self._table.count_rows():
+                self._make_word_index()
+        elif self._has_unindexed_words():
+            with index_lock_if_free(self._lock_file) as is_free:
+                if is_free:
+                    self._update_word_index()
+
+    def _make_word_index(self) -> None:
         from lancedb.index import FTS
 
-        self._table.checkout_latest()
-        names = [each.name for each in self._table.list_indices() if each.columns == ["text"]]
-        if not names:
-            if self._table.count_rows():
-                # Stop words stay: BM25 weighs them by itself (docs/ingestion.md has the figures).
-                self._table.create_index("text", config=FTS(remove_stop_words=False))
-        elif self._table.index_stats(names[0]).num_unindexed_rows:
+        # Stop words stay: BM25 weighs them by itself. Of the tokenizers, this one finds words where no spaces
+        # stand between them (Chinese, Japanese, Thai), and gives for SciFact what `simple` does.
+        config = FTS(base_tokenizer="icu/split", remove_stop_words=False)
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._table.create_index("text", config=config)
+            except RuntimeError as error:
+                if not _is_conflict(error) or attempt == _ATTEMPTS - 1:
+                    raise
+                self._table.checkout_latest()
+            else:
+                return
+
+    def _update_word_index(self) -> None:
+        try:
             self._table.optimize(cleanup_older_than=_KEPT)
+        except RuntimeError as error:  # somebody writes without the lock
+            if not _is_conflict(error):
+                raise
+            self._table.checkout_latest()
+
+    def _word_index(self) -> str | None:
+        return next((each.name for each in self._table.list_indices() if each.columns == ["text"]), None)
+
+    def _has_unindexed_words(self) -> bool:
+        name = self._word_index()
+        stats = None if name is None else self._table.index_stats(name)
+        return stats is not None and stats.num_unindexed_rows > 0
 
     def _matches(
         self, search: Any, clause: Clause, top_k: int, column: str, score: Callable[[float], float]
@@ -248,7 +302,13 @@ class LanceStore:
         """
         if clause.parts:
             search = search.where(self._where(clause), prefilter=True)
-        rows = search.select([*_SHOWN, column]).limit(top_k).to_list()
+        try:
+            rows = search.select([*_SHOWN, column]).limit(top_k).to_list()
+        except ValueError as error:
+            if not clause.parts:
+                raise
+            reason = f"the filter cannot be used: {first_line(error)[:200]}."
+            raise StoreRefusedError(NAME, self.index_name, reason) from error
         return best_first(
             Match(
                 id=row["id"],
@@ -284,6 +344,9 @@ class LanceStore:
             yield
         except (RuntimeError, OSError) as error:
             said = first_line(error)[:200]
+            if _is_conflict(error):
+                reason = f"another process changed it at the same time ({said}). Do it again."
+                raise StoreConnectionError(NAME, self.index_name, reason) from error
             raise StoreConnectionError(
                 NAME,
                 self.index_name,
@@ -291,6 +354,11 @@ class LanceStore:
                 f"{self.index_name}.lance and {self.index_name}{MANIFEST_SUFFIX}.lance there, and run the "
                 "ingestion again.",
             ) from error
+
+
+def _is_conflict(error: Exception) -> bool:
+    """Whether two wrote at once: nothing is damaged, and whoever came second has to do it again."""
+    return "conflict" in str(error).lower()
 
 
 def _connect(folder: Path) -> Any:
@@ -355,7 +423,9 @@ def _has_sql(condition: Condition) -> bool:
     """Whether SQL compares as `holds` does: only values of the column's own type, and no empty lists."""
     kind = int if condition.name == "chunk_index" else str
     values = condition.value if condition.operator in ("$in", "$nin") else [condition.value]
-    return condition.operator in _SQL and bool(values) and all(type(value) is kind for value in values)
+    fits = bool(values) and all(type(value) is kind for value in values)
+    # A number that is longer than the column's is compared here: to SQL it is another type.
+    return condition.operator in _SQL and fits and all(kind is str or abs(value) < 2**63 for value in values)
 
 
 def _sql(part: Clause | Condition) -> str:

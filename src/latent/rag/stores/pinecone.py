@@ -2,17 +2,21 @@
 Pinecone, by its official client: serverless indexes by name, or any index by its host.
 
 What is written is seen a moment later ("eventually consistent", says Pinecone); `count` and `ids` lag most.
-The manifest lies in a namespace beside the records. The only module that knows the client.
+The manifest lies in a namespace beside the records. A line of it may take several of them, which are not
+written all at once: each version of a line has ids of its own, and the one before goes when it is complete,
+so that a run that dies in between leaves a whole line. The only module that knows the client.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from hashlib import md5
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
@@ -36,6 +40,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+T = TypeVar("T")
+
 NAME = "pinecone"
 KEY_VARIABLE = "PINECONE_API_KEY"
 DEFAULT_NAMESPACE = "__default__"
@@ -46,6 +52,8 @@ METADATA_BYTES = 40_960
 """Pinecone's limit for the metadata of a record."""
 LINE_BYTES = 15_000
 """So much of a manifest's line goes into one record."""
+PAUSES_SECONDS = (0.5, 1.0, 2.0)
+"""How long a call that no task repeats waits before it is made again."""
 _OWN = ("text", "source", "chunk_index", "start", "end")
 _REST = "metadata"
 """The key of the metadata that would not come back as it was: numbers, and what is nested."""
@@ -103,11 +111,15 @@ class PineconeStore:
         sdk = import_extra("pinecone", extra="pinecone", purpose="Pinecone indexes")
         retry_config = import_extra("pinecone._internal.config", extra="pinecone", purpose="Pinecone indexes")
         once = retry_config.RetryConfig(max_retries=0)
+        self._manifest_ids: set[str] | None = None
+        """Ids of the manifest's records: read once, since Pinecone lists what was written a moment later."""
         with self._explained(), ExitStack() as stack:
             self._client = stack.enter_context(sdk.Pinecone(api_key=api_key, retry_config=once))
-            host = host or self._find(dimensions, metric or "cosine", create, cloud, region)
+            host = host or self._repeated(
+                lambda: self._find(dimensions, metric or "cosine", create, cloud, region)
+            )
             self._index = stack.enter_context(_without_retries(self._client.Index(host=host), once))
-            stats = self._index.describe_index_stats()
+            stats = self._repeated(self._index.describe_index_stats)
             self.dimensions: int = int(stats.dimension)
             self.metric: Metric = checked_metric(NAME, index_name, str(stats.metric or metric or "cosine"))
             check_made_for(NAME, index_name, has=(self.dimensions, self.metric), wanted=(dimensions, metric))
@@ -165,44 +177,52 @@ class PineconeStore:
         return best_first(_match(each, self.metric) for each in found.matches)
 
     def count(self) -> int:
-        with self._explained():
-            namespaces = self._index.describe_index_stats().namespaces
+        namespaces = self._repeated(self._index.describe_index_stats).namespaces
         found = namespaces.get(self.namespace or DEFAULT_NAMESPACE) or namespaces.get(self.namespace)
         return int(found.vector_count) if found else 0
 
     def ids(self) -> list[str]:
         return sorted(self._listed(self.namespace))
 
-    def read_manifest(self) -> dict[str, str]:
+    def read_manifest(self, names: Sequence[str] | None = None) -> dict[str, str]:
         parts: dict[str, dict[str, Any]] = {}
-        with self._explained():
-            for batch in batches(self._listed(self._manifest_namespace), 100):
-                found = self._index.fetch(ids=batch, namespace=self._manifest_namespace).vectors
-                parts |= {id: vector.metadata for id, vector in found.items() if vector.metadata}
-        return dict(_lines(parts))
+        namespace = self._manifest_namespace
+        if names is None:
+            listed = self._listed(namespace)
+            self._manifest_ids = set(listed)
+        else:
+            listed = [id for name in names for id in self._listed(namespace, prefix=f"{_digest(name)}:")]
+        for batch in batches(listed, 100):
+            fetch = partial(self._index.fetch, ids=batch, namespace=namespace)
+            found = self._repeated(fetch).vectors
+            parts |= {id: vector.metadata for id, vector in found.items() if vector.metadata}
+        return _lines(parts)
 
     def write_manifest(self, lines: Mapping[str, str | None]) -> None:
+        if self._manifest_ids is None:
+            self._manifest_ids = set(self._listed(self._manifest_namespace))
+        digests = set(map(_digest, lines))
+        former = {id for id in self._manifest_ids if id.partition(":")[0] in digests}
+        version = max(time.time_ns(), 1 + max(map(_version, former), default=0))
         vector = [1.0, *[0.0] * (self.dimensions - 1)]  # Pinecone takes no vector of zeros
         written = [
             {"id": id, "values": vector, "metadata": metadata}
             for name, line in lines.items()
             if line is not None
-            for id, metadata in _line_parts(name, line)
+            for id, metadata in _line_parts(name, version, line)
         ]
-        with self._explained():
-            for batch in _requests(iter(written), self.batch_size):
-                self._index.upsert(vectors=batch, namespace=self._manifest_namespace)
-        removed = [_digest(name) for name, line in lines.items() if line is None]
-        if removed:
-            gone = set(removed)
-            ids = [id for id in self._listed(self._manifest_namespace) if id.partition(":")[0] in gone]
-            self._delete(ids, self._manifest_namespace)
+        for batch in _requests(iter(written), self.batch_size):
+            self._manifest_ids |= {each["id"] for each in batch}
+            self._repeated(partial(self._index.upsert, vectors=batch, namespace=self._manifest_namespace))
+        self._delete(former, self._manifest_namespace)
+        self._manifest_ids -= former
 
     def lock(self) -> AbstractContextManager[None]:
         """Holds on this machine only; two machines at once write the same records in the same places."""
         folder = self._locks or Path.cwd() / ".latent" / "locks"
         name = f"{self.index_name}:{self.namespace}".encode()
-        return index_lock(folder / f"pinecone-{md5(name, usedforsecurity=False).hexdigest()}.lock")
+        file = folder / f"pinecone-{md5(name, usedforsecurity=False).hexdigest()}.lock"
+        return index_lock(file, self.index_name)
 
     def tidy(self) -> None:
         """Pinecone tidies up by itself."""
@@ -211,27 +231,35 @@ class PineconeStore:
         self._open.close()
 
     def _delete(self, ids: Iterable[str], namespace: str) -> None:
-        from pinecone import NotFoundError
+        for batch in batches(ids, 1_000):
+            with suppress(StoreNotFoundError):  # a namespace without records does not exist
+                self._repeated(partial(self._index.delete, ids=batch, namespace=namespace))
 
-        with self._explained():
-            for batch in batches(ids, 1_000):
-                try:
-                    self._index.delete(ids=batch, namespace=namespace)
-                except NotFoundError:  # a namespace without records does not exist
-                    return
+    def _listed(self, namespace: str, prefix: str = "") -> list[str]:
+        def listed() -> list[str]:
+            pages = self._index.list(namespace=namespace, **({"prefix": prefix} if prefix else {}))
+            return [item.id for page in pages for item in _items(page)]
 
-    def _listed(self, namespace: str) -> list[str]:
-        from pinecone import NotFoundError
+        try:
+            return self._repeated(listed)
+        except StoreNotFoundError:
+            return []
 
-        with self._explained():
-            try:
-                return [item.id for page in self._index.list(namespace=namespace) for item in _items(page)]
-            except NotFoundError:
-                return []
+    def check_record(self, record: Record) -> None:
+        """
+        Say before anything is written that Pinecone would not take a record.
+
+        Raises:
+            StoreRefusedError: Its text and metadata have too many bytes, or are no JSON.
+        """
+        self._metadata(record)
 
     def _vector(self, record: Record) -> dict[str, Any]:
+        return {"id": record.id, "values": _numbers(record.vector), "metadata": self._metadata(record)}
+
+    def _metadata(self, record: Record) -> dict[str, Any]:
         metadata_json(NAME, self.index_name, record)  # told with the record's id
-        flat = {k: v for k, v in record.metadata.items() if k not in (*_OWN, _REST) and _is_flat(v)}
+        flat = {k: v for k, v in record.metadata.items() if _is_name(k) and _is_flat(v)}
         rest = {k: v for k, v in record.metadata.items() if k not in flat or isinstance(v, (int, float))}
         metadata = (
             flat | {name: getattr(record, name) for name in _OWN} | {_REST: orjson.dumps(rest).decode()}
@@ -244,7 +272,23 @@ class PineconeStore:
                 f"text and metadata of {record.id!r} ({record.source}) have {size:,} bytes, and Pinecone "
                 f"takes {METADATA_BYTES:,}. Make chunks smaller, or keep less metadata.",
             )
-        return {"id": record.id, "values": _numbers(record.vector), "metadata": metadata}
+        return metadata
+
+    def _repeated(self, call: Callable[[], T]) -> T:
+        """
+        What a call gives, which does no harm when it is made twice, after a few attempts if need be.
+
+        Records are written and asked for by tasks, which are repeated as their settings say; what an
+        ingestion does beside them is not.
+        """
+        for pause in PAUSES_SECONDS:
+            try:
+                with self._explained():
+                    return call()
+            except StoreConnectionError:
+                time.sleep(pause)
+        with self._explained():
+            return call()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -325,6 +369,11 @@ def _match(found: Any, metric: Metric) -> Match:
     )
 
 
+def _is_name(key: str) -> bool:
+    """Whether a key of the metadata can be one of Pinecone's: a dollar begins words of its filters."""
+    return key not in (*_OWN, _REST) and not key.startswith("$")
+
+
 def _is_flat(value: object) -> bool:
     """Whether Pinecone can filter by a value: a text, a number, a truth value or a list of texts."""
     if isinstance(value, list):
@@ -340,31 +389,31 @@ def _digest(name: str) -> str:
     return md5(name.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
-def _line_parts(name: str, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A line as records: each holds a part of it, and how many there are of which version."""
+def _version(id: str) -> int:
+    """The version of the line that a record of the manifest is a part of."""
+    return int(id.split(":")[1])
+
+
+def _line_parts(name: str, version: int, line: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A line as records: each holds a part of it, and how many there are."""
     data = line.encode()
-    version = md5(data, usedforsecurity=False).hexdigest()[:8]
     pieces = [data[first : first + LINE_BYTES] for first in range(0, len(data), LINE_BYTES)] or [b""]
     for number, piece in enumerate(pieces):
         # Latin-1 keeps bytes apart that a cut in the middle of a character would lose.
         yield (
-            f"{_digest(name)}:{number}",
-            {
-                "name": name,
-                "line": piece.decode("latin-1"),
-                "parts": len(pieces),
-                "version": version,
-            },
+            f"{_digest(name)}:{version}:{number}",
+            {"name": name, "line": piece.decode("latin-1"), "parts": len(pieces)},
         )
 
 
-def _lines(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Lines from their parts; one that was half overwritten when a run died is left out, and written anew."""
-    for id, first in parts.items():
-        digest, _, number = id.partition(":")
-        if number != "0":
-            continue
-        own = [parts.get(f"{digest}:{each}") for each in range(int(first["parts"]))]
-        if all(part is not None and part["version"] == first["version"] for part in own):
-            text = "".join(str(part["line"]) for part in own if part is not None)
-            yield str(first["name"]), text.encode("latin-1").decode()
+def _lines(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Lines from their parts: of each the last version that was written as a whole."""
+    lines: dict[str, str] = {}
+    for id in sorted(parts, key=_version):
+        stem, _, number = id.rpartition(":")
+        if number == "0":
+            own = [parts.get(f"{stem}:{each}") for each in range(int(parts[id]["parts"]))]
+            pieces = [str(part["line"]) for part in own if part is not None]
+            if len(pieces) == len(own):
+                lines[str(parts[id]["name"])] = "".join(pieces).encode("latin-1").decode()
+    return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -30,9 +30,9 @@ class PlannedIndex:
         finally:
             index.close()
 
-    def read_manifest(self) -> dict[str, str]:
+    def read_manifest(self, names: Sequence[str] | None = None) -> dict[str, str]:
         """The lines, as they are."""
-        return self._manifest
+        return {name: line for name, line in self._manifest.items() if names is None or name in names}
 
     def write_manifest(self, lines: Mapping[str, str | None]) -> None:
         """Does nothing."""

@@ -29,6 +29,7 @@ from latent.rag.stores.checks import (
 )
 from latent.rag.stores.embedding import QueryEmbedder
 from latent.rag.stores.filters import Clause, Condition
+from latent.rag.stores.locks import say_that_it_waits
 from latent.rag.stores.records import Filter, Match, Metric, Record, best_first
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ _COLUMNS: Mapping[str, LiteralString] = {
     "end": 'to_jsonb("end")',
 }
 _COMMENT = "latent index, metric "
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+"""A NUL in JSON; behind another backslash, it is the text of one."""
 
 
 class PostgresStore:
@@ -150,9 +153,11 @@ class PostgresStore:
         with self._cursor() as cursor:
             return sorted(row[0] for row in cursor.execute(self._sql("SELECT id FROM {table}")).fetchall())
 
-    def read_manifest(self) -> dict[str, str]:
+    def read_manifest(self, names: Sequence[str] | None = None) -> dict[str, str]:
+        query = self._sql("SELECT name, line FROM {manifest} WHERE %s::text[] IS NULL OR name = ANY(%s)")
+        listed = None if names is None else list(names)
         with self._cursor() as cursor:
-            return dict(cursor.execute(self._sql("SELECT name, line FROM {manifest}")).fetchall())
+            return dict(cursor.execute(query, (listed, listed)).fetchall())
 
     def write_manifest(self, lines: Mapping[str, str | None]) -> None:
         written = [(name, line) for name, line in lines.items() if line is not None]
@@ -171,7 +176,10 @@ class PostgresStore:
         # On a connection of its own: it is held over the statements of many tasks.
         with self._explained(), self._connected(autocommit=True) as connection:
             name = f"latent {self.schema}.{self.index_name}"
-            connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
+            asked = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", (name,))
+            if not asked.fetchone()[0]:
+                say_that_it_waits(self.index_name)
+                connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (name,))
             yield
 
     def tidy(self) -> None:
@@ -288,7 +296,7 @@ class PostgresStore:
 
 def _row(index: str, record: Record) -> tuple[Any, ...]:
     metadata = metadata_json(NAME, index, record)
-    if "\x00" in record.text or "\\u0000" in metadata:
+    if "\x00" in record.text or _NUL.search(metadata):
         raise StoreRefusedError(NAME, index, f"{record.id!r} holds a NUL, which PostgreSQL does not take.")
     return (
         record.id,

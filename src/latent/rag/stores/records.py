@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +59,7 @@ class Store(Protocol):
     One index of a vector store.
 
     `upsert`, `delete`, `query`, `count` and `ids` are for everybody; the others are what keeping an index in
-    step with its documents needs beside them (`latent.rag.sync`).
+    step with its documents needs beside them (`latent.rag.changes`).
     """
 
     name: str
@@ -88,8 +88,8 @@ class Store(Protocol):
     def ids(self) -> list[str]:
         """The ids of all records, in alphabetical order."""
 
-    def read_manifest(self) -> dict[str, str]:
-        """The lines of the manifest by their names."""
+    def read_manifest(self, names: Sequence[str] | None = None) -> dict[str, str]:
+        """The lines of the manifest by their names: all, or those of `names` that there are."""
 
     def write_manifest(self, lines: Mapping[str, str | None]) -> None:
         """Write lines of the manifest, all or none where the store can; None removes one."""
@@ -104,7 +104,15 @@ class Store(Protocol):
         """Free connections; the store is not used afterwards."""
 
 
-def record_of(chunk: Chunk, vector: np.ndarray) -> Record:
+@runtime_checkable
+class ChecksRecords(Protocol):
+    """A store that takes no record of any size or content, and says so before anything is written."""
+
+    def check_record(self, record: Record) -> None:
+        """Raise `StoreRefusedError` for a record that cannot be kept; its vector may still be missing."""
+
+
+def record_of(chunk: Chunk, vector: Sequence[float] | np.ndarray) -> Record:
     """A chunk and its vector as a record."""
     return Record(
         id=chunk.id,

@@ -1,4 +1,4 @@
-"""An index and its documents, brought into step: the steps of `latent.rag.sync`, taken on a store."""
+"""An index brought into step with its documents: carries out on a store what `latent.rag.changes` decides."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from latent.errors import PruneError, StoreMismatchError
 from latent.llm.endpoints import shown_url
+from latent.rag.changes import Changes, Line, changes_for, is_current, lines_of, losses, vectors_of
 from latent.rag.documents import content_hash
 from latent.rag.stores.embedding import HEADER, EmbedderNote
-from latent.rag.sync import Changes, Line, changes_for, is_current, lines_of, losses, vectors_of
 
 if TYPE_CHECKING:
+    from latent.rag.changes import Wanted
     from latent.rag.documents import Chunk
     from latent.rag.stores.records import Store
-    from latent.rag.sync import Wanted
 
     Embed = Callable[[Sequence[Chunk]], Sequence[Any]]
     Write = Callable[[Sequence[Chunk], Sequence[Any]], Any]
@@ -28,7 +28,7 @@ class IndexSync:
     Args:
         note: What its vectors are made with from now on. The index says so once none is of another embedder.
         settings: What the chunks of a source depend on beside its content.
-        sources: All sources of this ingestion.
+        contents: Fingerprints of all sources of this ingestion, as they are now.
         gone: Sources that the index has and that no longer exist; they may be removed.
         max_loss: The share of its sources that an index may lose at once.
 
@@ -42,13 +42,13 @@ class IndexSync:
         store: Store,
         note: EmbedderNote,
         settings: str,
-        sources: Iterable[str],
+        contents: Mapping[str, str],
         *,
         gone: Iterable[str] = (),
         max_loss: float = 0.2,
     ) -> None:
         self.store, self.note, self.settings, self.max_loss = store, note, settings, max_loss
-        self.sources, self.gone = sorted(sources), sorted(gone)
+        self.contents, self.sources, self.gone = contents, sorted(contents), sorted(gone)
         self.emptied: list[str] = []
         manifest = store.read_manifest()
         self.lines: dict[str, Line] = lines_of(manifest)
@@ -57,11 +57,9 @@ class IndexSync:
         self._check_losses()
         self._check_embedder()
 
-    def pending(self, contents: Mapping[str, str]) -> list[str]:
-        """The sources whose chunks are not known to be what `contents` and the settings ask for."""
-        return [
-            s for s in self.sources if not is_current(self.lines.get(s), contents.get(s, ""), self.settings)
-        ]
+    def pending(self) -> list[str]:
+        """The sources whose chunks are not known to be what their contents and the settings ask for."""
+        return [s for s in self.sources if not is_current(self.lines.get(s), self.contents[s], self.settings)]
 
     def apply(
         self, wanted: Mapping[str, Wanted], embed: Embed, write: Write, *, prune: bool = True
@@ -139,8 +137,10 @@ class IndexSync:
         return had and not any(wanted.documents.values())
 
     def _check_losses(self) -> None:
-        """The share is of what the index had when the ingestion began."""
-        lost, known = losses(self._known, self.gone, self.emptied)
+        """The share is of what the index had when the ingestion began; what was only renamed is not lost."""
+        present = set(self.contents.values()) - {""}
+        gone = [s for s in self.gone if s in self._known and self._known[s].content not in present]
+        lost, known = losses(self._known, gone, self.emptied, self.sources)
         if known and len(lost) / known > self.max_loss:
             raise PruneError(self.store.name, self.store.index_name, tuple(lost), known, self.max_loss)
 
