@@ -200,6 +200,29 @@ def test_row_that_pauses_gives_its_thread_to_another(batched):
     assert order == [0, 1, 2, 3, 4, 0]
 
 
+def test_rows_that_come_back_from_a_pause_run_side_by_side(batched, calls):
+    """They failed at once, on one thread; that they take their time later is seen only then."""
+    batched()
+    failed = set()
+
+    @task(cache=False, retries=1, retry_delay_seconds=0.1)
+    def row(x):
+        if x not in failed:
+            failed.add(x)
+            raise ConnectionError
+        with calls:
+            while not calls.have_been(16):
+                time.sleep(0.001)
+        return x
+
+    @flow
+    def main():
+        return row.map(range(16), max_workers=16).result()
+
+    assert main() == list(range(16))
+    assert calls.peak == 16
+
+
 @pytest.mark.parametrize("is_async", [False, True])
 def test_row_of_a_batch_is_timed_out_by_itself(batched, is_async):
     batched()
