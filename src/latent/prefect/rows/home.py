@@ -155,7 +155,8 @@ class Home:
 
     def lost_rows(self, indices: Iterable[int], error: Exception) -> None:
         """Rows that could not even be looked up."""
-        self.report([self._failed(index, {}, error) for index in indices])
+        left = [index for index in indices if self.table.end(index) is None]
+        self.report([self._failed(index, {}, error) for index in left])
 
     def brought(
         self, ends: Sequence[RowEnd], *, began_at: float, task_run_id: UUID, rows: range, span_id: str
@@ -181,8 +182,13 @@ class Home:
             if isinstance(f, PrefectFuture) and not is_done(f)
         ]
 
-    def upstream_failure(self, index: int) -> RowEnd | None:
-        """How a row ends that was to use the result of another which has none; None when all are there."""
+    def upstream_failures(self, indices: Iterable[int]) -> list[RowEnd]:
+        """How those of the rows end that were to use the result of another which has none."""
+        if not self.columns.have_futures:
+            return []
+        return [end for index in indices if (end := self._upstream_failure(index)) is not None]
+
+    def _upstream_failure(self, index: int) -> RowEnd | None:
         for future in futures_in(self.columns.arguments(index)):
             if not isinstance(future, (RowFuture, TaskFuture)):
                 continue

@@ -139,13 +139,20 @@ class Submission:
         if home.run.outcomes is not None and indices and home.counts_rows:
             home.run.outcomes.progressed(self.task.name, planned=len(indices))
         waiting = {index: futures for index in indices if (futures := home.unfinished_of(index))}
-        began = time.time()
-        ends, jobs = home.planner.plan([index for index in indices if index not in waiting])
-        home.report(ends)
-        home.note_bulk(Totals().with_rows(ends), began_at=began)
-        jobs = self._not_only_planned(jobs)
+        jobs = self._jobs([index for index in indices if index not in waiting])
         self.one_each = self._is_one_each(len(jobs) + len(waiting))
         return [*(self._runs(jobs) if self.one_each else self._batches(jobs)), *self._late(waiting)]
+
+    def _jobs(self, indices: Sequence[int]) -> list[Job]:
+        """The rows that run; how the others have ended, remembered or without their input, is reported."""
+        home, began = self.home, time.time()
+        failed = home.upstream_failures(indices)
+        unready = {end.index for end in failed}
+        ends, jobs = home.planner.plan([index for index in indices if index not in unready])
+        home.report([*failed, *ends])
+        for together in (failed, ends):
+            home.note_bulk(Totals().with_rows(together), began_at=began)
+        return self._not_only_planned(jobs)
 
     def _not_only_planned(self, jobs: list[Job]) -> list[Job]:
         """The rows that run; in a plan, what would be paid for is skipped."""
@@ -336,16 +343,11 @@ class Submission:
 
     def _start_late(self, indices: Sequence[int], done: Done) -> None:
         """What the rows waited for is there: only now can they be looked up, and run."""
-        home = self.home
         try:
-            failed = [end for index in indices if (end := home.upstream_failure(index)) is not None]
-            unready = {end.index for end in failed}
-            ends, jobs = home.planner.plan([index for index in indices if index not in unready])
+            jobs = self._jobs(indices)
         except Exception as error:
-            home.lost_rows(indices, error)
+            self.home.lost_rows(indices, error)
             return done()
-        home.report([*failed, *ends])
-        jobs = self._not_only_planned(jobs)
         if not jobs:
             return done()
         if self.one_each:
