@@ -426,9 +426,9 @@ def work(call: Call, given: Mapping[str, Any]) -> Any:
             args, kwargs = attempt.arguments()
             with attempt.parked():
                 permit = admit(call)
-            if (key := attempt.lost_key()) is not None:
-                attempt.recall(claim(call.run.memory, key))
             with holding(call, permit):
+                if (key := attempt.lost_key()) is not None:
+                    attempt.recall(claim(call.run.memory, key))
                 if not attempt.is_recalled:
                     with timely(call):
                         value = call.task.fn(*args, **kwargs)
@@ -446,9 +446,9 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
             args, kwargs = attempt.arguments()
             with attempt.parked():
                 permit = await admit_async(call)
-            if (key := attempt.lost_key()) is not None:
-                attempt.recall(await claim_async(call.run.memory, key))
             with holding(call, permit):
+                if (key := attempt.lost_key()) is not None:
+                    attempt.recall(await claim_async(call.run.memory, key))
                 if not attempt.is_recalled:
                     coroutine = cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs))
                     value = await timely_async(call, coroutine)
