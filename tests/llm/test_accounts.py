@@ -148,6 +148,57 @@ def asking():
     assert result
 
 
+@pytest.mark.parametrize("rows_as_runs", [0, 200])
+@pytest.mark.parametrize(("task_limit", "asked"), [("", 3), (', limit="api"', 6)])
+def test_calls_of_models_inside_of_rows_count_unless_the_row_does(
+    provider: Provider, make_workspace, rows_as_runs, task_limit, asked
+):
+    settings = f"[limits.api]\nconcurrency = 4\n[rows]\nrows_as_runs = {rows_as_runs}\n"
+    workspace = make_workspace(QUICK | {"flows/asking/flow.py": f"""
+from latent.llm import Model
+from latent.prefect import flow, task
+
+model = Model("openai:gpt-5-mini")
+
+@task("ask"{task_limit})
+def ask(n):
+    return model.complete(f"{{n}}").text + model.complete(f"{{n}} again").text
+
+@flow("asking")
+def asking():
+    return len(ask.map(range(20), on_error="collect", max_workers=1).result())
+""", "config/latent.toml": QUICK["config/latent.toml"] + settings})  # fmt: skip
+    result = run_flow(workspace, "asking", options=RunOptions(max_calls=3))
+    assert provider.requests == asked
+    assert result.counts == {"ok": asked // 2, "skipped": 20 - asked // 2}
+    assert result.stopped_by == "The budget of 3 calls is used up."
+
+
+def test_calls_of_models_inside_of_a_task_count(provider: Provider, make_workspace):
+    workspace = make_workspace(
+        QUICK
+        | {
+            "flows/asking/flow.py": """
+from latent.llm import Model
+from latent.prefect import flow, task
+
+model = Model("openai:gpt-5-mini")
+
+@task("ask")
+def ask():
+    return [model.complete(f"{n}").text for n in range(20)]
+
+@flow("asking")
+def asking():
+    return ask()
+"""
+        }
+    )
+    result = run_flow(workspace, "asking", options=RunOptions(max_calls=3))
+    assert provider.requests == 3
+    assert isinstance(result.error, RunStoppedError)
+
+
 def test_a_memory_that_is_full_ends_what_is_paid_for(provider: Provider):
     model, embedder = Model(SPECS[0]), Embedder("openai:text-embedding-3-small", batch_size=1)
 

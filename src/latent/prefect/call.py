@@ -190,6 +190,8 @@ class Call:
         self.arguments = unpack(given)
         with in_run(self.run), self._shown_running(), open_scope(self.task.name, self.span_id) as scope:
             scope.attempt = self.attempts
+            budget = self.run.budget if self.row_index is not None else None
+            scope.is_counted = scope.is_counted or (budget is not None and budget.counts(self.task))
             attempt = Attempt(self, scope)
             try:
                 yield attempt
