@@ -12,7 +12,7 @@ from latent.prefect import flow, task
 from latent.prefect.run_options import RunOptions
 from latent.prefect.running import run as run_flow
 from latent.testing import Fault, Reply
-from latent.tracking import list_runs
+from latent.tracking import list_runs, load_rows
 from tests.llm.conftest import QUICK, SPECS, Provider
 
 
@@ -172,6 +172,10 @@ def asking():
     assert provider.requests == asked
     assert result.counts == {"ok": asked // 2, "skipped": 20 - asked // 2}
     assert result.stopped_by == "The budget of 3 calls is used up."
+    (run,) = list_runs(workspace)
+    assert run.outcomes == result.counts
+    errors = load_rows(workspace, run.run_id)["error"].to_pylist()
+    assert {error for error in errors if error is not None} == {result.stopped_by}
 
 
 def test_calls_of_models_inside_of_a_task_count(provider: Provider, make_workspace):

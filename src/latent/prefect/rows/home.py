@@ -102,6 +102,12 @@ class Home:
         if self.run.recorder is not None:
             self.run.recorder.rows(_Records(ends, self._record))
 
+    def ended_unrun(self, ends: Sequence[RowEnd]) -> None:
+        """Rows have ended that no task run tells of: they were skipped, say."""
+        now = time.time()
+        self.report(ends)
+        self.note_bulk(Totals().with_rows(ends), began_at=now)
+
     def note_bulk(
         self, totals: Totals, *, began_at: float, task_run_id: str | None = None, span_id: str | None = None
     ) -> None:
@@ -212,7 +218,7 @@ class Home:
         outcome: Outcome = "ok" if error is None else "failed"
         outcome = call.outcome if call.outcome and readable else outcome
         if outcome == "skipped":
-            error = RunStoppedError(self.stop.reason or "", self.task.name, index)
+            error = self._skipped(index, error)
         end = RowEnd(
             index, outcome, value, error, call.attempts, call.started_at or None, call.duration_seconds,
             call.queue_seconds, call.key.key if call.key else None, call.cost_usd,
@@ -228,6 +234,12 @@ class Home:
                 self.table.finish_run(index, future)
             else:
                 self.table.finish([end])
+
+    def _skipped(self, index: int, error: Exception | None) -> RunStoppedError:
+        """The error of a row that was its own task run and was stopped in it, for the reason given there."""
+        original = error.original_error if isinstance(error, TaskExecutionError) else error
+        reason = original.reason if isinstance(original, RunStoppedError) else self.stop.reason
+        return RunStoppedError(reason or "", self.task.name, index)
 
     # -- rows that ask for the same as an earlier one ------------------------------------------------------
 
@@ -251,9 +263,11 @@ class Home:
         if type(end) is RowEnd:
             return end
         assert isinstance(end, TaskFuture), "the row has ended"
-        error = end.error()
-        value = None if error is not None else end.result_now()
-        return RowEnd(index, "failed" if error is not None else end.call.outcome or "ok", value, error)
+        if (error := end.error()) is None:
+            return RowEnd(index, end.call.outcome or "ok", end.result_now())
+        if end.call.outcome == "skipped":
+            return RowEnd(index, "skipped", error=self._skipped(index, error))
+        return RowEnd(index, "failed", error=error)
 
     # -- the end -----------------------------------------------------------------------------------------
 

@@ -162,7 +162,7 @@ class Submission:
         skipped = [job for job in jobs if outlook.skips(self.task, job.arguments)]
         for job in skipped:
             job.skip(self.task.name, REASON)
-        self.home.report([job.end() for job in skipped])
+        self.home.ended_unrun([job.end() for job in skipped])
         return [job for job in jobs if not job.has_ended]
 
     def load(self, pieces: Sequence[Piece]) -> None:
@@ -214,7 +214,7 @@ class Submission:
     def _start_run(self, job: Job, done: Done) -> None:
         home = self.home
         if not self._may_begin(job):
-            home.report([job.end()])
+            home.ended_unrun([job.end()])
             return done()
         try:
             call = Call(self.task, self.run, job.arguments, row_index=job.index, shared=home.planner.shared)
@@ -325,7 +325,7 @@ class Submission:
             home.stop.because(budget.reached if budget else None, begun_go_on=True)
             for job in jobs[granted:]:
                 job.skip(self.task.name, home.stop.reason or "")
-            home.report([job.end() for job in jobs[granted:]])
+            home.ended_unrun([job.end() for job in jobs[granted:]])
         return jobs[:granted]
 
     # -- rows that wait for other futures ----------------------------------------------------------------
