@@ -278,6 +278,18 @@ def test_sources_that_do_not_fit_are_refused_in_a_sentence(batched, source, mess
         stream(add, source)
 
 
+def test_json_lines_are_read_as_the_catalog_reads_them(batched):
+    workspace = batched({"flows/main/catalog.yaml": "numbers: data/numbers.jsonl", "data/.keep": ""})
+    file = workspace.root / "data/numbers.jsonl"
+    file.write_bytes(b'\xef\xbb\xbf{"x": NaN}\n\n{"x": -Infinity}\n')
+
+    @task(cache=False)
+    def shown(row):
+        return str(row["x"])
+
+    assert [result.value for result in stream(shown, "numbers")] == ["nan", "-inf"]
+
+
 def test_line_that_is_no_json_is_named(batched):
     batched({"rows.jsonl": '{"n": 1}\n{"n": \n'})
 
