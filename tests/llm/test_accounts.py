@@ -12,7 +12,7 @@ from latent.prefect import flow, task
 from latent.prefect.run_options import RunOptions
 from latent.prefect.running import run as run_flow
 from latent.testing import Fault, Reply
-from latent.tracking import list_runs
+from latent.tracking import list_runs, load_rows
 from tests.llm.conftest import QUICK, SPECS, Provider
 
 
@@ -146,6 +146,61 @@ def asking():
     result = run_flow(workspace, "asking", options=RunOptions(max_calls=6))
     assert provider.requests == 6
     assert result
+
+
+@pytest.mark.parametrize("rows_as_runs", [0, 200])
+@pytest.mark.parametrize(("task_limit", "asked"), [("", 3), (', limit="api"', 6)])
+def test_calls_of_models_inside_of_rows_count_unless_the_row_does(
+    provider: Provider, make_workspace, rows_as_runs, task_limit, asked
+):
+    settings = f"[limits.api]\nconcurrency = 4\n[rows]\nrows_as_runs = {rows_as_runs}\n"
+    workspace = make_workspace(QUICK | {"flows/asking/flow.py": f"""
+from latent.llm import Model
+from latent.prefect import flow, task
+
+model = Model("openai:gpt-5-mini")
+
+@task("ask"{task_limit})
+def ask(n):
+    return model.complete(f"{{n}}").text + model.complete(f"{{n}} again").text
+
+@flow("asking")
+def asking():
+    return len(ask.map(range(20), on_error="collect", max_workers=1).result())
+""", "config/latent.toml": QUICK["config/latent.toml"] + settings})  # fmt: skip
+    result = run_flow(workspace, "asking", options=RunOptions(max_calls=3))
+    assert provider.requests == asked
+    assert result.counts == {"ok": asked // 2, "skipped": 20 - asked // 2}
+    assert result.stopped_by == "The budget of 3 calls is used up."
+    (run,) = list_runs(workspace)
+    assert run.outcomes == result.counts
+    errors = load_rows(workspace, run.run_id)["error"].to_pylist()
+    assert {error for error in errors if error is not None} == {result.stopped_by}
+
+
+def test_calls_of_models_inside_of_a_task_count(provider: Provider, make_workspace):
+    workspace = make_workspace(
+        QUICK
+        | {
+            "flows/asking/flow.py": """
+from latent.llm import Model
+from latent.prefect import flow, task
+
+model = Model("openai:gpt-5-mini")
+
+@task("ask")
+def ask():
+    return [model.complete(f"{n}").text for n in range(20)]
+
+@flow("asking")
+def asking():
+    return ask()
+"""
+        }
+    )
+    result = run_flow(workspace, "asking", options=RunOptions(max_calls=3))
+    assert provider.requests == 3
+    assert isinstance(result.error, RunStoppedError)
 
 
 def test_a_memory_that_is_full_ends_what_is_paid_for(provider: Provider):

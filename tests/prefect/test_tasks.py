@@ -988,3 +988,22 @@ def test_graph_leaves_objects_that_answer_for_any_attribute_alone(make):
         return params.anything
 
     assert TaskRegistry.to_dict()["main"]["tasks"] == []
+
+
+@pytest.mark.parametrize("is_mapped", [False, True])
+def test_registry_learns_of_a_task_that_the_flows_function_does_not_show(make, is_mapped):
+    make({})
+
+    @task("hidden", cache=False)
+    def hidden(x):
+        return x
+
+    tasks = {"by name": lambda: hidden}
+
+    @flow("main")
+    def main(name="by name"):
+        found = tasks[name]()
+        return found.map([1, 2]).result() if is_mapped else found(1)
+
+    main()
+    assert [each["name"] for each in TaskRegistry.to_dict("main")["main"]["tasks"]] == ["hidden"]

@@ -29,7 +29,8 @@ def show_plan(workspace: Workspace, result: RunResult) -> None:
         say(f"Flow {result.flow_name!r} would pay for nothing: everything is remembered, or free.")
         return
     calls = sum(estimate.calls for estimate in estimates)
-    reused = f" {result.reused:,} calls are remembered." if result.reused else ""
+    known = several(result.reused, "call is", "calls are")
+    reused = f" {known} remembered." if result.reused else ""
     say(f"Flow {result.flow_name!r} would make {several(calls, 'call')}. Nothing was sent.{reused}")
     show_table(
         ["model", "calls", "tokens in", "tokens out", "cost", "limit", "time"],

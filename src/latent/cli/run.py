@@ -66,7 +66,10 @@ def run(
         float | None, typer.Option("--max-cost", metavar="USD", help="Stop once calls have cost so much.")
     ] = None,
     max_calls: Annotated[
-        int | None, typer.Option("--max-calls", metavar="N", help="Compute at most so many rows.")
+        int | None,
+        typer.Option(
+            "--max-calls", metavar="N", help="Make at most so many calls of models; without any, rows."
+        ),
     ] = None,
     max_minutes: Annotated[
         float | None, typer.Option("--max-minutes", metavar="N", help="Begin no row after so many minutes.")

@@ -102,7 +102,8 @@ class BudgetSettings(Section):
     max_calls: int | None = Field(
         default=None,
         ge=1,
-        description="Rows that may be computed: of tasks under a limit, or of all tasks when none has one.",
+        description="Calls of models that may be made, and rows of tasks under a limit that may be computed; "
+        "when there is neither, rows of all tasks.",
     )
     max_minutes: float | None = Field(
         default=None, gt=0, description="Minutes after which no further row is begun."

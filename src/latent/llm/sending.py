@@ -35,13 +35,15 @@ class Sent:
 
 def admit(run: Run, service: str) -> None:
     """
-    Count a call in the run's budget; one inside of a row belongs to that.
+    Count a call in the run's budget; one inside of a row that counts itself belongs to that.
 
     Raises:
-        RunStoppedError: The budget is used up.
+        RunStoppedError: The budget is used up; for a task that is under way, only that of calls ends it.
     """
-    budget = run.budget
-    if budget is not None and current_scope() is None and not budget.admit(None):
+    budget, scope = run.budget, current_scope()
+    if budget is None or (scope is not None and scope.is_counted):
+        return
+    if not (budget.admit(None) if scope is None else budget.admit_inside()):
         raise RunStoppedError(budget.reached or "The run was stopped.", service)
 
 

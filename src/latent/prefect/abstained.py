@@ -1,19 +1,16 @@
-"""Results that say that there is no usable answer in them: their calls count as `abstained`, not `ok`."""
+"""
+Results that say that there is no usable answer in them: their calls count as `abstained`, not `ok`.
+
+Such a result has a property `latent_abstained` that is True: an answer of a model, say. It is remembered like
+any other.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from latent.tracking.records import Outcome
-
-
-class Abstaining(Protocol):
-    """What a result has that may abstain: an answer of a model, say. It is remembered like any other."""
-
-    @property
-    def latent_abstained(self) -> bool:
-        """Whether there is no usable answer in it."""
 
 
 def unremembered(value: object) -> Any:
@@ -25,7 +22,7 @@ def unremembered(value: object) -> Any:
 
 def outcome_of(value: object) -> Outcome:
     """The outcome of a call that returned `value`."""
-    return "abstained" if getattr(value, "latent_abstained", False) is True else "ok"
+    return "abstained" if _abstains(value) else "ok"
 
 
 def recalled_outcome(value: object) -> Outcome:
@@ -34,4 +31,8 @@ def recalled_outcome(value: object) -> Outcome:
 
     One that abstained then abstains again: whoever counts answers must not take it for one.
     """
-    return "abstained" if getattr(value, "latent_abstained", False) is True else "cached"
+    return "abstained" if _abstains(value) else "cached"
+
+
+def _abstains(value: object) -> bool:
+    return getattr(value, "latent_abstained", False) is True

@@ -74,13 +74,21 @@ class Budget:
         with self._lock:
             if self._is_used_up():
                 return 0
-            if self.max_calls is None or not _counts(task):
-                return rows
-            granted = min(rows, self.max_calls - self.calls)
-            self.calls += granted
-            if granted < rows:
-                self.reached = f"The budget of {self.max_calls:,} calls is used up."
-            return granted
+            return self._counted(rows) if self.counts(task) else rows
+
+    def admit_inside(self) -> bool:
+        """Whether a task that is under way may ask a model; once money or time is used up, it still may."""
+        if self.max_calls is None:
+            return True
+        with self._lock:
+            return self._counted(1) > 0
+
+    def counts(self, task: Task[..., Any] | None) -> bool:
+        """Whether rows of a task count as calls; None: a request to a model."""
+        if self.max_calls is None:
+            return False
+        is_service = task is None or task.limit is not None or task.estimator is not None
+        return is_service or not TaskRegistry.is_any_paid()
 
     def spend(self, cost_usd: float) -> None:
         """Book what a call cost."""
@@ -92,6 +100,16 @@ class Budget:
         with self._lock:
             self.reached = self.reached or reason
 
+    def _counted(self, calls: int) -> int:
+        """How many of so many calls may be made; these are counted."""
+        if self.max_calls is None:
+            return calls
+        granted = min(calls, self.max_calls - self.calls)
+        self.calls += granted
+        if granted < calls:
+            self.reached = self.reached or f"The budget of {self.max_calls:,} calls is used up."
+        return granted
+
     def _is_used_up(self) -> bool:
         if self.reached is None and self.max_cost_usd is not None and self.cost_usd >= self.max_cost_usd:
             self.reached = (
@@ -100,12 +118,6 @@ class Budget:
         if self.reached is None and self._deadline is not None and time.monotonic() >= self._deadline:
             self.reached = f"The budget of {self.max_minutes:g} minutes is used up."
         return self.reached is not None
-
-
-def _counts(task: Task[..., Any] | None) -> bool:
-    """Whether calls of a task count, beside those of services that there are."""
-    is_service = task is None or task.limit is not None or task.estimator is not None
-    return is_service or not TaskRegistry.is_any_paid()
 
 
 def use(service: str, amounts: Mapping[str, int], cost_usd: float | None) -> None:

@@ -189,6 +189,8 @@ class Call:
         self.arguments = unpack(given)
         with in_run(self.run), self._shown_running(), open_scope(self.task.name, self.span_id) as scope:
             scope.attempt = self.attempts
+            budget = self.run.budget if self.row_index is not None else None
+            scope.is_counted = scope.is_counted or (budget is not None and budget.counts(self.task))
             attempt = Attempt(self, scope)
             try:
                 yield attempt
@@ -427,9 +429,9 @@ def work(call: Call, given: Mapping[str, Any]) -> Any:
             args, kwargs = attempt.arguments()
             with attempt.parked():
                 permit = admit(call)
-            if (key := attempt.lost_key()) is not None:
-                attempt.recall(claim(call.run.memory, key))
             with holding(call, permit):
+                if (key := attempt.lost_key()) is not None:
+                    attempt.recall(claim(call.run.memory, key))
                 if not attempt.is_recalled:
                     with timely(call):
                         value = call.task.fn(*args, **kwargs)
@@ -447,9 +449,9 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
             args, kwargs = attempt.arguments()
             with attempt.parked():
                 permit = await admit_async(call)
-            if (key := attempt.lost_key()) is not None:
-                attempt.recall(await claim_async(call.run.memory, key))
             with holding(call, permit):
+                if (key := attempt.lost_key()) is not None:
+                    attempt.recall(await claim_async(call.run.memory, key))
                 if not attempt.is_recalled:
                     coroutine = cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs))
                     value = await timely_async(call, coroutine)

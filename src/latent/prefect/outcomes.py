@@ -61,10 +61,10 @@ class Outcomes:
         )
 
     def finished(self, task: str, counts: Mapping[str, int], began_at: float, ended_at: float) -> bool:
-        """Calls of a task have ended, in Unix seconds; whether nothing was known of the task before."""
+        """Calls of a task have ended, in Unix seconds; whether they are the first of it to end."""
         with self._lock:
-            is_first = task not in self.tasks
             account = self.tasks.setdefault(task, TaskAccount())
+            is_first = not account.counts
             account.counts.update(counts)
             account.began_at = min(account.began_at, began_at)
             account.ended_at = max(account.ended_at, ended_at)

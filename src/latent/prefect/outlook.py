@@ -80,20 +80,14 @@ class Outlook:
             known = self._estimates.get(which)
             self._estimates[which] = estimate if known is None else known.with_more(estimate)
 
-    def skips(self, task: Task[..., Any], arguments: Mapping[str, Any], rows: int = 1) -> bool:
-        """Whether calls of a task are left out, since they would be paid for; they are counted then."""
+    def skips(self, task: Task[..., Any], arguments: Mapping[str, Any]) -> bool:
+        """Whether a call of a task is left out, since it would be paid for; it is counted then."""
         if task.estimator is not None:
             self.add(task.estimator(arguments))
         elif task.limit is not None:
             unknown: Range = (0, None)
             self.add(
-                Estimate(
-                    service=task.name,
-                    calls=rows,
-                    limit=task.limit,
-                    input_tokens=unknown,
-                    output_tokens=unknown,
-                )
+                Estimate(service=task.name, limit=task.limit, input_tokens=unknown, output_tokens=unknown)
             )
         else:
             return False

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 class Scope:
     """The parameters read by one call, and the span it is traced under."""
 
-    __slots__ = ("attempt", "cost_usd", "parameters_read", "parent", "span_id", "task_name", "used")
+    __slots__ = (
+        "attempt",
+        "cost_usd",
+        "is_counted",
+        "parameters_read",
+        "parent",
+        "span_id",
+        "task_name",
+        "used",
+    )
 
     def __init__(self, task_name: str, span_id: str | None, parent: Scope | None) -> None:
         self.task_name, self.span_id, self.parent = task_name, span_id, parent
@@ -33,6 +42,8 @@ class Scope:
         """What it has used of paid services so far, by the service's name; None: nothing."""
         self.attempt = 1
         """Which attempt of the call this is, 1-based."""
+        self.is_counted: bool = parent is not None and parent.is_counted
+        """Whether it is a row that counts as a call in the run's budget: what it calls is part of that."""
 
     def record(self, reads: Mapping[str, str]) -> None:
         """Write down fingerprints by parameter name, here and in every scope around this one."""

@@ -24,6 +24,7 @@ from latent.prefect.generators import generated, generated_async
 from latent.prefect.inputs import Binder, dataset_names, keyword_only
 from latent.prefect.retries import DEFAULT_RETRIES, follow, policy_of
 from latent.prefect.retry_policy import matchers, why_everything_stops
+from latent.prefect.rows.batches import HOOKS
 from latent.prefect.rows.futures import MappedFutures
 from latent.prefect.rows.map import map_rows
 from latent.prefect.rows.options import RowOptions, split_options
@@ -213,7 +214,7 @@ class Task(prefect.Task[P, R]):
     def _prefect_options(self) -> dict[str, Any]:
         """Prefect's options, with the hooks that were added after decoration."""
         hooks = {
-            name: list(getattr(self, f"{name}_hooks")) for name in _HOOKS if getattr(self, f"{name}_hooks")
+            name: list(getattr(self, f"{name}_hooks")) for name in HOOKS if getattr(self, f"{name}_hooks")
         }
         return self.options | hooks
 
@@ -421,9 +422,6 @@ class _Work:
         # Prefect fills absent parameters with the signature's default: only what was passed counts.
         arguments = {name: value for name, value in given.items() if name in self.call.arguments}
         return (work_async if self.call.task.isasync else work)(self.call, arguments)
-
-
-_HOOKS = ("on_completion", "on_failure", "on_running", "on_rollback", "on_commit")
 
 
 def _value_of(call: Call, state: Any) -> Any:

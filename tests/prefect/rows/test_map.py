@@ -18,7 +18,7 @@ from latent.prefect.budget import Budget
 from latent.prefect.futures import as_completed, wait
 from latent.prefect.run_options import RunOptions
 from latent.prefect.running import run as run_flow
-from latent.tracking import load_rows, load_run
+from latent.tracking import list_runs, load_rows, load_run
 
 # -- batches ------------------------------------------------------------------------------------------
 
@@ -198,6 +198,29 @@ def test_row_that_pauses_gives_its_thread_to_another(batched):
 
     assert main() == list(range(5))
     assert order == [0, 1, 2, 3, 4, 0]
+
+
+def test_rows_that_come_back_from_a_pause_run_side_by_side(batched, calls):
+    """They failed at once, on one thread; that they take their time later is seen only then."""
+    batched()
+    failed = set()
+
+    @task(cache=False, retries=1, retry_delay_seconds=0.1)
+    def row(x):
+        if x not in failed:
+            failed.add(x)
+            raise ConnectionError
+        with calls:
+            while not calls.have_been(16):
+                time.sleep(0.001)
+        return x
+
+    @flow
+    def main():
+        return row.map(range(16), max_workers=16).result()
+
+    assert main() == list(range(16))
+    assert calls.peak == 16
 
 
 @pytest.mark.parametrize("is_async", [False, True])
@@ -385,7 +408,9 @@ def test_map_over_futures_of_a_map_begins_as_they_finish(batched):
     assert main() == [0, 10, 20, 30, 40, 50]
 
 
-def test_row_whose_input_failed_fails_with_the_same_error(batched):
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_row_whose_input_failed_fails_with_the_same_error(batched, caplog, has_ended):
+    """Whether the input fails before or after the rows that use it are mapped."""
     batched()
 
     @task(retry=False)
@@ -400,12 +425,43 @@ def test_row_whose_input_failed_fails_with_the_same_error(batched):
 
     @flow
     def main():
-        futures = second.map(first.map(range(5)))
+        inputs = first.map(range(5))
+        if has_ended:
+            inputs.wait()
+        futures = second.map(inputs)
         with pytest.raises(KeyError, match="two"):
             futures[2].result()
         return [future.result() for future in futures if future.index != 2]
 
     assert main() == [1, 2, 4, 5]
+    assert "not remembered" not in caplog.text
+
+
+def test_rows_that_are_recalled_late_stand_in_the_records(batched):
+    """Their inputs were still computed when they were mapped, and what they ask for was remembered."""
+    workspace = batched()
+    mapped = threading.Event()
+
+    @task(cache=False)
+    def first(x):
+        assert mapped.wait(60)
+        return x
+
+    @task
+    def second(x):
+        return x * 10
+
+    @flow
+    def main():
+        mapped.clear()
+        futures = second.map(first.map(range(5)))
+        mapped.set()
+        return futures.result()
+
+    assert main() == main() == [0, 10, 20, 30, 40]
+    run = list_runs(workspace)[0]
+    assert run.outcomes == {"ok": 5, "cached": 5}
+    assert {task["name"]: task["calls"] for task in run.tasks} == {"first": 5, "second": 5}
 
 
 def test_done_callbacks_come_once_for_each_row(batched):

@@ -225,6 +225,26 @@ def test_budget_ends_a_stream(batched):
         stream(row, range(1_000), window=100)
 
 
+@pytest.mark.parametrize("row_runs", ["auto", "all"])
+def test_row_that_is_stopped_on_its_way_is_skipped(batched, row_runs):
+    batched()
+
+    @task(cache=False)
+    def ask(x):
+        if x == 2:
+            raise RunStoppedError("There is no money left.", "a model")
+        return x
+
+    @flow
+    def main():
+        return list(ask.map_stream(range(5), on_error="collect", row_runs=row_runs))
+
+    (stopped,) = [row for row in main() if row.outcome != "ok"]
+    assert (stopped.index, stopped.outcome) == (2, "skipped")
+    assert isinstance(stopped.error, RunStoppedError)
+    assert str(stopped.error) == "Row 2 of task 'ask' was skipped. There is no money left."
+
+
 @pytest.mark.parametrize("window", [0, -1, True, "many"])
 def test_window_without_room_is_refused(batched, window):
     batched()
@@ -256,6 +276,18 @@ def test_sources_that_do_not_fit_are_refused_in_a_sentence(batched, source, mess
 
     with pytest.raises(UsageError, match=message):
         stream(add, source)
+
+
+def test_json_lines_are_read_as_the_catalog_reads_them(batched):
+    workspace = batched({"flows/main/catalog.yaml": "numbers: data/numbers.jsonl", "data/.keep": ""})
+    file = workspace.root / "data/numbers.jsonl"
+    file.write_bytes(b'\xef\xbb\xbf{"x": NaN}\n\n{"x": -Infinity}\n')
+
+    @task(cache=False)
+    def shown(row):
+        return str(row["x"])
+
+    assert [result.value for result in stream(shown, "numbers")] == ["nan", "-inf"]
 
 
 def test_line_that_is_no_json_is_named(batched):

@@ -94,10 +94,8 @@ class Batch:
         home.note_bulk(
             ticket.totals, began_at=began, task_run_id=str(task_run_id or "") or None, span_id=self.span_id
         )
-        failures = [end for job in self.jobs if (end := home.table.end(job.index)) is not None]
-        artifacts.tell_failures(
-            [end for end in failures if getattr(end, "outcome", "") == "failed"], home.row_id
-        )
+        ends = [end for job in self.jobs if (end := home.table.end(job.index)) is not None]
+        artifacts.tell_failures([end for end in ends if getattr(end, "outcome", "") == "failed"], home.row_id)
         message = counted(ticket.totals.counts)
         if ticket.totals.counts["failed"] and home.options.on_error == "raise":
             return Failed(message=message)

@@ -104,6 +104,12 @@ class Home:
         if self.run.recorder is not None:
             self.run.recorder.rows(_Records(ends, self._record))
 
+    def ended_unrun(self, ends: Sequence[RowEnd]) -> None:
+        """Rows have ended that no task run tells of: they were skipped, say."""
+        now = time.time()
+        self.report(ends)
+        self.note_bulk(Totals().with_rows(ends), began_at=now)
+
     def note_bulk(
         self, totals: Totals, *, began_at: float, task_run_id: str | None = None, span_id: str | None = None
     ) -> None:
@@ -157,7 +163,8 @@ class Home:
 
     def lost_rows(self, indices: Iterable[int], error: Exception) -> None:
         """Rows that could not even be looked up."""
-        self.report([self._failed(index, {}, error) for index in indices])
+        left = [index for index in indices if self.table.end(index) is None]
+        self.report([self._failed(index, {}, error) for index in left])
 
     def brought(
         self, ends: Sequence[RowEnd], *, began_at: float, task_run_id: UUID, rows: range, span_id: str
@@ -183,8 +190,13 @@ class Home:
             if isinstance(f, PrefectFuture) and not is_done(f)
         ]
 
-    def upstream_failure(self, index: int) -> RowEnd | None:
-        """How a row ends that was to use the result of another which has none; None when all are there."""
+    def upstream_failures(self, indices: Iterable[int]) -> list[RowEnd]:
+        """How those of the rows end that were to use the result of another which has none."""
+        if not self.columns.have_futures:
+            return []
+        return [end for index in indices if (end := self._upstream_failure(index)) is not None]
+
+    def _upstream_failure(self, index: int) -> RowEnd | None:
         for future in futures_in(self.columns.arguments(index)):
             if not isinstance(future, (RowFuture, TaskFuture)):
                 continue
@@ -209,7 +221,7 @@ class Home:
         outcome = call.outcome if call.outcome and readable else outcome
         self.stop.has_results |= outcome in ("ok", "abstained") and call.attempts > 0
         if outcome == "skipped":
-            error = RunStoppedError(self.stop.reason or "", self.task.name, index)
+            error = self._skipped(index, error)
         end = RowEnd(
             index, outcome, value, error, call.attempts, call.started_at or None, call.duration_seconds,
             call.queue_seconds, call.key.key if call.key else None, call.cost_usd,
@@ -225,6 +237,12 @@ class Home:
                 self.table.finish_run(index, future)
             else:
                 self.table.finish([end])
+
+    def _skipped(self, index: int, error: Exception | None) -> RunStoppedError:
+        """The error of a row that was its own task run and was stopped in it, for the reason given there."""
+        original = error.original_error if isinstance(error, TaskExecutionError) else error
+        reason = original.reason if isinstance(original, RunStoppedError) else self.stop.reason
+        return RunStoppedError(reason or "", self.task.name, index)
 
     # -- rows that ask for the same as an earlier one ------------------------------------------------------
 
@@ -248,9 +266,11 @@ class Home:
         if type(end) is RowEnd:
             return end
         assert isinstance(end, TaskFuture), "the row has ended"
-        error = end.error()
-        value = None if error is not None else end.result_now()
-        return RowEnd(index, "failed" if error is not None else end.call.outcome or "ok", value, error)
+        if (error := end.error()) is None:
+            return RowEnd(index, end.call.outcome or "ok", end.result_now())
+        if end.call.outcome == "skipped":
+            return RowEnd(index, "skipped", error=self._skipped(index, error))
+        return RowEnd(index, "failed", error=error)
 
     # -- the end -----------------------------------------------------------------------------------------
 

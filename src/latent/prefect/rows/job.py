@@ -102,10 +102,12 @@ class Job:
         self.outcome, self.error = "skipped", RunStoppedError(reason, task_name, self.index)
 
     def release(self) -> None:
-        """Let others have the key."""
+        """Let others have the key, and the place under the limit of a row that ended before its call."""
         if self.lease is not None:
             self.lease.release()
             self.lease = None
+        if self.permit is not None:
+            self.permit.release()
 
     def end(self) -> RowEnd:
         """How the row ended."""

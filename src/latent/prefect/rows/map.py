@@ -139,13 +139,20 @@ class Submission:
         if home.run.outcomes is not None and indices and home.counts_rows:
             home.run.outcomes.progressed(self.task.name, planned=len(indices))
         waiting = {index: futures for index in indices if (futures := home.unfinished_of(index))}
-        began = time.time()
-        ends, jobs = home.planner.plan([index for index in indices if index not in waiting])
-        home.report(ends)
-        home.note_bulk(Totals().with_rows(ends), began_at=began)
-        jobs = self._not_only_planned(jobs)
+        jobs = self._jobs([index for index in indices if index not in waiting])
         self.one_each = self._is_one_each(len(jobs) + len(waiting))
         return [*(self._runs(jobs) if self.one_each else self._batches(jobs)), *self._late(waiting)]
+
+    def _jobs(self, indices: Sequence[int]) -> list[Job]:
+        """The rows that run; how the others have ended, remembered or without their input, is reported."""
+        home, began = self.home, time.time()
+        failed = home.upstream_failures(indices)
+        unready = {end.index for end in failed}
+        ends, jobs = home.planner.plan([index for index in indices if index not in unready])
+        home.report([*failed, *ends])
+        for together in (failed, ends):
+            home.note_bulk(Totals().with_rows(together), began_at=began)
+        return self._not_only_planned(jobs)
 
     def _not_only_planned(self, jobs: list[Job]) -> list[Job]:
         """The rows that run; in a plan, what would be paid for is skipped."""
@@ -155,7 +162,7 @@ class Submission:
         skipped = [job for job in jobs if outlook.skips(self.task, job.arguments)]
         for job in skipped:
             job.skip(self.task.name, REASON)
-        self.home.report([job.end() for job in skipped])
+        self.home.ended_unrun([job.end() for job in skipped])
         return [job for job in jobs if not job.has_ended]
 
     def load(self, pieces: Sequence[Piece]) -> None:
@@ -207,7 +214,7 @@ class Submission:
     def _start_run(self, job: Job, done: Done) -> None:
         home = self.home
         if not self._may_begin(job):
-            home.report([job.end()])
+            home.ended_unrun([job.end()])
             return done()
         try:
             call = Call(self.task, self.run, job.arguments, row_index=job.index, shared=home.planner.shared)
@@ -318,7 +325,7 @@ class Submission:
             home.stop.because(budget.reached if budget else None, begun_go_on=True)
             for job in jobs[granted:]:
                 job.skip(self.task.name, home.stop.reason or "")
-            home.report([job.end() for job in jobs[granted:]])
+            home.ended_unrun([job.end() for job in jobs[granted:]])
         return jobs[:granted]
 
     # -- rows that wait for other futures ----------------------------------------------------------------
@@ -336,16 +343,11 @@ class Submission:
 
     def _start_late(self, indices: Sequence[int], done: Done) -> None:
         """What the rows waited for is there: only now can they be looked up, and run."""
-        home = self.home
         try:
-            failed = [end for index in indices if (end := home.upstream_failure(index)) is not None]
-            unready = {end.index for end in failed}
-            ends, jobs = home.planner.plan([index for index in indices if index not in unready])
+            jobs = self._jobs(indices)
         except Exception as error:
-            home.lost_rows(indices, error)
+            self.home.lost_rows(indices, error)
             return done()
-        home.report([*failed, *ends])
-        jobs = self._not_only_planned(jobs)
         if not jobs:
             return done()
         if self.one_each:

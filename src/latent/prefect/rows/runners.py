@@ -57,11 +57,11 @@ def limited_tags(task: Task[..., Any]) -> list[str]:
     if not tags or is_in_memory():
         return []
     limited = []
-    client = get_client(sync_client=True)
-    for tag in tags:
-        try:
-            client.read_concurrency_limit_by_tag(tag)
-        except ObjectNotFound:
-            continue
-        limited.append(tag)
+    with get_client(sync_client=True) as client:
+        for tag in tags:
+            try:
+                client.read_concurrency_limit_by_tag(tag)
+            except ObjectNotFound:
+                continue
+            limited.append(tag)
     return limited

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,16 +69,23 @@ def _of_file(path: str, owner: str) -> Iterator[Any]:
 
 def _of_json_lines(path: str) -> Iterator[Any]:
     import fsspec  # type: ignore[import-untyped]  # it ships no types
-    import orjson
 
     with fsspec.open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield orjson.loads(line)
-            except orjson.JSONDecodeError as error:
-                raise ValueError(f"{path}, line {number}: no valid JSON ({error}).") from error
+            if line.strip():
+                yield _parsed(line, path, number)
+
+
+def _parsed(line: bytes, path: str, number: int) -> Any:
+    import orjson
+
+    try:
+        return orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        # What the catalog reads too: NaN and Infinity, which Python writes, and a byte order mark.
+        with suppress(ValueError):
+            return json.loads(line)
+        raise ValueError(f"{path}, line {number}: no valid JSON ({error}).") from error
 
 
 def _of_parquet(path: str) -> Iterator[Any]:

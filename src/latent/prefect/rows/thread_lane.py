@@ -57,9 +57,7 @@ class ThreadLane(Lane):
             if not self._threads:
                 self._hire()
             self._wake.notify(len(ticket.jobs))
-            if self._hirer is None:
-                self._hirer = Thread(target=self._hire_as_needed, name="latent-rows-hirer", daemon=True)
-                self._hirer.start()
+            self._see_to_hiring()
 
     def committed(self, rows: int) -> None:
         with self._wake:
@@ -71,18 +69,23 @@ class ThreadLane(Lane):
         self._threads += 1
         Thread(target=self._run, name=f"latent-rows-{self._threads}", daemon=True).start()
 
+    def _see_to_hiring(self) -> None:
+        if self._hirer is None:
+            self._hirer = Thread(target=self._hire_as_needed, name="latent-rows-hirer", daemon=True)
+            self._hirer.start()
+
     def _hire_as_needed(self) -> None:
         """Twice the threads, again and again, while rows wait for something; one where they compute."""
         begun, look_again_at = -1, 0.0
         while True:
-            time.sleep(HIRE_SECONDS if self._threads < self.width else ALL_HIRED_SECONDS)
+            time.sleep(self._seconds_to_next_look())
             with self._wake:
-                if not self._fresh:
+                if not (self._fresh or self._parked):
                     self._hirer = None
                     return
                 now, stands_still = time.monotonic(), self._begun == begun
                 begun = self._begun
-                if self._idle:
+                if self._idle or not (self._fresh or self._parked[0][0] <= now):
                     continue
                 if stands_still or self._busy_share < BUSY_SHARE:
                     self._threads_at_most = self.width
@@ -92,6 +95,15 @@ class ThreadLane(Lane):
                     # Many threads cannot tell rows that wait from rows that get in each other's way; one can.
                     look_again_at = now + LOOK_AGAIN_SECONDS
                     self._threads_at_most = 1
+
+    def _seconds_to_next_look(self) -> float:
+        if self._threads >= self.width:
+            return ALL_HIRED_SECONDS
+        with self._wake:
+            if self._fresh or not self._parked:
+                return HIRE_SECONDS
+            # Nothing can go on before the first pause is over.
+            return min(max(self._parked[0][0] - time.monotonic(), HIRE_SECONDS), ALL_HIRED_SECONDS)
 
     def _run(self) -> None:
         while jobs := self._take():
@@ -107,6 +119,7 @@ class ThreadLane(Lane):
                 now = time.monotonic()
                 if self._parked and self._parked[0][0] <= now:
                     self._open += 1
+                    self._begun += 1
                     return [heappop(self._parked)[2]]
                 room = self._open_at_most - self._open
                 if self._fresh and room > 0:
@@ -158,3 +171,4 @@ class ThreadLane(Lane):
             self._open -= 1
             heappush(self._parked, (time.monotonic() + seconds, next(self._order), job))
             self._wake.notify()
+            self._see_to_hiring()  # many may come back at once, and take longer than the first time
