@@ -99,3 +99,12 @@ def test_failed_rows_are_grouped_by_cause_and_can_be_told_apart():
 def test_failed_rows_are_one_short_line_in_a_log():
     rows = [TaskExecutionError.of("t", ValueError("a"), {"row_index": index}) for index in range(1_000)]
     assert len(repr(FailedRowsError.of("t", 1_000, rows))) < 200
+
+
+def test_rows_that_differ_by_numbers_failed_for_one_cause():
+    errors = [
+        TaskExecutionError.of("t", ValueError(f"try again in {n}ms"), {"row_index": n}) for n in range(9)
+    ]
+    text = str(FailedRowsError.of("t", 20, [*errors, ValueError("another")]))
+    assert "9x ValueError: try again in 0ms (first in row 0)" in text
+    assert "1x ValueError: another" in text

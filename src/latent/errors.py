@@ -65,9 +65,10 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -385,6 +386,10 @@ class ModelRefusedError(ModelCallError):
         self.spec, self.place, self.reason, self.hint = spec, place, reason, hint
         self.status, self.headers, self.body = status, dict(headers), body
 
+    def with_hint(self, hint: str) -> Self:
+        """The same error, which says what to do."""
+        return type(self)(self.spec, self.place, self.reason, self.status, self.headers, self.body, hint)
+
     def __str__(self) -> str:
         said = self.reason.strip().rstrip(".")
         hint = f" {self.hint}" if self.hint else ""
@@ -663,9 +668,10 @@ class FailedRowsError(LatentError, ExceptionGroup):
         """
         causes: dict[str, list[Exception]] = {}
         for error in errors:
-            causes.setdefault(_cause(error), []).append(error)
+            causes.setdefault(cause_of(_message(error)), []).append(error)
         shown = [
-            f"  {len(group):,}x {cause}{_first_row(group[0])}" for cause, group in list(causes.items())[:5]
+            f"  {len(group):,}x {_message(group[0])}{_first_row(group[0])}"
+            for group in list(causes.values())[:5]
         ]
         if len(causes) > len(shown):
             shown.append(f"  ... and {len(causes) - len(shown)} other causes")
@@ -705,7 +711,31 @@ class RunStoppedError(LatentError):
         return f"{where}{self.reason}"
 
 
-def _cause(error: Exception) -> str:
+def cause_of(message: str) -> str:
+    """
+    What messages of one cause have in common: numbers and ids become `#`, white space one blank.
+
+    The status of an HTTP answer stays: 429 and 500 are two causes.
+    """
+    text = " ".join(message[:_CAUSE_CHARS].split())
+    return _CHANGING.sub(lambda found: found[0] if found.lastgroup == "kept" else "#", text)
+
+
+_CAUSE_CHARS = 500
+_CHANGING = re.compile(
+    r"""
+    (?P<kept>\b(?:status|code|http|http/[\d.]+|error)[^\w]{0,3}[1-5]\d\d\b)
+    | \b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b              # UUIDs
+    | \b0x[0-9a-f]+\b
+    | \b(?=[a-z_-]*\d)(?=[\d_-]*[a-z])[\w-]{10,}\b                  # ids of requests: req_011CSHoEeqs5C35K
+    | (?<![\w.])[+-]?\d+(?:[.,:]\d+)*(?![\w])
+    | \d+
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def _message(error: Exception) -> str:
     if isinstance(error, TaskExecutionError):
         return f"{type(error.original_error).__name__}: {error.original_text}"
     return f"{type(error).__name__}: {error}"

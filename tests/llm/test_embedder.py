@@ -40,7 +40,8 @@ class Server:
     def __init__(self) -> None:
         self.data: Any = None
         self.refuses_text: str | None = None
-        self.slow_text: str | None = None
+        self.refused: threading.Event | None = None
+        """When given, it is set once a text was refused, and all others are answered after that."""
         self.refuses_base64 = False
         self.bodies: list[Any] = []
         outer = self
@@ -49,17 +50,20 @@ class Server:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 outer.bodies.append(body)
-                if outer.slow_text in body["input"]:
-                    time.sleep(0.2)
                 is_refused = (outer.refuses_base64 and body["encoding_format"] == "base64") or (
                     outer.refuses_text in body["input"]
                 )
+                if outer.refused is not None and not is_refused:
+                    outer.refused.wait(30)
+                    time.sleep(0.2)
                 answer = (
                     {"error": {"message": "encoding_format"}} if is_refused else {"data": outer.answer(body)}
                 )
                 self.send_response(400 if is_refused else 200)
                 self.end_headers()
                 self.wfile.write(json.dumps(answer).encode())
+                if outer.refused is not None and is_refused:
+                    outer.refused.set()
 
             def log_message(self, *args: object) -> None:
                 """Nothing is printed."""
@@ -172,13 +176,12 @@ def test_what_was_answered_is_kept_when_another_batch_fails(server: Server):
 
 
 def test_what_is_under_way_is_waited_for_and_kept_when_another_batch_fails(server: Server):
-    server.refuses_text = TEXTS[0]
-    server.slow_text = TEXTS[1]
+    server.refuses_text, server.refused = TEXTS[0], threading.Event()
     with pytest.raises(ModelRefusedError):
         asyncio.run(server.embedder(batch_size=1).embed_async(TEXTS))
     sent = [text for body in server.bodies for text in body["input"]]
     assert len(sent) < len(TEXTS)
-    server.refuses_text, server.slow_text, server.bodies = None, None, []
+    server.refuses_text, server.refused, server.bodies = None, None, []
     server.embedder(batch_size=1).embed(TEXTS)
     again = {text for body in server.bodies for text in body["input"]}
     assert again & set(sent) == {TEXTS[0]}

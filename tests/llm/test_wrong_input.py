@@ -354,6 +354,17 @@ def test_a_key_that_is_refused_once_others_had_answers_fails_its_row_alone(
     assert [n for n, each in enumerate(results) if isinstance(each, Exception)] == [7]
 
 
+@every_api
+def test_who_is_too_quick_without_a_limit_is_told_of_limits(provider: Provider, spec: str):
+    provider.behaves(faults=[Fault(429, only="q"), Fault("quota", only="broke")])
+    with pytest.raises(ModelRefusedError, match=r"HTTP 429.*\[limits.NAME\] in config/latent.toml") as caught:
+        Model(spec, retries=0).complete("q")
+    assert caught.value.status == 429
+    with pytest.raises(ModelRefusedError) as broke:
+        Model(spec, retries=0).complete("broke")
+    assert "limits.NAME" not in str(broke.value)
+
+
 def test_a_limit_that_is_not_defined(provider: Provider):
     with pytest.raises(UnknownLimitError, match=r"\[limits.nowhere\]"):
         Model(SPECS[0], limit="nowhere").complete("hello")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import socket
 import sqlite3
@@ -121,9 +122,11 @@ def test_full_disk_stops_the_map_before_more_is_lost(mapping: Workspace) -> None
     assert "The memory cannot be written any more" in shown
     assert "Make room, and run again." in shown
     before = len(Events(mapping.root / "rows.log").begun)
+    lost = re.search(r"What is finished is kept, except for (\d+) results?\.", shown)
     kept, rows = reused(run_python(*LATENT_RUN, "-p", "rows=1_000"))
     assert rows == 1_000
     assert 0 < kept < before
+    assert lost is not None and kept == before - int(lost[1])
     assert Events(mapping.root / "rows.log").begun.total() == before + rows - kept
     assert_store_is_sound(mapping, rows)
 

@@ -6,10 +6,9 @@ import time
 
 import pytest
 
-from latent.errors import RunNotFoundError
+from latent.errors import RunNotFoundError, cause_of
 from latent.tracking import RowRecord, failed_rows, failure_groups, load_rows
 from latent.tracking.rows import COLUMNS
-from latent.tracking.rows_view import cause_of
 
 
 def failed(index, message, kind="RateLimitError", task="ask"):

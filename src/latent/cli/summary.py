@@ -50,7 +50,10 @@ def headline(result: RunResult) -> str:
         return f"{line}: everything was reused, nothing had to be computed."
     line = f"{line}: {outcomes(result.counts)}." if result.counts else f"{line}."
     line += reused_rows(result.tasks)
-    return f"{line} What is finished is kept." if result.counts and _is_unfinished(result) else line
+    if not (result.counts and _is_unfinished(result)):
+        return line
+    lost = f", except for {several(result.unkept, 'result')}" if result.unkept else ""
+    return f"{line} What is finished is kept{lost}."
 
 
 def reused_rows(tasks: Mapping[str, TaskAccount]) -> str:
@@ -65,6 +68,7 @@ def task_rows(tasks: Mapping[str, TaskAccount]) -> list[tuple[str, str, str, str
     return [
         (name, outcomes(task.counts), duration(task.seconds), reused(task.counts))
         for name, task in tasks.items()
+        if task.counts or task.planned
     ]
 
 
@@ -135,6 +139,11 @@ def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[
         yield "Stopped", printable(mask(reason))
     if skipped := result.counts["skipped"]:
         yield "Skipped", f"{several(skipped, 'row')}, not begun"
+    if result.unkept:
+        yield (
+            "Lost",
+            f"{several(result.unkept, 'result')} that could not be written and will be computed again",
+        )
     if result.value is not None:
         yield "Result", mask(_shown(result.value, mask))
     if costs := [task.cost_usd for task in result.tasks.values() if task.cost_usd is not None]:

@@ -28,4 +28,5 @@ def keep(run: Run, service: str, results: Iterable[Result]) -> None:
                 warn_once("memory full", reason)
             else:
                 run.budget.end(reason)
-            return
+            if run.outcomes is not None:
+                run.outcomes.lost(1)

@@ -6,10 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from latent.errors import RunStoppedError
+from latent.errors import ModelRefusedError, RunStoppedError
 from latent.llm.failures import failure_in
 from latent.llm.prices import cost_usd
 from latent.prefect.budget import use
+from latent.prefect.retry_policy import why_everything_stops
 from latent.prefect.scope import current_scope
 
 if TYPE_CHECKING:
@@ -67,12 +68,24 @@ async def send(
         ModelCallError: There is no answer, or it says that there is none.
     """
     if request.limit is None:
-        return await _sent(request, path, payload, way, usage_in)
+        try:
+            return await _sent(request, path, payload, way, usage_in)
+        except ModelRefusedError as error:
+            raise _with_advice(error) from None
     async with way.admitted(request.limit, tokens) as permit:
         sent = await _sent(request, path, payload, way, usage_in)
         if sent.usage is not None:
             permit.release(tokens_used=sent.usage.input_tokens + sent.usage.output_tokens)
     return sent
+
+
+def _with_advice(error: ModelRefusedError) -> ModelRefusedError:
+    """What helps a call without a limit that the provider finds too quick."""
+    if error.status != 429 or error.hint or why_everything_stops(error) is not None:
+        return error
+    return error.with_hint(
+        'Calls wait for their turn with limit="NAME", and [limits.NAME] in config/latent.toml.'
+    )
 
 
 async def _sent(

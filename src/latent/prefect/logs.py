@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any, cast
 
@@ -158,17 +158,30 @@ def _masking(run: Run) -> logging.Filter:
 def _file_handler(run: Run) -> logging.Handler | None:
     try:
         ensure_private_dir(run.workspace.logs_dir)
-        handler = logging.FileHandler(
-            run.workspace.logs_dir / f"{run.run_id}.log", encoding="utf-8", delay=True
-        )
+        handler = _RunLogFile(run.workspace.logs_dir / f"{run.run_id}.log", encoding="utf-8", delay=True)
     except OSError as error:
-        warn_once(
-            "log-file", f"Log files are not written: {error}. The run goes on; its lines are in the terminal."
-        )
+        _tell_unwritten(error)
         return None
     handler.setFormatter(logging.Formatter(_FORMAT))
     handler.addFilter(_OfRun(run.run_id))
     return handler
+
+
+def _tell_unwritten(error: BaseException | None) -> None:
+    warn_once(
+        "log-file", f"Log files are not written: {error}. The run goes on; its lines are in the terminal."
+    )
+
+
+class _RunLogFile(logging.FileHandler):
+    """The file of a run's lines; a disk that takes no more of them costs the lines and nothing else."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging names it
+        _tell_unwritten(sys.exc_info()[1])
+
+    def close(self) -> None:
+        with suppress(OSError):
+            super().close()
 
 
 def _plain_logger() -> logging.Logger:

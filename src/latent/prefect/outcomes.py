@@ -51,6 +51,8 @@ class Outcomes:
         self.tasks: dict[str, TaskAccount] = {}
         self.services: dict[str, ServiceAccount] = {}
         """What was used of paid services, by name: models above all."""
+        self.unkept = 0
+        """Results that the memory could not take any more: a full disk, say."""
         self._lock = Lock()
 
     def note(self, record: TaskRecord) -> bool:
@@ -97,6 +99,13 @@ class Outcomes:
             account.cost_usd = (account.cost_usd or 0.0) + cost_usd
         if self.parent is not None:
             self.parent.spent(task, cost_usd)
+
+    def lost(self, results: int) -> None:
+        """Count results that were not remembered though they should have been."""
+        with self._lock:
+            self.unkept += results
+        if self.parent is not None:
+            self.parent.lost(results)
 
     def used(self, services: Mapping[str, ServiceAccount]) -> None:
         """Add to what was used of paid services."""

@@ -50,6 +50,8 @@ class RunResult:
     """What was used of paid services, by name: models above all."""
     outlook: Outlook | None = None
     """What the run would pay for, when it was only planned."""
+    unkept: int = 0
+    """Results that could not be remembered, though they should have been: they are computed again."""
     stopped_by: str | None = None
     """The part of the budget that was used up, as a sentence; None when rows were not left out for it."""
 
@@ -137,6 +139,7 @@ def _result(
         tasks=dict(outcomes.tasks) if outcomes else {},
         services=dict(outcomes.services) if outcomes else {},
         outlook=run.outlook if run else None,
+        unkept=outcomes.unkept if outcomes else 0,
         stopped_by=run.budget.reached if run and run.budget else None,
     )
 

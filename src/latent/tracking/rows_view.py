@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from latent.errors import cause_of
 from latent.tracking.arrow import table_from
 from latent.tracking.rows import COLUMNS
 from latent.tracking.views import list_runs, load_run
@@ -134,27 +134,3 @@ def failure_groups(rows: pa.Table) -> list[FailureGroup]:
         for (task, kind, cause), positions in groups.items()
     ]
     return sorted(found, key=lambda group: -group.rows)
-
-
-def cause_of(message: str) -> str:
-    """
-    What messages of one cause have in common: numbers and ids become `#`, white space one blank.
-
-    The status of an HTTP answer stays: 429 and 500 are two causes.
-    """
-    text = " ".join(message[:_CAUSE_CHARS].split())
-    return _CHANGING.sub(lambda found: found[0] if found.lastgroup == "kept" else "#", text)
-
-
-_CAUSE_CHARS = 500
-_CHANGING = re.compile(
-    r"""
-    (?P<kept>\b(?:status|code|http|http/[\d.]+|error)[^\w]{0,3}[1-5]\d\d\b)
-    | \b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b              # UUIDs
-    | \b0x[0-9a-f]+\b
-    | \b(?=[a-z_-]*\d)(?=[\d_-]*[a-z])[\w-]{10,}\b                  # ids of requests: req_011CSHoEeqs5C35K
-    | (?<![\w.])[+-]?\d+(?:[.,:]\d+)*(?![\w])
-    | \d+
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)

@@ -10,7 +10,14 @@ import time
 import pytest
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from latent.errors import FailedRowsError, RunStoppedError, TaskExecutionError, UnknownLimitError, UsageError
+from latent.errors import (
+    FailedRowsError,
+    RegistryError,
+    RunStoppedError,
+    TaskExecutionError,
+    UnknownLimitError,
+    UsageError,
+)
 from latent.limits import limit
 from latent.prefect import flow, params, spend, task, unmapped
 from latent.prefect.api import memory_api
@@ -985,6 +992,26 @@ def test_artifacts_show_a_batchs_progress_and_its_failures(batched):
     kinds = {each["type"]: each for each in artifacts}
     assert "odd {one}, rows 0 to 4: 3 ok, 2 failed" in kinds["progress"]["description"]
     assert [row["row"] for row in json.loads(kinds["table"]["data"])] == [1, 3]
+
+
+def test_a_row_that_was_tried_is_not_skipped_where_the_map_stopped_before_its_next_try(batched):
+    batched()
+
+    @task(cache=False, retries=3, retry_delay_seconds=0.3)
+    def fail(x):
+        if x == 0:
+            raise ConnectionError("away")
+        time.sleep(0.1)
+        raise RegistryError("wrong for good")
+
+    @flow
+    def main():
+        return fail.map(range(20), max_failures=0, max_workers=2, batch_size=20, on_error="collect").result()
+
+    first, *others = main()
+    assert isinstance(first, TaskExecutionError)
+    assert isinstance(first.original_error, ConnectionError)
+    assert isinstance(others[-1], RunStoppedError)
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import traceback
 from functools import reduce
 from typing import Any
@@ -377,12 +378,17 @@ def test_whoever_waits_for_an_index_says_so_once(open_index: OpenIndex, caplog):
         with other.lock():
             pass
 
+    def told() -> list[str]:
+        return [line for line in caplog.messages if "this one waits" in line and one.index_name in line]
+
     with one.lock():
         thread = threading.Thread(target=wait)
         thread.start()
-        thread.join(0.4)
+        while not told() and thread.is_alive():
+            time.sleep(0.02)
+        thread.join(0.4)  # it goes on waiting, and says no more
         assert thread.is_alive()
     thread.join()
-    assert [line for line in caplog.messages if "this one waits" in line and one.index_name in line] == [
+    assert told() == [
         f"Another ingestion is changing the index {one.index_name!r}: this one waits until it has ended."
     ]

@@ -357,7 +357,9 @@ def report(done: Done, sync: IndexSync, gone: Sequence[str]) -> None:
     figures = {"vectors": sync.vectors(), "chunks_written": done.written, "chunks_deleted": done.deleted}
     for name, number in figures.items():
         log_metric(name, number)
+    held = sum(source in sync.lines for source in sync.sources)
     logger.info(
-        f"Index {sync.store.index_name!r}: {len(sync.sources):,} sources, {figures['vectors']:,} vectors; "
-        f"{done.written:,} written, {done.deleted:,} deleted, {len(gone):,} sources gone."
+        f"Index {sync.store.index_name!r}: {held:,} of {len(sync.sources):,} sources, "
+        f"{figures['vectors']:,} vectors. Written: {done.written:,}, deleted: {done.deleted:,}; "
+        f"sources gone: {len(gone):,}."
     )

@@ -8,7 +8,7 @@ from collections import Counter, OrderedDict
 from copy import copy
 from functools import partial
 from random import getrandbits
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from prefect.cache_policies import NO_CACHE
@@ -45,6 +45,9 @@ PROGRESS_SECONDS = 2.0
 HOOKS = ("on_completion", "on_failure", "on_running", "on_rollback", "on_commit")
 """Prefect's hooks, which belong to a task run of a row's own."""
 
+ORDER_SECONDS = 5.0
+"""A batch waits at most so long for the one before it, which may never come to its thread."""
+
 MAPS_KEPT = 8
 """Maps whose lanes a worker process keeps for their next batches."""
 
@@ -58,11 +61,15 @@ class Batch:
         jobs: Sequence[Job],
         home: Home | None,
         *,
+        after: Batch | None = None,
         row_ids: Mapping[int, str] | None = None,
         span_id: str | None = None,
     ) -> None:
         self.spec, self.jobs = spec, list(jobs)
         self.home, self.row_ids = home, row_ids or {}
+        self.came = Event()
+        """Set once its rows stand in the lane, or never will."""
+        self._before = None if after is None else after.came
         self.span_id = span_id or f"{getrandbits(64):016x}"
         self.__name__ = spec.task.fn.__name__
 
@@ -78,7 +85,9 @@ class Batch:
                 away.tally.add(Counter(end.outcome for end in some))
                 ends.extend(some)
 
-            _wait(Ticket(away.work, self.jobs, report, span_id=self.span_id), artifacts)
+            ticket = Ticket(away.work, self.jobs, report, span_id=self.span_id)
+            away.work.lane.add(ticket)
+            _wait(ticket, artifacts)
             artifacts.tell_failures(
                 [end for end in ends if end.outcome == "failed"], self.row_ids.__getitem__
             )
@@ -90,6 +99,10 @@ class Batch:
             home.batch_began(self.rows, task_run_id)
         ticket = Ticket(self.spec.work_at(home), self.jobs, home.report, span_id=self.span_id)
         artifacts = self._artifacts()
+        if self._before is not None:  # threads start in any order, and rows are begun in theirs
+            self._before.wait(ORDER_SECONDS)
+        ticket.work.lane.add(ticket)
+        self.came.set()
         _wait(ticket, artifacts)
         home.note_bulk(
             ticket.totals, began_at=began, task_run_id=str(task_run_id or "") or None, span_id=self.span_id
@@ -206,7 +219,6 @@ def _away_for(spec: MapSpec) -> Away:
 
 
 def _wait(ticket: Ticket, artifacts: Artifacts) -> None:
-    ticket.work.lane.add(ticket)
     try:
         while not ticket.done.wait(PROGRESS_SECONDS):
             artifacts.move(ticket.totals.counts, ticket.total)

@@ -193,7 +193,9 @@ class MappedFutures(PrefectFutureList[R]):
         failures = [error for error in errors if not isinstance(error, RunStoppedError)]
         skipped = [error for error in errors if isinstance(error, RunStoppedError)]
         name, rows = self._home.task.name, len(self)
-        left = f"{len(skipped):,} of {rows:,} rows were skipped, all others are kept."
+        unkept = self._home.stop.unkept
+        others = f"{unkept:,} others could not be kept" if unkept else "all others are kept"
+        left = f"{len(skipped):,} of {rows:,} rows were skipped, {others}."
         if failures:
             stopped = f"{skipped[0].reason} {left}" if skipped else None
             raise FailedRowsError.of(name, rows, failures, stopped)

@@ -90,7 +90,7 @@ class Lane(ABC):
         """What a row takes, of late; slow until the first ones have ended."""
 
     def _enqueue(self, ticket: Ticket) -> None:
-        """Batches become task runs in any order; their rows begin in the order in which they were mapped."""
+        """Put a batch's rows in line: in the order in which they were mapped, whichever batch comes first."""
         jobs = ticket.jobs
         if self._fresh and jobs and jobs[0].index < self._fresh[-1].index:
             self._fresh = deque(merge(self._fresh, jobs, key=attrgetter("index")))

@@ -46,14 +46,15 @@ def life(work: RowWork, job: Job) -> Generator[Pause | Step, Any, None]:
         return work.skip(job)
     if not job.looked_up and work.look_up([job]):
         return None
+    error: BaseException | None = None
     while True:
         if not work.may_begin(job):
-            return work.skip(job)
+            return _left(work, job, error)
         if work.limiter is not None:
             with job.lease.parked() if job.lease is not None else nullcontext():
                 job.permit = yield Step.ADMIT
             if job.permit is None:
-                return work.skip(job)
+                return _left(work, job, error)
             job.queue_seconds += job.permit.waited_seconds
             if job.lease is not None and job.lease.was_taken and (yield from _was_overtaken(work, job)):
                 job.permit.release()
@@ -67,6 +68,14 @@ def life(work: RowWork, job: Job) -> Generator[Pause | Step, Any, None]:
             return work.fail(job, error)
         job.waited_seconds += delay
         yield Pause(delay)
+
+
+def _left(work: RowWork, job: Job, error: BaseException | None) -> None:
+    """End a row of a map that was stopped: as not begun, or with what its last attempt failed with."""
+    if error is None:
+        work.skip(job)
+    else:
+        work.fail(job, error)
 
 
 def _claimed(work: RowWork, job: Job) -> Generator[Pause, Any, None]:

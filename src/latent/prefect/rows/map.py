@@ -115,6 +115,8 @@ class Submission:
         self.at_home = is_at_home(task_runner)
         self.one_each = False
         """Whether each row is a task run of its own."""
+        self._last: Batch | None = None
+        """The batch that was begun last, where the map was called."""
         self.width = self._width()
         self.spec = spec or self._new_spec()
 
@@ -275,6 +277,7 @@ class Submission:
 
         def over(_: Any) -> None:
             error = self._batch_ended(batch, inner, began)
+            batch.came.set()
             home.lost(batch.jobs, error)
             batch.jobs.clear()
             done()
@@ -284,7 +287,8 @@ class Submission:
 
     def _batch(self, jobs: Sequence[Job]) -> Batch:
         if self.at_home:
-            return Batch(self.spec, jobs, self.home)
+            self._last = Batch(self.spec, jobs, self.home, after=self._last)
+            return self._last
         return Batch(self.spec, jobs, None, row_ids={job.index: self.home.row_id(job.index) for job in jobs})
 
     def _batch_ended(self, batch: Batch, inner: Any, began: float) -> BaseException:

@@ -15,6 +15,8 @@ class Stop:
         self.reason: str | None = None
         self.has_results = False
         """Whether a row was computed: what another one fails with need not be wrong for all."""
+        self.unkept = 0
+        """Rows whose results the memory could not take any more: they are computed again."""
         self._lock = Lock()
 
     @property

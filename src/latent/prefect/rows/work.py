@@ -275,6 +275,7 @@ class RowWork:
         self.lane.committed(len(jobs))
 
     def _remember(self, jobs: Sequence[Job]) -> None:
+        lost = 0
         for kept in self.run.memory.remember_many(map(self._result, jobs)):
             if isinstance(kept, UnstorableError):
                 warn_once(
@@ -283,10 +284,14 @@ class RowWork:
                     "Return plain data, or say cache=False to be silent about it.",
                 )
             elif isinstance(kept, CacheError):
+                lost += 1
                 self.stop.because(
                     f"The memory cannot be written any more ({kept}). Rows that it cannot hold would be paid "
                     "for again, so no further ones were begun. Make room, and run again."
                 )
+        self.stop.unkept += lost
+        if self.run.outcomes is not None:
+            self.run.outcomes.lost(lost)
 
     def _result(self, job: Job) -> Result:
         key = job.key
