@@ -53,11 +53,10 @@ class LoopLane(Lane):
     def _fill(self) -> None:
         """Let as many rows run as may; those that paused come first."""
         self._fills_soon = False
-        while self._resumed and self._running < self.width:
+        while self._resumed and self._free() > 0:
             self._running += 1
             self._resumed.popleft().set_result(None)
-        free = min(self.width - self._running, self._open_at_most - self._running - self._uncommitted)
-        room = min(free, len(self._fresh))
+        room = min(self._free(), len(self._fresh))
         if room <= 0:
             return
         jobs = [self._fresh.popleft() for _ in range(room)]
@@ -67,6 +66,9 @@ class LoopLane(Lane):
             task = self._loop.create_task(self._drive(job), context=job.ticket.context.copy())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _free(self) -> int:
+        return min(self.width - self._running, self._open_at_most - self._running - self._uncommitted)
 
     async def _drive(self, job: Job) -> None:
         steps = life(self.work, job)

@@ -62,7 +62,7 @@ class ThreadLane(Lane):
     def committed(self, rows: int) -> None:
         with self._wake:
             self._open -= rows
-            if self._fresh and self._idle:
+            if self._idle and (self._fresh or self._parked):
                 self._wake.notify(rows)
 
     def _hire(self) -> None:
@@ -116,18 +116,17 @@ class ThreadLane(Lane):
         """The next rows that can go on; none when none came for a while, and then the thread ends."""
         with self._wake:
             while self._threads <= self._threads_at_most:
-                now = time.monotonic()
-                if self._parked and self._parked[0][0] <= now:
+                now, room = time.monotonic(), self._open_at_most - self._open
+                if self._parked and self._parked[0][0] <= now and room > 0:
                     self._open += 1
                     self._begun += 1
                     return [heappop(self._parked)[2]]
-                room = self._open_at_most - self._open
                 if self._fresh and room > 0:
                     at_once = min(self._at_once(), room, len(self._fresh))
                     self._begun += at_once
                     self._open += at_once
                     return [self._fresh.popleft() for _ in range(at_once)]
-                pause = self._parked[0][0] - now if self._parked else IDLE_SECONDS
+                pause = self._parked[0][0] - now if self._parked and room > 0 else IDLE_SECONDS
                 self._idle += 1
                 woken = self._wake.wait(min(pause, IDLE_SECONDS))
                 self._idle -= 1
