@@ -9,6 +9,8 @@ Each says what happened, where, and what to do next::
     │   ├── ExpressionError (ValueError)  a condition on rows that cannot be used
     │   ├── NotInRunError (RuntimeError)  something that exists only inside a run was asked for outside
     │   ├── ModelSpecError (ValueError)    a model, an embedder or one of its settings that cannot be
+    │   │   ├── BrokenTextError            a text to send that holds half a character
+    │   │   └── AttachmentError            an image or a file of a message that cannot be read
     │   ├── EmptyTextError (ValueError)    a text without words, among texts to embed
     │   ├── MissingKeyError         a provider's key is not set
     │   ├── PromptError (ValueError)       a prompt template cannot be found, read or filled in
@@ -123,6 +125,45 @@ class ModelSpecError(UsageError, ValueError):
         return f"Model {self.spec!r} cannot be used: {self.reason}"
 
 
+class BrokenTextError(ModelSpecError):
+    """A text that was to be sent holds half a character (a lone surrogate): no provider takes it."""
+
+    def __init__(self, spec: str, name: str, half: str, position: int) -> None:
+        """
+        Args:
+            name: What the text is called: `the prompt`, `texts[3]`.
+            position: Where in the text it stands, 0-based.
+        """
+        # All in args: errors cross process borders by pickle.
+        Exception.__init__(self, spec, name, half, position)
+        self.spec, self.name, self.half, self.position = spec, name, half, position
+
+    def __str__(self) -> str:
+        return (
+            f"Half a character (a lone surrogate, {self.half!r}) stands at position {self.position:,} of "
+            f"{self.name} for {self.spec!r}, and no provider takes it. Leave it out, or put another in its "
+            "place: text.encode('utf-8', 'replace').decode()."
+        )
+
+
+class AttachmentError(ModelSpecError):
+    """An image or a file cannot be put into a message."""
+
+    def __init__(self, kind: str, source: str | None, reason: str) -> None:
+        """
+        Args:
+            kind: `image` or `file`, say.
+            source: Its path; None for one that was given as bytes.
+        """
+        Exception.__init__(self, kind, source, reason)
+        self.kind, self.source, self.reason = kind, source, reason
+        self.spec = source or kind
+
+    def __str__(self) -> str:
+        what = "that was given as bytes" if self.source is None else repr(self.source)
+        return f"The {self.kind} {what} cannot be used: {self.reason}"
+
+
 class EmptyTextError(UsageError, ValueError):
     """Texts that hold only blanks were to be embedded: they have no meaning, and providers refuse them."""
 
@@ -221,11 +262,11 @@ class UnknownLimitError(ConfigError, KeyError):
 
     def __str__(self) -> str:
         near = nearest(self.name, self.known)
-        hint = f"did you mean {near!r}? " if near else ""
+        hint = f"did you mean {near!r}? Otherwise add" if near else "add"
         defined = f"defined: {', '.join(self.known)}" if self.known else "none is defined"
         return (
-            f"There is no limit {self.name!r} in {self.place} ({defined}): {hint}"
-            f"A table [limits.{toml_key(self.name)}] defines one, also when it is empty."
+            f"There is no limit {self.name!r} in {self.place} ({defined}): {hint} the line "
+            f"[limits.{toml_key(self.name)}] there; it needs nothing below it."
         )
 
 
