@@ -16,7 +16,8 @@ Each says what happened, where, and what to do next::
     │   ├── PromptError (ValueError)       a prompt template cannot be found, read or filled in
     │   ├── ChunkSettingError (ValueError)   sizes of chunks that contradict each other
     │   ├── MissingExtraError (ImportError)   a library that an extra brings is not installed
-    │   └── SimulatorError (ValueError)   a provider simulator was set up or used wrongly
+    │   ├── SimulatorError (ValueError)   a provider simulator was set up or used wrongly
+    │   └── StoreMismatchError, StoreUsageError   see StoreError
     ├── ConfigError (ValueError)    settings, parameters, YAML and TOML files
     │   ├── SettingsError           settings that are unknown or cannot be used
     │   ├── UnknownLimitError (KeyError)      a limit that the settings do not define
@@ -49,8 +50,9 @@ Each says what happened, where, and what to do next::
     │   └── UnreadableDocumentError (ValueError)   a file that holds no text, or not in the form it should
     ├── StoreError                  an index of a vector store
     │   ├── StoreNotFoundError (LookupError)      there is no such index
-    │   ├── StoreMismatchError (ValueError)       it was made for other vectors than those that are given
+    │   ├── StoreMismatchError (UsageError, ValueError)   it was made for other vectors than those given
     │   ├── StoreRefusedError (ValueError)        the store does not take what it was given
+    │   │   └── StoreUsageError (UsageError)      a name, a setting or a query that no such store takes
     │   ├── StoreConnectionError (ConnectionError)   it cannot be reached, or vanished
     │   └── PruneError          too much would be removed from an index at once
     ├── TrackingError               run folders, the spool and the MLflow store
@@ -505,12 +507,16 @@ class StoreNotFoundError(StoreError, LookupError):
     """The store has no index of this name."""
 
 
-class StoreMismatchError(StoreError, ValueError):
+class StoreMismatchError(StoreError, UsageError, ValueError):
     """An index was made for other vectors than those it is given: their length, metric or model."""
 
 
 class StoreRefusedError(StoreError, ValueError):
     """The store does not take what it was given: a name, a record, a filter, a key."""
+
+
+class StoreUsageError(StoreRefusedError, UsageError):
+    """The store was asked wrongly, which is known without asking it: a name, a metric, a query, no key."""
 
 
 class StoreConnectionError(StoreError, ConnectionError):
