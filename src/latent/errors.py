@@ -9,12 +9,15 @@ Each says what happened, where, and what to do next::
     │   ├── ExpressionError (ValueError)  a condition on rows that cannot be used
     │   ├── NotInRunError (RuntimeError)  something that exists only inside a run was asked for outside
     │   ├── ModelSpecError (ValueError)    a model, an embedder or one of its settings that cannot be
+    │   │   ├── BrokenTextError            a text to send that holds half a character
+    │   │   └── AttachmentError            an image or a file of a message that cannot be read
     │   ├── EmptyTextError (ValueError)    a text without words, among texts to embed
     │   ├── MissingKeyError         a provider's key is not set
     │   ├── PromptError (ValueError)       a prompt template cannot be found, read or filled in
     │   ├── ChunkSettingError (ValueError)   sizes of chunks that contradict each other
     │   ├── MissingExtraError (ImportError)   a library that an extra brings is not installed
-    │   └── SimulatorError (ValueError)   a provider simulator was set up or used wrongly
+    │   ├── SimulatorError (ValueError)   a provider simulator was set up or used wrongly
+    │   └── StoreMismatchError, StoreUsageError   see StoreError
     ├── ConfigError (ValueError)    settings, parameters, YAML and TOML files
     │   ├── SettingsError           settings that are unknown or cannot be used
     │   ├── UnknownLimitError (KeyError)      a limit that the settings do not define
@@ -47,8 +50,9 @@ Each says what happened, where, and what to do next::
     │   └── UnreadableDocumentError (ValueError)   a file that holds no text, or not in the form it should
     ├── StoreError                  an index of a vector store
     │   ├── StoreNotFoundError (LookupError)      there is no such index
-    │   ├── StoreMismatchError (ValueError)       it was made for other vectors than those that are given
+    │   ├── StoreMismatchError (UsageError, ValueError)   it was made for other vectors than those given
     │   ├── StoreRefusedError (ValueError)        the store does not take what it was given
+    │   │   └── StoreUsageError (UsageError)      a name, a setting or a query that no such store takes
     │   ├── StoreConnectionError (ConnectionError)   it cannot be reached, or vanished
     │   └── PruneError          too much would be removed from an index at once
     ├── TrackingError               run folders, the spool and the MLflow store
@@ -122,6 +126,45 @@ class ModelSpecError(UsageError, ValueError):
 
     def __str__(self) -> str:
         return f"Model {self.spec!r} cannot be used: {self.reason}"
+
+
+class BrokenTextError(ModelSpecError):
+    """A text that was to be sent holds half a character (a lone surrogate): no provider takes it."""
+
+    def __init__(self, spec: str, name: str, half: str, position: int) -> None:
+        """
+        Args:
+            name: What the text is called: `the prompt`, `texts[3]`.
+            position: Where in the text it stands, 0-based.
+        """
+        # All in args: errors cross process borders by pickle.
+        Exception.__init__(self, spec, name, half, position)
+        self.spec, self.name, self.half, self.position = spec, name, half, position
+
+    def __str__(self) -> str:
+        return (
+            f"Half a character (a lone surrogate, {self.half!r}) stands at position {self.position:,} of "
+            f"{self.name} for {self.spec!r}, and no provider takes it. Leave it out, or put another in its "
+            "place: text.encode('utf-8', 'replace').decode()."
+        )
+
+
+class AttachmentError(ModelSpecError):
+    """An image or a file cannot be put into a message."""
+
+    def __init__(self, kind: str, source: str | None, reason: str) -> None:
+        """
+        Args:
+            kind: `image` or `file`, say.
+            source: Its path; None for one that was given as bytes.
+        """
+        Exception.__init__(self, kind, source, reason)
+        self.kind, self.source, self.reason = kind, source, reason
+        self.spec = source or kind
+
+    def __str__(self) -> str:
+        what = "that was given as bytes" if self.source is None else repr(self.source)
+        return f"The {self.kind} {what} cannot be used: {self.reason}"
 
 
 class EmptyTextError(UsageError, ValueError):
@@ -222,11 +265,11 @@ class UnknownLimitError(ConfigError, KeyError):
 
     def __str__(self) -> str:
         near = nearest(self.name, self.known)
-        hint = f"did you mean {near!r}? " if near else ""
+        hint = f"did you mean {near!r}? Otherwise add" if near else "add"
         defined = f"defined: {', '.join(self.known)}" if self.known else "none is defined"
         return (
-            f"There is no limit {self.name!r} in {self.place} ({defined}): {hint}"
-            f"A table [limits.{toml_key(self.name)}] defines one, also when it is empty."
+            f"There is no limit {self.name!r} in {self.place} ({defined}): {hint} the line "
+            f"[limits.{toml_key(self.name)}] there; it needs nothing below it."
         )
 
 
@@ -469,12 +512,16 @@ class StoreNotFoundError(StoreError, LookupError):
     """The store has no index of this name."""
 
 
-class StoreMismatchError(StoreError, ValueError):
+class StoreMismatchError(StoreError, UsageError, ValueError):
     """An index was made for other vectors than those it is given: their length, metric or model."""
 
 
 class StoreRefusedError(StoreError, ValueError):
     """The store does not take what it was given: a name, a record, a filter, a key."""
+
+
+class StoreUsageError(StoreRefusedError, UsageError):
+    """The store was asked wrongly, which is known without asking it: a name, a metric, a query, no key."""
 
 
 class StoreConnectionError(StoreError, ConnectionError):

@@ -93,3 +93,30 @@ def test_two_flows_of_one_name_are_named_with_their_files(latent: Cli, make: Mak
 def test_flow_beside_a_broken_one_runs(latent: Cli, make: MakeWorkspace) -> None:
     make({"flows/good/flow.py": GOOD, "flows/good/catalog.yaml": CATALOG, "flows/broken/flow.py": "def ("})
     assert latent("run", "good").code == 0
+
+
+@pytest.mark.parametrize(
+    ("parameter", "message"),
+    [
+        ("metric=cosin", "a metric is one of cosine, dotproduct, euclidean, not 'cosin'"),
+        ("index_name=../../evil", "its name is a folder's"),
+        ("store=pinecone", "set the environment variable PINECONE_API_KEY"),
+        (
+            "embedder_options={dimensions: 64}",
+            "made for vectors of 256 numbers, not for vectors of 64",
+        ),
+    ],
+)
+def test_a_store_that_is_asked_wrongly_is_no_run_to_resume(
+    latent: Cli, make_workspace: MakeWorkspace, monkeypatch: pytest.MonkeyPatch, parameter: str, message: str
+) -> None:
+    monkeypatch.delenv("PINECONE_API_KEY", raising=False)
+    monkeypatch.setenv("LATENT_TRACKING__ENABLED", "false")
+    make_workspace({"docs/a.md": "# A\n\nText."})
+    ingestion = ("run", "document_ingestion", "-p", "file_paths=docs/*.md", "-p", "index_name=docs")
+    if parameter.startswith("embedder"):
+        assert latent(*ingestion).code == 0
+    ended = latent(*ingestion, "-p", parameter)
+    assert ended.code == 2, ended.err
+    assert message in " ".join(ended.err.split())
+    assert "Resume" not in ended.out

@@ -172,3 +172,11 @@ class TestReport:
         text = reporting.report(summary, [], [], mode="vector", model="m", depth=10, confidence=0.9)
         assert "None: every question" in text
         assert "It was not asked." in text
+
+
+@pytest.mark.parametrize("folder", [PYTHON_REFERENCE, PYTHON_REFERENCE.parents[1]])
+def test_a_table_in_a_readme_has_a_line_for_each_metric_of_the_report(reporting, folder: Path):
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    table = text[text.index("| metric") :].partition("\n\n")[0]
+    named = re.findall(r"^\| (.+?) +\| \d", table, re.MULTILINE)
+    assert named == list(reporting.METRICS.values())

@@ -309,10 +309,19 @@ def test_unknown_limit_names_those_that_are_defined(make_workspace):
         limiter_for(workspace, "openai_api")
     assert str(caught.value) == (
         "There is no limit 'openai_api' in config/latent.toml (defined: openai-api, other): did you mean "
-        "'openai-api'? A table [limits.openai_api] defines one, also when it is empty."
+        "'openai-api'? Otherwise add the line [limits.openai_api] there; it needs nothing below it."
     )
-    with pytest.raises(UnknownLimitError, match=r"\(defined: openai-api, other\): A table \[limits.zzz\]"):
+    with pytest.raises(UnknownLimitError, match=r"api, other\): add the line \[limits.zzz\] there"):
         limit("zzz").__enter__()
+
+
+def test_unknown_limit_where_there_are_none_says_what_to_write(make_workspace):
+    with pytest.raises(UnknownLimitError) as caught:
+        limiter_for(make_workspace({"config/latent.toml": ""}), "nope")
+    assert str(caught.value) == (
+        "There is no limit 'nope' in config/latent.toml (none is defined): add the line [limits.nope] there; "
+        "it needs nothing below it."
+    )
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 
 from latent.config import find_workspace
 from latent.errors import (
+    BrokenTextError,
     ContextWindowError,
     EmptyTextError,
     MissingKeyError,
@@ -241,6 +242,13 @@ def test_empty_texts_are_refused_by_name(provider: Provider):
         Embedder(SMALL).embed(["a", "", "b", " \n"])
     assert provider.requests == 0
     assert Embedder(SMALL, dimensions=8).embed([]).shape == (0, 8)
+
+
+@pytest.mark.parametrize("spec", [SMALL, "local:wordllama"])
+def test_half_a_character_is_told_with_its_text_before_anything_is_sent(provider: Provider, spec: str):
+    with pytest.raises(BrokenTextError, match=rf"position 3 of texts\[1\] for '{spec}'"):
+        Embedder(spec).embed(["caf\u00e9", "caf\udce9"])
+    assert provider.requests == 0
 
 
 def test_a_text_that_is_too_long_says_so(provider: Provider):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import pickle
 from pathlib import Path
 
 import pytest
 
-from latent.errors import ModelRefusedError, ModelSpecError
+from latent.errors import BrokenTextError, ModelSpecError
 from latent.llm import File, Image, Message, Model
 from tests.llm.conftest import SPECS, Provider
 
@@ -72,7 +73,10 @@ def test_a_changed_image_is_another_prompt(provider: Provider, chart: Path):
         (7, "a prompt is a text or messages"),
         ([{"role": "robot", "content": "x"}], "role is one of"),
         ([{"role": "user", "content": "x", "name": "y"}], "no 'name'"),
-        ([{"role": "user", "content": [7]}], "not a int"),
+        ([{"role": "user", "content": [7]}], r"File\.of\(\.\.\.\), not an int\."),
+        ([{"role": "user"}], "a message of the role 'user' has no `content`"),
+        ([{"role": "user", "content": None}], "has no `content`"),
+        (None, "not None"),
         ([b"raw"], "not a bytes"),
     ],
 )
@@ -83,10 +87,11 @@ def test_prompts_that_cannot_be_are_refused_before_anything_is_sent(provider: Pr
 
 
 def test_attachments_that_cannot_be_read_say_so(tmp_path: Path):
-    with pytest.raises(ModelSpecError, match=r"gone\.png.*cannot be read"):
+    with pytest.raises(ModelSpecError, match=r"^The image '.*gone\.png' cannot be used: it cannot be"):
         Image.of(tmp_path / "gone.png")
-    with pytest.raises(ModelSpecError, match="media_type="):
+    with pytest.raises(ModelSpecError, match=r"^The file that was given as bytes .* media_type=") as caught:
         File.of(b"who knows")
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 def test_a_chat_takes_no_files_by_address(provider: Provider):
@@ -94,7 +99,35 @@ def test_a_chat_takes_no_files_by_address(provider: Provider):
         Model(SPECS[0]).complete(["x", File.of("https://example.org/a.pdf")])
 
 
-def test_lone_surrogates_are_sent_as_escapes_for_the_provider_to_judge(provider: Provider):
-    with pytest.raises(ModelRefusedError, match="JSON"):  # as real providers do, but the row alone fails
-        Model(SPECS[0]).complete("odd \ud800 name")
+@pytest.mark.parametrize(
+    ("prompt", "said"),
+    [
+        ("odd \ud800 name", r"'\\ud800'\) stands at position 4 of the prompt for 'openai:"),
+        ("\ude00\ud83d", "position 0"),
+        ([{"role": "user", "content": ["whole", "odd \udc80"]}], "position 4 of the prompt"),
+        ([File(data=b"x", name="caf\udce9.pdf"), "Read it."], "position 3 of the prompt"),
+    ],
+)
+def test_half_a_character_is_told_before_anything_is_sent(provider: Provider, prompt, said: str):
+    """Real providers answer it with HTTP 400, and say that they cannot parse the body."""
+    with pytest.raises(BrokenTextError, match=said) as caught:
+        Model(SPECS[0]).complete(prompt)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+    assert provider.requests == 0
+
+
+def test_half_a_character_in_parameters_is_told_before_anything_is_sent(provider: Provider):
+    with pytest.raises(BrokenTextError, match="position 4 of `system`"):
+        Model(SPECS[0], system="odd \ud800")
+    with pytest.raises(BrokenTextError, match="of the request for"):
+        Model(SPECS[0], stop="\ud800").complete("x")
+    assert provider.requests == 0
+
+
+def test_two_surrogates_that_are_one_character_are_sent_as_it(provider: Provider):
+    Model(SPECS[0]).complete("\ud83d\ude00")
+    assert provider.bodies[0]["messages"][0]["content"] == "\N{GRINNING FACE}"
+
+
+def test_the_text_of_a_message_is_that_of_its_parts():
     assert Message("user", ("a", "b")).text == "a\nb"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
@@ -382,3 +383,14 @@ def test_formats_that_a_schema_mode_does_not_know_are_told_in_words(dialect: str
 def test_output_has_to_be_a_class_of_pydantics(provider: Provider, output):
     with pytest.raises(ModelSpecError, match="BaseModel"):
         Model(SPECS[0]).complete("x", output=output)
+
+
+class Computed(BaseModel):
+    how: Callable[[], int]
+
+
+def test_a_field_without_a_json_schema_is_told_without_pydantics_address(provider: Provider):
+    with pytest.raises(ModelSpecError, match=r"`output` Computed has no JSON schema: .*Callable") as caught:
+        Model(SPECS[0]).complete("x", output=Computed)
+    assert "http" not in str(caught.value) and "\n" not in str(caught.value)
+    assert provider.requests == 0

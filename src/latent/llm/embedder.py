@@ -112,6 +112,7 @@ class Embedder:
 
         Raises:
             EmptyTextError: A text holds only blanks.
+            BrokenTextError: A text holds half a character (a lone surrogate).
             ModelCallError: There is no answer; its subclasses say why. What was answered is remembered.
             MissingKeyError: The provider wants a key, and none is set.
             UsageError: It is called inside of an async row, which it would stop.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from latent.errors import EmptyTextError, ModelAnswerError, ModelRefusedError, ModelSpecError
 from latent.llm.answer import Usage
+from latent.llm.characters import check_whole
 from latent.llm.dialects import told
 from latent.llm.endpoints import Endpoint
 from latent.llm.sending import send
@@ -41,6 +42,7 @@ def checked_texts(spec: str, texts: Sequence[str]) -> list[str]:
 
     Raises:
         ModelSpecError: It is a single text, or holds something else.
+        BrokenTextError: One holds half a character.
         EmptyTextError: One holds only blanks: it has no place among the others.
     """
     if isinstance(texts, str):
@@ -49,6 +51,7 @@ def checked_texts(spec: str, texts: Sequence[str]) -> list[str]:
     for index, text in enumerate(listed):
         if not isinstance(text, str):
             raise ModelSpecError(spec, f"texts[{index}] is no text, but of type {type(text).__name__}.")
+        check_whole(spec, f"texts[{index}]", text)
     empty = [index for index, text in enumerate(listed) if not text or text.isspace()]
     if empty:
         raise EmptyTextError(spec, tuple(empty), len(listed))

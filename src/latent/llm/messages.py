@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from latent.errors import ModelSpecError
+from latent.errors import AttachmentError, ModelSpecError
+from latent.llm.characters import check_whole
 
 Role = Literal["user", "assistant", "system"]
 ROLES: tuple[Role, ...] = ("user", "assistant", "system")
@@ -36,10 +37,10 @@ class Attachment:
         An attachment from a file's path, an `http(s)://` address, or bytes.
 
         Raises:
-            ModelSpecError: The file cannot be read, or nothing tells its media type.
+            AttachmentError: The file cannot be read, or nothing tells its media type.
         """
         if isinstance(source, bytes):
-            return cls(data=source, media_type=media_type or cls._guessed("bytes", _type_of(source)))
+            return cls(data=source, media_type=media_type or cls._guessed(None, _type_of(source)))
         if isinstance(source, str) and source.startswith(("http://", "https://")):
             guessed = media_type or mimetypes.guess_type(source.partition("?")[0])[0]
             return cls(url=source, media_type=guessed or cls._fallback())
@@ -47,18 +48,16 @@ class Attachment:
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise ModelSpecError(
-                str(path), f"the {cls._kind()} cannot be read: {error.strerror or error}."
-            ) from error
+            reason = f"it cannot be read ({error.strerror or error})."
+            raise AttachmentError(cls._kind(), str(path), reason) from error
         found = media_type or _type_of(data) or mimetypes.guess_type(path.name)[0]
         return cls(data=data, media_type=cls._guessed(str(path), found), name=path.name)
 
     @classmethod
-    def _guessed(cls, source: str, media_type: str | None) -> str:
+    def _guessed(cls, source: str | None, media_type: str | None) -> str:
         if media_type is None:
-            raise ModelSpecError(
-                source, f"nothing tells what kind of {cls._kind()} it is: pass media_type='...'."
-            )
+            reason = "nothing tells its media type: pass media_type='...'."
+            raise AttachmentError(cls._kind(), source, reason)
         return media_type
 
     @classmethod
@@ -141,14 +140,18 @@ def turns_of(spec: str, prompt: Prompt, name: str = "the prompt") -> Turns:
 
     Raises:
         ModelSpecError: It is empty, or says something else than texts, images and files.
+        BrokenTextError: A text in it holds half a character.
     """
     if isinstance(prompt, str):
         if not prompt:
             raise ModelSpecError(spec, f"{name} is empty.")
+        check_whole(spec, name, prompt)
         return prompt
     messages = tuple(_messages(spec, prompt))
     if not messages or not any(message.parts for message in messages):
         raise ModelSpecError(spec, f"{name} is empty.")
+    for part in (part for message in messages for part in message.parts):
+        check_whole(spec, name, part if isinstance(part, str) else part.name or "")
     first = messages[0]
     if (
         len(messages) == 1
@@ -181,7 +184,7 @@ def _messages(spec: str, prompt: Any) -> list[Message]:
     if isinstance(prompt, Attachment):
         return [Message("user", (prompt,))]
     if not isinstance(prompt, Sequence) or isinstance(prompt, bytes):
-        raise ModelSpecError(spec, f"a prompt is a text or messages, not a {type(prompt).__name__}.")
+        raise ModelSpecError(spec, f"a prompt is a text or messages, not {_a_kind(prompt)}.")
     if all(isinstance(each, Message) or (isinstance(each, Mapping) and "role" in each) for each in prompt):
         return [_message(spec, each) for each in prompt]
     return [Message("user", _parts(spec, prompt))]
@@ -203,6 +206,9 @@ def _message_of(spec: str, given: Any) -> Message:
     if unknown:
         raise ModelSpecError(spec, f"a message has `role` and `content`, and no {unknown[0]!r}.")
     content = given.get("content")
+    if content is None:
+        reason = f"a message of the role {role!r} has no `content`: write a text, or a list of parts."
+        raise ModelSpecError(spec, reason)
     many = isinstance(content, Sequence) and not isinstance(content, (str, bytes))
     return Message(role, _parts(spec, content if many else [content]))
 
@@ -218,8 +224,14 @@ def _part(spec: str, given: Any) -> Part:
         return str(given["text"])
     raise ModelSpecError(
         spec,
-        f"a part of a message is a text, Image.of(...) or File.of(...), not a {type(given).__name__}.",
+        f"a part of a message is a text, Image.of(...) or File.of(...), not {_a_kind(given)}.",
     )
+
+
+def _a_kind(given: object) -> str:
+    """What a value is, with its article: `an int`."""
+    name = type(given).__name__
+    return "None" if given is None else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 _SIGNATURES = (

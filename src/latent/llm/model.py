@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import ModelSpecError, NotInRunError
+from latent.llm.characters import check_whole
 from latent.llm.dialects import speaker_of
 from latent.llm.endpoints import check_seconds, endpoint_of
 from latent.llm.messages import Attachment, Message, turns_of
@@ -99,6 +100,7 @@ class Model:
             temperature=temperature, top_p=top_p, stop=stop, seed=seed, reasoning=reasoning, system=system,
             limit=limit, cache_expiration=cache_expiration,
         )  # fmt: skip
+        check_whole(self.spec, "`system`", system or "")
         own = {
             "max_tokens": max_tokens,
             # One form for what is the same, so that it is remembered as one.

@@ -114,7 +114,9 @@ def output_type(spec: str, cls: Any) -> OutputType | None:
     try:
         made = OutputType(cls).known()
     except Exception as error:
-        raise ModelSpecError(spec, f"`output` {cls.__name__} has no JSON schema: {error}") from error
+        # Pydantic's whole text ends with an address for whoever writes pydantic types.
+        said = getattr(error, "message", error)
+        raise ModelSpecError(spec, f"`output` {cls.__name__} has no JSON schema: {said}") from error
     if made.schema.get("type") != "object":
         raise ModelSpecError(
             spec, f"`output` {cls.__name__} is no object: give it fields, since providers want one."

@@ -20,6 +20,7 @@ import orjson
 
 from latent.errors import ModelConnectionError, ModelSpecError, ModelTimeoutError, UsageError
 from latent.limits.permit import observe
+from latent.llm.characters import check_whole
 from latent.llm.endpoints import shown_url
 from latent.llm.failures import refusal
 from latent.prefect.rows.loop_lane import row_loop
@@ -59,6 +60,7 @@ async def post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], *, tim
         ModelConnectionError: It cannot be reached, or its answer is broken.
         ModelTimeoutError: No answer came in time.
         MissingKeyError: It wants a key, and none is set.
+        BrokenTextError: A text in it holds half a character; nothing was sent.
     """
     sending = _post(endpoint, path, payload, timeout_seconds)
     loop = row_loop()
@@ -101,7 +103,7 @@ def _wait_for(work: Coroutine[Any, Any, R]) -> R:
 async def _post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], timeout_seconds: float) -> Reply:
     import aiohttp
 
-    headers = endpoint.headers()
+    data, headers = _dumped(endpoint.spec, payload), endpoint.headers()
     timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
     place = endpoint.place
     # A local model's server is started in a thread: it reads a file of some hundred megabytes.
@@ -110,7 +112,7 @@ async def _post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], timeo
         session = await _session()
         sending = session.post(
             address,
-            data=_dumped(payload),
+            data=data,
             headers=headers,
             timeout=timeout,
             allow_redirects=False,  # prompts go where the user sends them
@@ -151,11 +153,12 @@ def _unanswered(endpoint: Endpoint, error: Exception) -> Exception:
     return ModelConnectionError(endpoint.spec, endpoint.place, f"{kind}: {said}")
 
 
-def _dumped(payload: Mapping[str, Any]) -> bytes:
+def _dumped(spec: str, payload: Mapping[str, Any]) -> bytes:
     try:
         return orjson.dumps(payload)
     except TypeError:
-        # Lone surrogates, as odd file names hold them, have no UTF-8; as escapes they can be sent.
+        # Integers over 64 bits, and surrogates: two halves of a character can be sent as escapes.
+        check_whole(spec, "the request", json.dumps(payload, ensure_ascii=False))
         return json.dumps(payload).encode()
 
 

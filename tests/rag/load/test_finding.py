@@ -91,7 +91,7 @@ def test_a_file_that_is_called_like_a_pattern_is_meant_by_it(folder):
 @pytest.mark.parametrize(
     ("pattern", "words"),
     [
-        ("nothing/*.md", "No file in .* fits 'nothing/\\*.md'"),
+        ("nothing/*.md", "No file in .* fits 'nothing/\\*.md': look at the spelling; paths start from that"),
         ("sub", "it is a folder: write 'sub/\\*\\*/\\*'"),
         ("a.mdd", "did you mean 'a.md'"),
         ("no/such/file.md", "there is no folder"),

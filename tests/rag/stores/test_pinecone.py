@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from latent.errors import StoreConnectionError, StoreNotFoundError, StoreRefusedError
+from latent.errors import StoreConnectionError, StoreNotFoundError, StoreRefusedError, StoreUsageError
 from latent.rag.stores import Record, open_store
 from latent.testing import PineconeSimulator
 
@@ -63,14 +63,28 @@ def test_the_namespace_without_a_name_is_not_the_one_called_default(simulator, t
 
 def test_without_a_key_the_variable_is_named(monkeypatch):
     monkeypatch.delenv("PINECONE_API_KEY", raising=False)
-    with pytest.raises(StoreRefusedError, match="set the environment variable PINECONE_API_KEY"):
+    with pytest.raises(StoreUsageError, match="set the environment variable PINECONE_API_KEY"):
         open_store("pinecone", "docs", dimensions=2)
 
 
 def test_a_wrong_key_is_told_and_not_shown(simulator, tmp_path):
-    with pytest.raises(StoreRefusedError, match="does not take the key") as caught:
+    with pytest.raises(StoreRefusedError, match=r"the key that api_key= gives \(HTTP 401") as caught:
         open_store("pinecone", "docs", dimensions=2, api_key="wrong-key", root=tmp_path)
     assert "wrong-key" not in str(caught.value)
+
+
+def test_a_wrong_key_of_the_environment_is_told_with_its_variable(simulator, tmp_path, monkeypatch):
+    monkeypatch.setenv("PINECONE_API_KEY", "wrong-key")
+    with pytest.raises(StoreRefusedError, match="key of the environment variable PINECONE_API_KEY") as caught:
+        open_store("pinecone", "docs", dimensions=2, root=tmp_path)
+    assert "wrong-key" not in str(caught.value) + repr(caught.value)
+
+
+def test_a_name_that_pinecone_does_not_take_is_told_before_an_index_is_made(simulator, tmp_path):
+    for name in ("../../evil", "Docs", "a" * 46):
+        with pytest.raises(StoreUsageError, match="at most 45 lower case letters"):
+            open_store("pinecone", name, dimensions=2, root=tmp_path)
+    assert not simulator.requests["POST /indexes"]
 
 
 def test_more_metadata_than_pinecone_takes_is_told_with_its_record(simulator, tmp_path):

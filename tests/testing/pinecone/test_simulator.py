@@ -102,8 +102,28 @@ def test_names_that_exist_or_cannot_be_are_refused(client, index):
 def test_only_the_right_key_is_taken(simulator):
     from pinecone import Pinecone, UnauthorizedError
 
-    with Pinecone(api_key="wrong-key") as client, pytest.raises(UnauthorizedError):
+    with Pinecone(api_key="wrong-key") as client, pytest.raises(UnauthorizedError) as caught:
         client.list_indexes()
+    assert caught.value.status_code == 401
+
+
+def test_a_wrong_key_does_not_reach_an_index_either(index, simulator):
+    from pinecone import Pinecone, UnauthorizedError
+
+    with (
+        Pinecone(api_key="wrong-key") as client,
+        client.Index(host=simulator.host("docs")) as foreign,
+        pytest.raises(UnauthorizedError),
+    ):
+        foreign.upsert(vectors=[("a", [1.0, 0.0])])
+    assert simulator.vectors("docs") == {}
+
+
+def test_any_key_is_taken_where_none_is_asked_for():
+    from pinecone import Pinecone
+
+    with PineconeSimulator() as simulator, Pinecone(api_key="whatever", host=simulator.address) as client:
+        assert list(client.indexes.list()) == []
 
 
 def test_it_fails_as_told_and_comes_back_with_what_it_held(index, simulator):

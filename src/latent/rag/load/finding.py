@@ -183,7 +183,7 @@ def _hint(path: Path, pattern: str) -> str:
             return f"there is no folder {path.parent}."
         if near := nearest(path.name, names):
             return f"did you mean {near!r}?"
-    return "paths start from there: look at the spelling."
+    return "look at the spelling; paths start from that folder."
 
 
 def _label(path: Path, root: Path) -> str:

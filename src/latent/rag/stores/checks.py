@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
-from latent.errors import StoreMismatchError, StoreRefusedError
+from latent.errors import StoreMismatchError, StoreRefusedError, StoreUsageError
 from latent.rag.stores.filters import Clause, parse_filter
 from latent.rag.stores.records import METRICS, Metric, Record
 
@@ -59,16 +59,14 @@ def checked_query(store: str, index: str, top_k: int, filter: Mapping[str, Any] 
     The filter of a query, understood.
 
     Raises:
-        StoreRefusedError: `top_k` or the filter cannot be.
+        StoreUsageError: `top_k` or the filter cannot be.
     """
     if not isinstance(top_k, int) or isinstance(top_k, bool) or not 1 <= top_k <= LARGEST_TOP_K:
-        raise StoreRefusedError(
-            store, index, f"top_k is a number from 1 to {LARGEST_TOP_K:,}, not {top_k!r}."
-        )
+        raise StoreUsageError(store, index, f"top_k is a number from 1 to {LARGEST_TOP_K:,}, not {top_k!r}.")
     try:
         return parse_filter(filter)
     except ValueError as error:
-        raise StoreRefusedError(store, index, f"the filter cannot be used: {error}.") from error
+        raise StoreUsageError(store, index, f"the filter cannot be used: {error}.") from error
 
 
 def query_vector(
@@ -100,12 +98,12 @@ def checked_metric(store: str, index: str, metric: str) -> Metric:
     The metric.
 
     Raises:
-        StoreRefusedError: There is none of this name.
+        StoreUsageError: There is none of this name.
     """
     for known in METRICS:
         if metric == known:
             return known
-    raise StoreRefusedError(store, index, f"a metric is one of {', '.join(METRICS)}, not {metric!r}.")
+    raise StoreUsageError(store, index, f"a metric is one of {', '.join(METRICS)}, not {metric!r}.")
 
 
 def check_made_for(

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from latent.config.extras import import_extra
-from latent.errors import StoreConnectionError, StoreNotFoundError, StoreRefusedError
+from latent.errors import StoreConnectionError, StoreNotFoundError, StoreUsageError
 from latent.errors import nearest as nearest_name
 from latent.rag.stores.checks import (
     check_made_for,
@@ -81,7 +81,7 @@ class LanceStore:
         MissingExtraError: lancedb is not installed.
         StoreNotFoundError: There is no such index, and `create` is False or `dimensions` is None.
         StoreMismatchError: It was made for other vectors.
-        StoreRefusedError: Its name cannot be a folder's.
+        StoreUsageError: Its name cannot be a folder's.
     """
 
     name = NAME
@@ -100,7 +100,7 @@ class LanceStore:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", index_name) or index_name.endswith(
             (MANIFEST_SUFFIX, ".lance", ".lock")
         ):
-            raise StoreRefusedError(
+            raise StoreUsageError(
                 NAME,
                 index_name,
                 "its name is a folder's: use letters, digits, '-', '_' and '.', a letter first.",
@@ -135,7 +135,7 @@ class LanceStore:
         if exists:
             return self._connection.open_table(self.index_name)
         if dimensions < 1:
-            raise StoreRefusedError(
+            raise StoreUsageError(
                 NAME, self.index_name, f"vectors have at least one number, not {dimensions}."
             )
         manifest = self.index_name + MANIFEST_SUFFIX
@@ -308,7 +308,7 @@ class LanceStore:
             if not clause.parts:
                 raise
             reason = f"the filter cannot be used: {first_line(error)[:200]}."
-            raise StoreRefusedError(NAME, self.index_name, reason) from error
+            raise StoreUsageError(NAME, self.index_name, reason) from error
         return best_first(
             Match(
                 id=row["id"],

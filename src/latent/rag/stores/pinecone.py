@@ -10,6 +10,7 @@ so that a run that dies in between leaves a whole line. The only module that kno
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,7 +22,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 
 from latent.config.extras import import_extra
-from latent.errors import StoreConnectionError, StoreNotFoundError, StoreRefusedError, nearest
+from latent.errors import (
+    StoreConnectionError,
+    StoreNotFoundError,
+    StoreRefusedError,
+    StoreUsageError,
+    nearest,
+)
 from latent.rag.stores.checks import (
     batches,
     check_made_for,
@@ -74,7 +81,8 @@ class PineconeStore:
 
     Raises:
         MissingExtraError: The client is not installed.
-        StoreRefusedError: There is no key, or Pinecone does not take it, or a name.
+        StoreUsageError: There is no key, or the name or the metric cannot be.
+        StoreRefusedError: Pinecone does not take the key.
         StoreNotFoundError, StoreMismatchError, StoreConnectionError: As for every store.
     """
 
@@ -103,11 +111,12 @@ class PineconeStore:
         self._locks = locks
         self._embedder = QueryEmbedder(self, embedder)
         if not (api_key or os.environ.get(KEY_VARIABLE)):
-            raise StoreRefusedError(
+            raise StoreUsageError(
                 NAME,
                 index_name,
                 f"it needs a key: set the environment variable {KEY_VARIABLE}, or pass api_key=.",
             )
+        self._whose_key = "that api_key= gives" if api_key else f"of the environment variable {KEY_VARIABLE}"
         sdk = import_extra("pinecone", extra="pinecone", purpose="Pinecone indexes")
         retry_config = import_extra("pinecone._internal.config", extra="pinecone", purpose="Pinecone indexes")
         once = retry_config.RetryConfig(max_retries=0)
@@ -137,6 +146,9 @@ class PineconeStore:
                 near = nearest(self.index_name, names)
                 hint = f"did you mean {near!r}?" if near else "an ingestion makes it."
                 raise StoreNotFoundError(NAME, self.index_name, f"this key has none of that name: {hint}")
+            if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,43}[a-z0-9])?", self.index_name):
+                reason = "Pinecone takes names of at most 45 lower case letters, digits and '-' between them."
+                raise StoreUsageError(NAME, self.index_name, reason)
             from pinecone import ConflictError, ServerlessSpec
 
             with suppress(ConflictError):  # another ingestion was quicker
@@ -164,7 +176,7 @@ class PineconeStore:
     ) -> list[Match]:
         clause = checked_query(NAME, self.index_name, top_k, filter)
         if any(condition.name == "id" for condition in clause.conditions()):
-            raise StoreRefusedError(NAME, self.index_name, "Pinecone does not filter by id.")
+            raise StoreUsageError(NAME, self.index_name, "Pinecone does not filter by id.")
         vector = query_vector(NAME, self.index_name, self.dimensions, query, self._embedder)
         with self._explained():
             found = self._index.query(
@@ -301,7 +313,7 @@ class PineconeStore:
         try:
             yield
         except (errors.UnauthorizedError, errors.ForbiddenError) as error:
-            reason = f"Pinecone does not take the key (HTTP {error.status_code}): check {KEY_VARIABLE}."
+            reason = f"Pinecone does not take the key {self._whose_key} (HTTP {error.status_code}): check it."
             raise StoreRefusedError(NAME, self.index_name, reason) from error
         except errors.NotFoundError as error:
             raise StoreNotFoundError(NAME, self.index_name, f"it is gone ({error.message}).") from error

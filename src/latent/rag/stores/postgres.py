@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, LiteralString
 import orjson
 
 from latent.config.extras import import_extra
-from latent.errors import StoreConnectionError, StoreNotFoundError, StoreRefusedError, nearest
+from latent.errors import (
+    StoreConnectionError,
+    StoreNotFoundError,
+    StoreRefusedError,
+    StoreUsageError,
+    nearest,
+)
 from latent.rag.stores.checks import (
     batches,
     check_made_for,
@@ -84,7 +90,7 @@ class PostgresStore:
         if metric is not None:
             checked_metric(NAME, index_name, metric)
         if not re.fullmatch(r"[^\x00\"]{1,50}", index_name) or index_name.endswith(MANIFEST_SUFFIX):
-            raise StoreRefusedError(
+            raise StoreUsageError(
                 NAME, index_name, "its name is a table's: at most 50 characters, no quotes."
             )
         import_extra("psycopg", extra="pgvector", purpose="PostgreSQL indexes")
@@ -204,7 +210,7 @@ class PostgresStore:
         if row is None:
             return None
         if row[1] is None or not row[1].startswith(_COMMENT):
-            raise StoreRefusedError(
+            raise StoreUsageError(
                 NAME,
                 self.index_name,
                 f"a table of this name in schema {self.schema!r} is no index of latent's.",
@@ -271,7 +277,7 @@ class PostgresStore:
             return psycopg.connect(self._url or "", **options)
         except psycopg.ProgrammingError:
             # Not in the chain of the error: its message has the address with the password in it.
-            raise StoreRefusedError(
+            raise StoreUsageError(
                 NAME, self.index_name, "its url cannot be read: write postgresql://USER@HOST:5432/DATABASE."
             ) from None
 
