@@ -193,9 +193,11 @@ class MappedFutures(PrefectFutureList[R]):
         failures = [error for error in errors if not isinstance(error, RunStoppedError)]
         skipped = [error for error in errors if isinstance(error, RunStoppedError)]
         name, rows = self._home.task.name, len(self)
-        unkept = self._home.stop.unkept
-        others = f"{unkept:,} others could not be kept" if unkept else "all others are kept"
-        left = f"{len(skipped):,} of {rows:,} rows were skipped, {others}."
+        left = f"{len(skipped):,} of {rows:,} rows were skipped"
+        if unkept := self._home.stop.unkept:
+            left += f", {unkept:,} others could not be kept."
+        else:
+            left += ", all others are kept." if len(errors) < rows else "."
         if failures:
             stopped = f"{skipped[0].reason} {left}" if skipped else None
             raise FailedRowsError.of(name, rows, failures, stopped)
