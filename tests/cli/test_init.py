@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import stat
 import sys
 from pathlib import Path
@@ -164,20 +165,21 @@ def _in_terminal(args: list[str], cwd: Path, answers: str) -> tuple[int, str]:
         os.chdir(cwd)
         os.execve(sys.executable, [sys.executable, "-m", "latent", *args], environment(TERM="xterm"))
     shown = b""
-    interrupts = answers == "\x03"
+    interrupts, asked = answers == "\x03", False
     if not interrupts:
         os.write(terminal, answers.encode())
     while True:
+        # Python misses a Ctrl-C that comes right before it waits for a key; people press it once more.
+        is_quiet = not select.select([terminal], [], [], 1.0)[0]
         try:
-            chunk = os.read(terminal, 4096)
+            shown += (chunk := b"" if is_quiet else os.read(terminal, 4096))
         except OSError:  # Linux says so when the child has closed its end
             break
-        if not chunk:
+        if not (chunk or is_quiet):
             break
-        shown += chunk
-        if interrupts and b"Overwrite" in shown:  # not before: whoever is not asked yet is not interrupted
+        asked, was_asked = b"Overwrite" in shown, asked
+        if interrupts and asked and (is_quiet or not was_asked):
             os.write(terminal, b"\x03")
-            interrupts = False
     _, status = os.waitpid(child, 0)
     os.close(terminal)
     return os.waitstatus_to_exitcode(status), shown.decode()

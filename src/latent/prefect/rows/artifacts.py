@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from latent.prefect.rows.ends import RowEnd
 
-ARTIFACT_SECONDS = 5.0
-"""A batch waits so long for an artifact; after that, it goes without any."""
+ARTIFACT_SECONDS = 10.0
+"""A batch waits so long for an artifact (the first one imports Prefect's client); then it goes without."""
 
 MAX_FAILURES_SHOWN = 200
 """Failed rows listed in a batch's table artifact; the run's table of rows has them all."""
