@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from latent.cache.hashing import Fallback, stable_hash, stable_hashes
 from latent.errors import UnhashableError
+
+try:
+    # CPython's own: for texts as short as these, OpenSSL's takes nearly three times as long to set up.
+    from _md5 import md5  # type: ignore[import-not-found]
+except ImportError:
+    from hashlib import md5
 
 
 def argument_hashes(arguments: Mapping[str, Any], fallback: Fallback | None = None) -> dict[str, str]:
@@ -68,7 +74,12 @@ def _named(parts: Mapping[str, str]) -> list[str]:
 
 def _md5(parts: list[str]) -> str:
     # The separator keeps a name's end and the next part's beginning apart.
-    return hashlib.md5("\0".join(parts).encode(), usedforsecurity=False).hexdigest()
+    return _hexdigest("\0".join(parts))
+
+
+def _hexdigest(text: str) -> str:
+    digest: str = md5(text.encode(), usedforsecurity=False).hexdigest()
+    return digest
 
 
 class RowKeys:
@@ -98,11 +109,10 @@ class RowKeys:
         Raises:
             UnhashableError: An argument has no stable hash.
         """
-        return self._of([stable_hash(value, fallback) for value in values])
+        hashes = [stable_hash(value, fallback) for value in values]
+        return _hexdigest(self._text.format(*hashes)), self.parts(hashes)
 
-    def keys(
-        self, columns: Sequence[Sequence[Any]], fallback: Fallback | None = None
-    ) -> Iterator[tuple[str, dict[str, str]]]:
+    def keys(self, columns: Sequence[Sequence[Any]], fallback: Fallback | None = None) -> KeyTable:
         """
         What `key` gives for each row, of all rows at once.
 
@@ -112,12 +122,28 @@ class RowKeys:
         Raises:
             UnhashableError: An argument of some row has no stable hash.
         """
-        return map(self._of, zip(*(stable_hashes(column, fallback) for column in columns), strict=True))
+        hashes = [stable_hashes(column, fallback) for column in columns]
+        texts = map(self._text.format, *hashes)
+        return KeyTable(
+            [md5(text.encode(), usedforsecurity=False).hexdigest() for text in texts], hashes, self
+        )
 
-    def _of(self, hashes: Sequence[str]) -> tuple[str, dict[str, str]]:
-        key = hashlib.md5(self._text.format(*hashes).encode(), usedforsecurity=False).hexdigest()
-        parts = dict(zip(self._names, hashes, strict=True))
-        return key, {**self._shared, **parts} if self._shared else parts
+    def parts(self, hashes: Sequence[str]) -> dict[str, str]:
+        """The hash of each argument by name, from those of the arguments that differ."""
+        return {**self._shared, **dict(zip(self._names, hashes, strict=True))}
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTable:
+    """The keys of many calls; their parts are put together only for those that are asked for."""
+
+    keys: list[str]
+    _hashes: list[list[str]]
+    _maker: RowKeys
+
+    def parts(self, place: int) -> dict[str, str]:
+        """The hash of each argument by name, of the call at this place."""
+        return self._maker.parts([column[place] for column in self._hashes])
 
 
 def _literal(text: str) -> str:

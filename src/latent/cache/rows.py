@@ -15,15 +15,25 @@ from latent.cache.store import VARIANTS_PER_KEY
 _COLUMNS = (
     "key, variant, codec, value, size_bytes, created_at, expires_at, key_parts, outputs, blob, checksum"
 )
+
+
+def _select(*, without: str) -> str:
+    """All columns and the row's number, with NULL for the column left out and for what is empty."""
+    kept = (f"entries.{name}" if name != without else "NULL" for name in f"{_COLUMNS}, id".split(", "))
+    return f"SELECT {', '.join(kept)}".replace("entries.outputs", "NULLIF(entries.outputs, '{}')")
+
+
 # Only who describes an entry looks at the parts of its key: to decode them takes as long as a small value.
-_READ = _COLUMNS.replace("key_parts", "NULL AS key_parts")
-ONE = f"SELECT {_READ}, id FROM entries WHERE key = ?"  # noqa: S608  # nothing of it comes from outside
-MANY = ONE.replace("= ?", "IN (SELECT value FROM json_each(?))")
-_DESCRIBED = ONE.replace("value", "NULL", 1).replace("NULL AS key_parts", "key_parts")
-RECENT = _DESCRIBED.replace(
-    "key = ?", "variant IN (SELECT variant FROM variants WHERE task = ?) ORDER BY id DESC LIMIT ?"
+_READ = _select(without="key_parts")
+ONE = f"{_READ} FROM entries WHERE key = ?"
+# Joined in the order in which the keys stand: for IN, SQLite would put them into a table of its own first.
+MANY = f"{_READ} FROM json_each(?) AS wanted CROSS JOIN entries ON entries.key = wanted.value"
+_DESCRIBED = f"{_select(without='value')} FROM entries WHERE"
+DESCRIBED = f"{_DESCRIBED} key IN (SELECT value FROM json_each(?))"  # noqa: S608  # nothing of it is foreign
+RECENT = (
+    f"{_DESCRIBED} variant IN (SELECT variant FROM variants WHERE task = ?) "  # noqa: S608  # as above
+    "ORDER BY id DESC LIMIT ?"
 )
-DESCRIBED = _DESCRIBED.replace("= ?", "IN (SELECT value FROM json_each(?))")
 _INSERT = f"INSERT INTO entries ({_COLUMNS}) VALUES ({', '.join('?' * 11)})"  # noqa: S608  # as above
 _PRESENT = "SELECT id, key, variant, blob FROM entries WHERE key IN (SELECT value FROM json_each(?))"
 STATS = """

@@ -60,7 +60,7 @@ class SQLiteStore:
 
     def get_many(self, keys: Iterable[str]) -> dict[str, list[Entry]]:
         """The entries under each key that has any, newest first; damaged ones are dropped."""
-        wanted = list(keys)
+        wanted = list(dict.fromkeys(keys))
         found: dict[str, list[Entry]] = {}
         for start in range(0, len(wanted), _KEYS_PER_READ):
             for row in self._rows(wanted[start : start + _KEYS_PER_READ]):
@@ -175,7 +175,7 @@ class SQLiteStore:
             return Entry(
                 key, version, codec, value, size, created, expires,
                 NOTHING if parts is None else orjson.loads(parts),
-                NOTHING if outputs == "{}" else orjson.loads(outputs),
+                NOTHING if outputs is None else orjson.loads(outputs),
             )  # fmt: skip
         except (ValueError, TypeError) as error:
             self._drop(key, variant, str(error))

@@ -80,6 +80,11 @@ class Columns:
         name, inside = self._variadic
         return {key: row[key] for key in row if key not in inside} | {name: {key: row[key] for key in inside}}
 
+    def ready(self, index: int) -> dict[str, Any]:
+        """The arguments of a row; results in the place of futures, which have all ended by now."""
+        arguments = self.arguments(index)
+        return resolved(arguments, only_done=True) if self.have_futures else arguments
+
     @property
     def are_flat(self) -> bool:
         """Whether a row's arguments are its columns and what all share, none of them in `**kwargs`."""

@@ -180,10 +180,13 @@ class Home:
                 self.stop.because(end.error.reason)  # what stopped the map there stops it everywhere
         self.report(ends)
 
-    def unfinished_of(self, index: int) -> list[PrefectFuture[Any]]:
-        """The futures among a row's arguments that have not ended, if any."""
+    def waiting(self, indices: Iterable[int]) -> dict[int, list[PrefectFuture[Any]]]:
+        """The rows that wait for futures among their arguments, with those that have not ended."""
         if not self.columns.have_futures:
-            return []
+            return {}
+        return {index: futures for index in indices if (futures := self._unfinished_of(index))}
+
+    def _unfinished_of(self, index: int) -> list[PrefectFuture[Any]]:
         return [
             f
             for f in futures_in(self.columns.arguments(index))

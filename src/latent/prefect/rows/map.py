@@ -140,7 +140,7 @@ class Submission:
         home = self.home
         if home.run.outcomes is not None and indices and home.counts_rows:
             home.run.outcomes.progressed(self.task.name, planned=len(indices))
-        waiting = {index: futures for index in indices if (futures := home.unfinished_of(index))}
+        waiting = home.waiting(indices)
         jobs = self._jobs([index for index in indices if index not in waiting])
         self.one_each = self._is_one_each(len(jobs) + len(waiting))
         return [*(self._runs(jobs) if self.one_each else self._batches(jobs)), *self._late(waiting)]

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import gc
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-import xxhash
-
-from latent.cache.code import code_fingerprint, code_identity
-from latent.cache.keys import RowKeys
-from latent.errors import RunStoppedError, UnhashableError
+from latent.cache.code import code_fingerprint
+from latent.errors import RunStoppedError
 from latent.prefect.abstained import recalled_outcome
-from latent.prefect.futures import resolved
-from latent.prefect.key import CallKey, call_key
 from latent.prefect.rows.ends import RowEnd
 from latent.prefect.rows.job import Job
+from latent.prefect.rows.keys import MapKeys
 from latent.prefect.scope import record_read
 
 if TYPE_CHECKING:
@@ -59,8 +55,7 @@ class Planner:
         if task.remembers and task.counts_code and not task.users_key:
             self.code = code_fingerprint(task.fn, run.workspace.root)
         self._lock = Lock()
-        self._keys = self._row_keys()
-        self._fallback = code_identity(run.workspace.root)
+        self._keys = MapKeys(task, run, columns, shared)
         self.missed: dict[str, str] = {}
         """Why a row was not reused, by key, where something was remembered under it."""
         self.twins: dict[int, list[int]] = {}
@@ -68,47 +63,33 @@ class Planner:
         self._first: dict[str, int] = {}
         self._ended: set[int] = set()
         """First ones that have ended, where later rows may still ask for the same."""
-        self._made: dict[int, CallKey | None] = {}
-        """The keys so far, by row."""
-        self._own = tuple(columns.columns)
-
-    def _row_keys(self) -> RowKeys | None:
-        """The quick way to keys: for tasks whose arguments alone make them."""
-        plain = self.task.remembers and not self.task.users_key and not self.task.inputs
-        if not plain or not self.columns.are_flat:
-            return None
-        try:
-            hashes = {name: self.shared.hash_of(name, value) for name, value in self.columns.shared.items()}
-        except UnhashableError:
-            return None  # `call_key` explains it
-        return RowKeys(self.task.name, list(self.columns.columns), hashes)
 
     def plan(self, indices: Sequence[int]) -> tuple[list[RowEnd], list[Job]]:
         """The rows that have ended already, and a job for each of the others but twins."""
         with self._lock, _collector_paused(len(indices)):
-            keys = self._keys_of(indices)
+            keys = self._keys.of(indices)
             hits = self._recall(keys)
             ends, jobs = [], []
             selects, reuses = self.selection.is_active, self.task.reuses
             for index, key in zip(indices, keys, strict=True):
-                hit = None if key is None else hits.get(key.key)
+                hit = None if key is None else hits.get(key)
                 is_stale = hit is not None and reuses is not None and not reuses(hit.value)
                 if hit is not None and not selects and not is_stale:
-                    ends.append(RowEnd(index, recalled_outcome(hit.value), hit.value, key=hit.entry.key))
+                    ends.append(_remembered(index, key, hit))
                     continue
                 refreshes = is_stale or (selects and self.selection.refreshes(index))
-                if key is not None and self._ended and self._first.get(key.key) in self._ended:
+                if key is not None and self._ended and self._first.get(key) in self._ended:
                     # What an earlier row of this map remembered is as new as can be; else it is done again.
-                    self._first[key.key], refreshes = index, False
+                    self._first[key], refreshes = index, False
                 if hit is not None and not refreshes:
-                    outcome = recalled_outcome(hit.value)
-                    ends.append(RowEnd(index, outcome, hit.value, key=hit.entry.key))
+                    ends.append(_remembered(index, key, hit))
                 elif (reason := self.selection.leaves_out(index)) is not None:
                     ends.append(
                         RowEnd(index, "skipped", error=RunStoppedError(reason, self.task.name, index))
                     )
                 elif not self._is_twin(index, key):
-                    jobs.append(Job(index, self._arguments(index), key, refreshes=refreshes))
+                    arguments, call_key = self.columns.ready(index), self._keys.call_key(index)
+                    jobs.append(Job(index, arguments, call_key, refreshes=refreshes))
             return ends, jobs
 
     @property
@@ -138,71 +119,34 @@ class Planner:
 
     def content_hash(self, index: int) -> str | None:
         """A hash of what the row alone was given; None when it has none."""
-        key = self._made.get(index)
-        return None if key is None else self._content(key)
+        return self._keys.content_hash(index)
 
-    def _arguments(self, index: int) -> dict[str, Any]:
-        arguments = self.columns.arguments(index)
-        if self.columns.have_futures:
-            arguments = resolved(arguments, only_done=True)
-        return arguments
-
-    def _keys_of(self, indices: Sequence[int]) -> list[CallKey | None]:
-        """The key of each row; None where there is none."""
-        if not self.task.remembers:
-            return [None] * len(indices)
-        keys: list[CallKey | None] | None = None
-        if (
-            self._keys is not None
-            and not self.columns.have_futures
-            and len(indices) == len(self.columns.rows)
-        ):
-            with suppress(UnhashableError):  # told below, for the row that it is about
-                keys = [CallKey(*each) for each in self._keys.keys(self.columns.in_order, self._fallback)]
-        if keys is None:
-            keys = [self._key(index) for index in indices]
-        self._made.update(zip(indices, keys, strict=True))
-        return keys
-
-    def _key(self, index: int) -> CallKey | None:
-        key: CallKey | None = None
-        if self._keys is not None and not self.columns.have_futures:
-            try:  # noqa: SIM105  # `suppress` would take as long as the rest
-                key = CallKey(*self._keys.key(self.columns.values(index), self._fallback))
-            except UnhashableError:
-                pass  # told below, with the argument's name
-        return key or call_key(self.task, self.run, self._arguments(index), self.shared)
-
-    def _content(self, key: CallKey) -> str:
-        """A hash of the row's own arguments: what all rows share does not name one of them."""
-        parts = key.parts
-        if len(self._own) == 1 and self._own[0] in parts:
-            return parts[self._own[0]]
-        own = [parts[name] for name in self._own if name in parts]
-        return own[0] if len(own) == 1 else xxhash.xxh3_128_hexdigest("".join(own or key.key).encode())
-
-    def _recall(self, known: Sequence[CallKey | None]) -> dict[str, Hit]:
+    def _recall(self, known: Sequence[str | None]) -> dict[str, Hit]:
         """What is remembered, by key, read in one go."""
-        keys = [key.key for key in known if key is not None]
+        keys = [key for key in known if key is not None]
         if not keys or not self._recalls:
             return {}
         hits = self.run.memory.recall_many(
             keys, code=self.code, parameter=self.run.parameter_fingerprint, missed=self.missed
         )
-        for read in {id(hit.entry.version): hit.entry.parameters_read for hit in hits.values()}.values():
-            record_read(read)
+        for version in {id(hit.entry.version): hit.entry.version for hit in hits.values()}.values():
+            record_read(version.parameters_read)
         if hits and self.task.inputs:
             record_read(self.run.read_datasets(self.shared.fingerprints))
         return hits
 
-    def _is_twin(self, index: int, key: CallKey | None) -> bool:
+    def _is_twin(self, index: int, key: str | None) -> bool:
         if key is None:
             return False
-        first = self._first.setdefault(key.key, index)
+        first = self._first.setdefault(key, index)
         if first == index:
             return False
         self.twins.setdefault(first, []).append(index)
         return True
+
+
+def _remembered(index: int, key: str | None, hit: Hit) -> RowEnd:
+    return RowEnd(index, recalled_outcome(hit.value), hit.value, key=key)
 
 
 @contextmanager

@@ -1,0 +1,86 @@
+"""Under which key each row of a map is remembered: of thousands of rows, all keys at once."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from latent.cache.code import code_identity
+from latent.cache.keys import RowKeys
+from latent.errors import UnhashableError
+from latent.prefect.key import CallKey, call_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from latent.cache.keys import KeyTable
+    from latent.prefect.rows.columns import Columns
+    from latent.prefect.run import Run
+    from latent.prefect.shared import Shared
+    from latent.prefect.tasks import Task
+
+
+class MapKeys:
+    """The keys of one map's rows, where the task remembers at all."""
+
+    def __init__(self, task: Task[..., Any], run: Run, columns: Columns, shared: Shared) -> None:
+        self._task, self._run, self._columns, self._shared = task, run, columns, shared
+        self._quick = self._quick_way()
+        self._fallback = code_identity(run.workspace.root)
+        self._own = tuple(columns.columns)
+        self._table: KeyTable | None = None
+        """Of all rows, when they could be made together."""
+        self._made: dict[int, CallKey | None] = {}
+        """By row, when they were made one by one."""
+
+    def of(self, indices: Sequence[int]) -> Sequence[str | None]:
+        """The key of each row; None where there is none."""
+        if not self._task.remembers:
+            return [None] * len(indices)
+        if self._quick is not None and not self._made and len(indices) == len(self._columns.rows):
+            with suppress(UnhashableError):  # told below, for the row that it is about
+                self._table = self._quick.keys(self._columns.in_order, self._fallback)
+                return self._table.keys
+        keys = {index: self._key(index) for index in indices}
+        self._made |= keys
+        return [None if key is None else key.key for key in keys.values()]
+
+    def call_key(self, index: int) -> CallKey | None:
+        """The key of a row with its parts, once `of` was asked for it."""
+        if self._table is None:
+            return self._made.get(index)
+        place = index - self._columns.rows.start
+        return CallKey(self._table.keys[place], self._table.parts(place))
+
+    def content_hash(self, index: int) -> str | None:
+        """A hash of what the row alone was given; None when it has none: what all rows share names none."""
+        key = self.call_key(index)
+        if key is None:
+            return None
+        own = [key.parts[name] for name in self._own if name in key.parts]
+        return own[0] if len(own) == 1 else xxhash.xxh3_128_hexdigest("".join(own or key.key).encode())
+
+    def _quick_way(self) -> RowKeys | None:
+        """For tasks whose arguments alone make their keys, and are known before the rows begin."""
+        task, columns = self._task, self._columns
+        if (
+            not task.remembers
+            or task.users_key
+            or task.inputs
+            or columns.have_futures
+            or not columns.are_flat
+        ):
+            return None
+        try:
+            hashes = {name: self._shared.hash_of(name, value) for name, value in columns.shared.items()}
+        except UnhashableError:
+            return None  # `call_key` explains it
+        return RowKeys(task.name, list(columns.columns), hashes)
+
+    def _key(self, index: int) -> CallKey | None:
+        if self._quick is not None:
+            with suppress(UnhashableError):  # told below, with the argument's name
+                return CallKey(*self._quick.key(self._columns.values(index), self._fallback))
+        return call_key(self._task, self._run, self._columns.ready(index), self._shared)
