@@ -15,7 +15,7 @@ def test_workspace_is_current_inside_the_block_and_gone_after_it(monkeypatch):
     with temporary_workspace({"flows/hello/flow.py": "", "data/raw.bin": b"\xff"}) as workspace:
         assert find_workspace().root == workspace.root == Path.cwd()
         assert workspace.flow_folders() == {"hello": workspace.root / "flows" / "hello"}
-        assert (workspace.data_dir / "raw.bin").read_bytes() == b"\xff"
+        assert (workspace.root / "data/raw.bin").read_bytes() == b"\xff"
         assert not workspace.settings.is_dev, "variables of the outside do not reach a test"
         os.environ["LATENT_CACHE__ALLOW_PICKLE"] = "true"
     assert Path.cwd() == before

@@ -73,10 +73,6 @@ class Workspace:
         return self.root / "flows"
 
     @property
-    def data_dir(self) -> Path:
-        return self.root / "data"
-
-    @property
     def state_dir(self) -> Path:
         """What latent writes for itself; git-ignored, private to the user, safe to delete."""
         return self.root / STATE_FOLDER

@@ -6,10 +6,12 @@ import pandas as pd
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from latent.prefect import flow, params, task
 from latent.prefect.context import get_run_context
+from latent.prefect.rows.runners import limited_tags
+from tests.prefect.api.test_vanished_server import relay
 
 
 @pytest.fixture
@@ -69,3 +71,40 @@ def test_failure_is_the_same_and_the_server_knows_it(make, on_server):
     assert caught.value.context["attempts"] == 2
     found = runs_on_server(seen[0])
     assert found.state.is_failed()
+
+
+def test_rows_of_a_tag_with_a_limit_are_task_runs_of_their_own(make, on_server, caplog):
+    make({"config/latent.toml": "[rows]\nrows_as_runs = 1\n"})
+    with get_client(sync_client=True) as client:
+        client.create_concurrency_limit(tag="narrow", concurrency_limit=2)
+    seen = []
+
+    @task("score", tags=["narrow", "wide"])
+    def score(x):
+        seen.append(get_run_context().task_run.id)
+        return x
+
+    @flow("main")
+    def main():
+        return score.map(range(4)).result()
+
+    assert main() == [0, 1, 2, 3]
+    assert len(set(seen)) == 4
+    assert "tag 'narrow' carries a Prefect concurrency limit" in caplog.text
+
+
+def test_a_server_that_is_gone_does_not_keep_rows_of_a_tag_from_being_mapped(make, real_server, caplog):
+    make({})
+
+    @task("score", tags=["wide"])
+    def score(x):
+        return x
+
+    with relay(real_server) as way:
+        gone = {PREFECT_API_URL: f"http://127.0.0.1:{way.port}/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+        with temporary_settings(gone):
+            assert limited_tags(score) == []
+            assert "does not answer" not in caplog.text
+            way.cut()
+            assert limited_tags(score) == []
+    assert "Prefect's server does not answer" in caplog.text

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 
+import pandas as pd
 import pytest
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -668,6 +669,22 @@ def test_equal_ids_are_refused_with_both_rows(batched):
         return greet.map([{"name": "Ada"}, {"name": "Bob"}, {"name": "Ada"}])
 
     with pytest.raises(UsageError, match="rows 0 and 2 have the same id 'Ada'"):
+        main()
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), pd.NA, pd.NaT])
+def test_row_without_an_id_is_refused(batched, missing):
+    batched()
+
+    @task(row_id="name")
+    def greet(person):
+        return person
+
+    @flow
+    def main():
+        return greet.map([{"name": "Ada"}, {"name": missing}])
+
+    with pytest.raises(UsageError, match="row 1 has no id: `row_id` gives"):
         main()
 
 

@@ -120,12 +120,21 @@ class Columns:
         """
         seen: dict[str, int] = {}
         for index in self.rows:
-            name = str(self._id(task, row_id, index))
+            name = self._id_of_row(task, row_id, index)
             if (first := seen.setdefault(name, index)) != index:
                 raise same_id(task, first, index, name)
         return list(seen)
 
-    def _id(self, task: Task[..., Any], row_id: RowId, index: int) -> object:
+    def _id_of_row(self, task: Task[..., Any], row_id: RowId, index: int) -> str:
+        value = self._given_id(task, row_id, index)
+        if _is_missing(value):
+            raise UsageError(
+                f"{task.label}: row {index} has no id: `row_id` gives {value!r} for it. Give every row one "
+                "of its own, or leave `row_id` out."
+            )
+        return str(value)
+
+    def _given_id(self, task: Task[..., Any], row_id: RowId, index: int) -> object:
         picture = self.picture(index)
         if callable(row_id):
             try:
@@ -138,6 +147,13 @@ class Columns:
                 return known[row_id]
         hint = did_you_mean(row_id, map(str, picture), f"it has {', '.join(map(repr, picture))}.")
         raise UsageError(f"{task.label}: `row_id` names {row_id!r}, which row {index} does not have: {hint}")
+
+
+def _is_missing(value: object) -> bool:
+    try:
+        return value is None or bool(value != value)
+    except TypeError:
+        return True  # as pandas' NA, which is neither equal to itself nor unequal
 
 
 def _check_lengths(

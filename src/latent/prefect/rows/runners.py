@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -46,22 +47,33 @@ def _of_ray(runner: Any) -> int | None:
 
 
 def limited_tags(task: Task[..., Any]) -> list[str]:
-    """The task's tags that carry a concurrency limit on the Prefect server; none without a server."""
+    """
+    The task's tags that carry a concurrency limit on the Prefect server.
+
+    None without a server; and none when it does not answer, which is said: rows do not wait for servers.
+    """
+    import httpx
     from prefect.client.orchestration import get_client
     from prefect.context import TagsContext
     from prefect.exceptions import ObjectNotFound
 
     from latent.prefect.api import is_in_memory
+    from latent.prefect.logs import warn_once
 
     tags = sorted({*task.tags, *TagsContext.get().current_tags})
     if not tags or is_in_memory():
         return []
     limited = []
-    with get_client(sync_client=True) as client:
-        for tag in tags:
-            try:
-                client.read_concurrency_limit_by_tag(tag)
-            except ObjectNotFound:
-                continue
-            limited.append(tag)
+    try:
+        with get_client(sync_client=True) as client:
+            for tag in tags:
+                with suppress(ObjectNotFound):
+                    client.read_concurrency_limit_by_tag(tag)
+                    limited.append(tag)
+    except httpx.HTTPError as error:
+        warn_once(
+            f"tags:{task.name}",
+            f"Whether a tag of task {task.name!r} carries a concurrency limit could not be asked: Prefect's "
+            f"server does not answer ({type(error).__name__}: {error}). Rows are mapped as if none did.",
+        )
     return limited
