@@ -53,7 +53,7 @@ check: $(VENV)/.developing ## format, lint, types, and who may import whom
 	$(BIN)/mypy tests/typing/api.py
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.measuring ## measure the speed that the docs promise, beside its peers; some ten minutes
+bench: $(VENV)/.measuring ## measure the speed that the docs promise, beside its peers; some twenty minutes
 	$(BIN)/python -m benchmarks
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
