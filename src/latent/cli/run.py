@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from latent.config import Workspace
+    from latent.prefect.running import RunResult
 
 WAIT_TRACKING_SECONDS = 120.0
 """`--wait-tracking` waits so long; what MLflow does not know by then is sent later."""
@@ -120,25 +121,31 @@ def run(
             ready=READY,
         )
     if result.outlook is not None and result.state != "interrupted":
-        from latent.cli.plan import is_left_open, show_plan
-
-        left_open = result.error is not None and is_left_open(result.error)
-        if result.error is None or left_open or not result.outlook.is_empty:
-            show_plan(workspace, result)
-        if result.error is not None and not left_open:
-            raise typer.Exit(report(result.error, traceback=show_traceback, workspace=workspace))
-        raise typer.Exit(DONE)
+        raise typer.Exit(_end_of_plan(workspace, result, traceback=show_traceback))
     show_result(workspace, result, wishes)
     if wait_tracking and result.run_id is not None:
         _wait_for_tracking(workspace, result.run_id)
-    code = DONE
+    raise typer.Exit(_end_of_run(workspace, result, signals, traceback=show_traceback))
+
+
+def _end_of_plan(workspace: Workspace, result: RunResult, *, traceback: bool) -> int:
+    """Show the plan as far as it got; the exit code."""
+    from latent.cli.plan import is_left_open, show_plan
+
+    left_open = result.error is not None and is_left_open(result.error)
+    if result.error is None or left_open or (result.outlook is not None and not result.outlook.is_empty):
+        show_plan(workspace, result)
+    if result.error is None or left_open:
+        return DONE
+    return report(result.error, traceback=traceback, workspace=workspace)
+
+
+def _end_of_run(workspace: Workspace, result: RunResult, signals: list[int], *, traceback: bool) -> int:
+    """Report the error that ended the run, if any; the exit code."""
     if result.state == "interrupted":
-        code = EXIT_CODES.get(signals[0] if signals else _signal_of(result.error), INTERRUPTED)
-    elif result.error is not None:
-        code = report(result.error, traceback=show_traceback, workspace=workspace)
-    if result.stopped_by is not None and result.state != "interrupted":
-        code = BUDGET_USED_UP
-    raise typer.Exit(code)
+        return EXIT_CODES.get(signals[0] if signals else _signal_of(result.error), INTERRUPTED)
+    code = DONE if result.error is None else report(result.error, traceback=traceback, workspace=workspace)
+    return code if result.stopped_by is None else BUDGET_USED_UP
 
 
 def _signal_of(error: BaseException | None) -> int:
