@@ -75,6 +75,16 @@ def test_budget_that_is_used_up_ends_the_run_and_says_how_to_go_on(latent: Cli, 
     assert resume(ended.out) == ("Resume:   latent run asking --max-cost 0.5 --max-calls 4 --max-minutes 2.5")
 
 
+def test_a_run_that_its_budget_ends_was_stopped_and_did_not_fail(latent: Cli, make: MakeWorkspace) -> None:
+    flow = ASKING.replace('on_error="collect"', 'on_error="raise"')
+    files = {"flow.py": flow, "parts.py": PARTS, "parameters.yaml": "rows: 6"}
+    make({f"flows/asking/{name}": text for name, text in files.items()})
+    ended = latent("run", "asking", "--max-calls", "4")
+    assert ended.code == 3
+    assert re.match(r"Flow 'asking' stopped after .*: 4 ok, 2 skipped\.", ended.out), ended.out
+    assert "2 of 6 rows were skipped, all others are kept." in ended.err
+
+
 def test_a_map_that_ended_early_says_why(latent: Cli, asking: Workspace) -> None:
     ended = latent("run", "asking", "-p", "refused=[q0]", "-p", "most=0", "-p", "at_once=1")
     assert ended.code == 0, "whoever collects errors takes them for results"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from latent.cli.terminal import align, colour, printable, say, show_table
 from latent.cli.wording import duration, money, outcomes, several
-from latent.errors import UsageError
+from latent.errors import RunStoppedError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -28,7 +28,7 @@ RESULT_CHARS = 300
 MODEL_COLUMNS = ("model", "calls", "tokens in", "tokens out", "cost")
 """What is shown of the models that a run called."""
 
-_ENDINGS = {"ok": ("done", "green"), "failed": ("failed", "red"), "interrupted": ("interrupted", "yellow")}
+_SHADES = {"done": "green", "failed": "red", "stopped": "yellow", "interrupted": "yellow"}
 
 
 def show_result(workspace: Workspace, result: RunResult, wishes: Wishes) -> None:
@@ -44,8 +44,8 @@ def show_result(workspace: Workspace, result: RunResult, wishes: Wishes) -> None
 
 def headline(result: RunResult) -> str:
     """The outcome in one line."""
-    word, shade = _ENDINGS[result.state]
-    line = f"Flow {result.flow_name!r} {colour(word, shade)} after {duration(result.seconds)}"
+    word = _ending(result)
+    line = f"Flow {result.flow_name!r} {colour(word, _SHADES[word])} after {duration(result.seconds)}"
     if result.state == "ok" and result.reused and not result.executed:
         return f"{line}: everything was reused, nothing had to be computed."
     line = f"{line}: {outcomes(result.counts)}." if result.counts else f"{line}."
@@ -54,6 +54,13 @@ def headline(result: RunResult) -> str:
         return line
     lost = f", except for {several(result.unkept, 'result')}" if result.unkept else ""
     return f"{line} What is finished is kept{lost}."
+
+
+def _ending(result: RunResult) -> str:
+    """A run that only left rows out, for its budget say, was stopped: nothing went wrong in it."""
+    if result.state == "failed" and isinstance(result.error, RunStoppedError):
+        return "stopped"
+    return "done" if result.state == "ok" else result.state
 
 
 def reused_rows(tasks: Mapping[str, TaskAccount]) -> str:
