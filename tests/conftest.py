@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 
 pytest_plugins = ["latent.testing.plugin"]
 
@@ -11,3 +12,9 @@ def pytest_collection_finish() -> None:
     """What collecting has imported stays: looking there for garbage takes an eighth of the suite's time."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_configure() -> None:
+    """Where a shell starts the suite in the background, it ignores Ctrl-C, and so would what it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -30,6 +30,8 @@ UNREADABLE = {
     "json/truncated_last_line.jsonl": ":41 cannot be read: no JSON",
     "json/two_per_line.jsonl": ":1 cannot be read: no JSON",
 }
+MAY_BE_READ = {"json/deep_row.jsonl"}
+"""How deep a JSON value may be nested depends on Python."""
 ROWS = {
     "size/long_line_in.jsonl": 7, "encoding/utf8_bom.jsonl": 5, "json/no_final_newline.jsonl": 3,
     "json/crlf.jsonl": 3, "csv/newlines_in_fields.csv": 2, "csv/crlf_no_end.csv": 2,
@@ -55,9 +57,9 @@ def test_nasty_files_are_read_or_refused_with_a_reason():
             assert "\0" not in document.text
             json.dumps(dict(document.metadata), allow_nan=False)
             chunk_document(document)
-    assert set(refused) == set(UNREADABLE)
-    for source, words in UNREADABLE.items():
-        assert words in refused[source]
+    assert set(UNREADABLE) - MAY_BE_READ <= set(refused) <= set(UNREADABLE)
+    for source, message in refused.items():
+        assert UNREADABLE[source] in message
 
 
 @pytest.mark.skipif(not NASTY.exists(), reason="the shared data is not here")
