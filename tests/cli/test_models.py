@@ -76,7 +76,7 @@ def test_a_plan_counts_what_is_not_remembered_and_sends_nothing(latent: Cli, mak
     assert "would make 5 calls" in planned.out
     assert "5 to 500" in planned.out  # tokens out: at least one each, at most max_tokens
     assert "question 0" in planned.out
-    assert "at least 50 ms" in planned.out  # 5 requests at 6,000 a minute
+    assert "at least" not in planned.out  # 5 requests at 6,000 a minute: they may all begin at once
     assert provider.requests == 0
     assert not (workspace.root / "data" / "answers.json").exists()
     assert "no run" in latent("runs", "list").out.lower()

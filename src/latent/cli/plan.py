@@ -29,7 +29,7 @@ def show_plan(workspace: Workspace, result: RunResult) -> None:
         say(f"Flow {result.flow_name!r} would pay for nothing: everything is remembered, or free.")
         return
     calls = sum(estimate.calls for estimate in estimates)
-    known = several(result.reused, "call is", "calls are")
+    known = several(result.reused, "result is", "results are")
     reused = f" {known} remembered." if result.reused else ""
     say(f"Flow {result.flow_name!r} would make {several(calls, 'call')}. Nothing was sent.{reused}")
     show_table(

@@ -112,12 +112,16 @@ class Budget:
 
     def _is_used_up(self) -> bool:
         if self.reached is None and self.max_cost_usd is not None and self.cost_usd >= self.max_cost_usd:
-            self.reached = (
-                f"The budget of ${self.max_cost_usd:,.2f} is used up (${self.cost_usd:,.2f} were spent)."
-            )
+            budget, spent = _dollars(self.max_cost_usd), _dollars(self.cost_usd)
+            self.reached = f"The budget of {budget} is used up ({spent} were spent)."
         if self.reached is None and self._deadline is not None and time.monotonic() >= self._deadline:
             self.reached = f"The budget of {self.max_minutes:g} minutes is used up."
         return self.reached is not None
+
+
+def _dollars(amount: float) -> str:
+    """Small amounts to a hundredth of a cent, as the summary of a run shows them."""
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:,.4f}"
 
 
 def use(service: str, amounts: Mapping[str, int], cost_usd: float | None) -> None:

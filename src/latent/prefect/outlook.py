@@ -13,6 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import RunStoppedError
+from latent.limits.bucket import request_bucket, token_bucket
 
 if TYPE_CHECKING:
     from latent.config.settings import LimitSettings
@@ -100,14 +101,18 @@ class Outlook:
 
 
 def seconds_under(limit: LimitSettings, estimate: Estimate) -> float | None:
-    """The shortest time in which a limit lets calls begin; None when it does not say how many at a time."""
-    times = []
+    """The shortest time in which a limit lets all calls begin; None when it lets them begin at once."""
+    seconds, requests = 0.0, None
     if limit.requests_per_minute is not None:
-        times.append(estimate.calls * 60.0 / limit.requests_per_minute)
+        requests = request_bucket(limit.requests_per_minute / 60, limit.burst)
+        seconds = (estimate.calls - requests.capacity) / requests.per_second
     if limit.tokens_per_minute is not None:
         tokens = estimate.input_tokens[0] + estimate.output_tokens[0]
-        times.append(tokens * 60.0 / limit.tokens_per_minute)
-    return max(times, default=None)
+        bucket = token_bucket(limit.tokens_per_minute / 60, requests)
+        # The first call begins at once, also where it alone takes more than the bucket holds.
+        at_once = max(bucket.capacity, tokens / estimate.calls)
+        seconds = max(seconds, (tokens - at_once) / bucket.per_second)
+    return seconds if seconds > 0 else None
 
 
 def _sum(one: Range, other: Range) -> Range:
