@@ -605,6 +605,25 @@ def test_exhausted_quota_stops_the_map_and_keeps_what_is_done(batched, calls):
     assert calls.seen == [0, 1, 2, 3, 4, 5, 5]
 
 
+@pytest.mark.parametrize("row_runs", ["auto", "all"])
+def test_rows_that_ask_for_the_same_are_counted_in_the_run(batched, row_runs):
+    workspace = batched()
+
+    @task(row_runs=row_runs)
+    def same(x):
+        return x
+
+    @flow
+    def main():
+        return same.map([1, 1, 2, 1, 2]).result()
+
+    assert main() == [1, 1, 2, 1, 2]
+    run = load_run(workspace, run_folder(workspace).run_id)
+    assert run.outcomes == {"ok": 2, "cached": 3}
+    (account,) = run.tasks
+    assert (account["calls"], account["hits"]) == (5, 3)
+
+
 # -- ids and selections ----------------------------------------------------------------------------------
 
 

@@ -71,6 +71,33 @@ def test_no_more_rows_are_read_than_the_window_holds(batched):
     assert most <= 21
 
 
+def test_rows_of_a_slow_source_begin_and_are_handed_on_while_it_goes_on(batched):
+    batched()
+    events = []
+
+    def source():
+        for n in range(5):
+            events.append(("given", n))
+            yield n
+            time.sleep(0.6)
+
+    @task(cache=False)
+    def same(x):
+        events.append(("begun", x))
+        return x
+
+    @flow
+    def main():
+        for result in same.map_stream(source()):
+            events.append(("taken", result.index))
+
+    main()
+    assert events.index(("begun", 0)) < events.index(("given", 2))
+    assert events.index(("taken", 0)) < events.index(("given", 3))
+    assert events.index(("taken", 2)) < events.index(("given", 4))
+    assert {number for what, number in events if what == "taken"} == set(range(5))
+
+
 def test_rows_of_all_parts_share_the_workers(batched, calls):
     batched(settings="max_workers = 3\n")
 

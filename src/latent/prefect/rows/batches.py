@@ -81,9 +81,10 @@ class Batch:
             away, artifacts = _away_for(self.spec), self._artifacts()
             ends: list[RowEnd] = []
 
-            def report(some: Sequence[RowEnd]) -> None:
+            def report(some: Sequence[RowEnd]) -> Sequence[RowEnd]:
                 away.tally.add(Counter(end.outcome for end in some))
                 ends.extend(some)
+                return ()
 
             ticket = Ticket(away.work, self.jobs, report, span_id=self.span_id)
             away.work.lane.add(ticket)
@@ -107,6 +108,7 @@ class Batch:
         home.note_bulk(
             ticket.totals, began_at=began, task_run_id=str(task_run_id or "") or None, span_id=self.span_id
         )
+        home.note_bulk(ticket.twins, began_at=began)
         ends = [end for job in self.jobs if (end := home.table.end(job.index)) is not None]
         artifacts.tell_failures([end for end in ends if getattr(end, "outcome", "") == "failed"], home.row_id)
         message = counted(ticket.totals.counts)

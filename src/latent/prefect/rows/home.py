@@ -81,14 +81,21 @@ class Home:
         content = self.planner.content_hash(index)
         return f"{index}" if content is None else f"{index}-{content[:12]}"
 
-    def report(self, ends: Sequence[RowEnd]) -> None:
-        """Rows have ended, and what they returned is remembered: note it everywhere, then wake who waits."""
+    def report(self, ends: Sequence[RowEnd]) -> list[RowEnd]:
+        """
+        Rows have ended, and what they returned is remembered: note it everywhere, then wake who waits.
+
+        Returns:
+            How rows ended with them that asked for the same.
+        """
+        twins: list[RowEnd] = []
         if self.planner.may_have_twins:
-            ends = [*ends, *(twin for end in ends for twin in self._twins_of(end))]
+            twins = [twin for end in ends for twin in self._twins_of(end)]
         try:
-            self.note(ends)
+            self.note([*ends, *twins] if twins else ends)
         finally:
-            self.table.finish(ends)
+            self.table.finish([*ends, *twins] if twins else ends)
+        return twins
 
     def note(self, ends: Sequence[RowEnd]) -> None:
         """Enter rows that have ended into the run's account and records."""
@@ -107,8 +114,8 @@ class Home:
     def ended_unrun(self, ends: Sequence[RowEnd]) -> None:
         """Rows have ended that no task run tells of: they were skipped, say."""
         now = time.time()
-        self.report(ends)
-        self.note_bulk(Totals().with_rows(ends), began_at=now)
+        twins = self.report(ends)
+        self.note_bulk(Totals().with_rows([*ends, *twins]), began_at=now)
 
     def note_bulk(
         self, totals: Totals, *, began_at: float, task_run_id: str | None = None, span_id: str | None = None
@@ -150,7 +157,7 @@ class Home:
             else:
                 ends.append(self._failed(job.index, job.arguments, error))
         if ends:
-            self.report(ends)
+            self.ended_unrun(ends)
 
     def _failed(
         self, index: int, arguments: dict[str, Any], error: BaseException, attempts: int = 1
@@ -164,7 +171,7 @@ class Home:
     def lost_rows(self, indices: Iterable[int], error: Exception) -> None:
         """Rows that could not even be looked up."""
         left = [index for index in indices if self.table.end(index) is None]
-        self.report([self._failed(index, {}, error) for index in left])
+        self.ended_unrun([self._failed(index, {}, error) for index in left])
 
     def brought(
         self, ends: Sequence[RowEnd], *, began_at: float, task_run_id: UUID, rows: range, span_id: str
@@ -178,7 +185,8 @@ class Home:
             self.run.brought(self.task.name, end.cost_usd, end.used)
             if isinstance(end.error, RunStoppedError) and not end.attempts:
                 self.stop.because(end.error.reason)  # what stopped the map there stops it everywhere
-        self.report(ends)
+        twins = self.report(ends)
+        self.note_bulk(Totals().with_rows(twins), began_at=began_at)
 
     def waiting(self, indices: Iterable[int]) -> dict[int, list[PrefectFuture[Any]]]:
         """The rows that wait for futures among their arguments, with those that have not ended."""
@@ -234,7 +242,7 @@ class Home:
                 self.run.recorder.rows([self._record(end)])
             self.tally.add({outcome: 1})
             if twins := self._twins_of(end):
-                self.report(twins)
+                self.ended_unrun(twins)
         finally:
             if readable:
                 self.table.finish_run(index, future)

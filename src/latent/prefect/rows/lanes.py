@@ -39,14 +39,14 @@ class Ticket:
     Rows that were handed to a lane together, and how many of them are still on their way.
 
     Args:
-        report: Told how rows ended, once they are committed.
+        report: Told how rows ended, once they are committed; tells which others ended with them.
     """
 
     def __init__(
         self,
         work: RowWork,
         jobs: Iterable[Job],
-        report: Callable[[Sequence[RowEnd]], object],
+        report: Callable[[Sequence[RowEnd]], Sequence[RowEnd]],
         *,
         span_id: str,
     ) -> None:
@@ -58,6 +58,8 @@ class Ticket:
         """What the rows see of the task run that they belong to."""
         self.totals = Totals()
         """What has become of the rows so far."""
+        self.twins = Totals()
+        """What has become of rows elsewhere that asked for the same."""
         self.jobs = list(jobs)
         self.total = len(self.jobs)
         self.done = Event()
@@ -69,7 +71,7 @@ class Ticket:
     def ended(self, ends: Sequence[RowEnd]) -> None:
         """Some of the rows have ended, and are committed."""
         with harmless("Recording how rows ended"):
-            self._report(ends)
+            self.twins.with_rows(self._report(ends))
         if self.totals.with_rows(ends).counts.total() == self.total:
             self.jobs = []
             self.done.set()

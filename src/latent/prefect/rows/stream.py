@@ -7,10 +7,11 @@ The source is read in parts. Each part is mapped as `.map` would; all parts shar
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from inspect import Parameter
-from itertools import islice
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from latent.errors import FailedRowsError, RunStoppedError, UsageError, did_you_mean
@@ -19,6 +20,7 @@ from latent.prefect.rows.columns import Columns, same_id
 from latent.prefect.rows.ends import RowEnd, RowTable
 from latent.prefect.rows.ids import KnownIds
 from latent.prefect.rows.map import Submission, home_of
+from latent.prefect.rows.parts import Parts
 from latent.prefect.rows.sources import rows_of
 from latent.prefect.rows.tally import Tally
 from latent.prefect.run import current_run, surroundings
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-FIRST_PART = 100
-"""Rows of the first part; each further one is twice as large, up to a quarter of the window."""
+PATIENCE = 0.1
+"""How long results are waited for before a slow source is asked again, as a share of what it took."""
 
 ERRORS_KEPT = 1_000
 """Errors of failed rows that are raised at the end; more are only counted."""
@@ -109,54 +111,55 @@ class _Stream(Generic[R]):
         limiter_of(task, self.run)
         self.arguments = _shared_arguments(task, shared)
         self.names = _row_parameters(task, shared)
-        self.rows = rows_of(self.run, source, task.label)
+        self.parts = Parts(rows_of(self.run, source, task.label), window, task.label)
         self.tally = Tally(options.max_failures, None)
         self.shared = Shared(self.run.workspace.root, self.arguments.values())
-        self.read = 0
         self._known_ids = KnownIds()
         self._spec: MapSpec | None = None
         self._parts: list[Submission] = []
         self._ended: SimpleQueue[tuple[Home, int]] = SimpleQueue()
-        self._source_error: Exception | None = None
         self._errors: list[Exception] = []
 
     def results(self) -> Iterator[RowResult[R]]:
-        waiting, size, is_open = 0, min(FIRST_PART, self.window), True
+        waiting = 0
         try:
             while True:
-                while is_open and not self.tally.stop.is_set and waiting + size <= self.window:
-                    part = self._read(size)
-                    is_open = len(part) == size
-                    waiting += self._begin(part)
-                    size = min(size * 2, max(self.window // 4, 1))
-                if not waiting:
+                patience = None
+                if self._may_read(waiting):
+                    waiting += self._begin(self.parts.next())
+                    patience = self.parts.waited_seconds * PATIENCE
+                elif not waiting:
                     break
-                home, index = self._ended.get()
-                waiting -= 1
-                yield from self._result(home, index)
+                for home, index in self._ended_within(patience, waiting):
+                    waiting -= 1
+                    yield from self._result(home, index)
         finally:
             self._close(waiting)
         self._raise()
 
-    def _read(self, size: int) -> list[Any]:
-        rows: list[Any] = []
-        try:
-            rows.extend(islice(self.rows, size))
-        except Exception as error:
-            # What was read before is worked on all the same.
-            error.add_note(f"{self.task.label}: the source raised this after {self.read + len(rows):,} rows.")
-            self._source_error = error
-        return rows
+    def _may_read(self, waiting: int) -> bool:
+        is_open = self.parts.is_open and not self.tally.stop.is_set
+        return is_open and waiting + self.parts.size <= self.window
+
+    def _ended_within(self, seconds: float | None, waiting: int) -> Iterator[tuple[Home, int]]:
+        """Of the rows under way, those that end in time; None: the first that does, whenever it is."""
+        if seconds is None:
+            yield self._ended.get()
+            return
+        until = time.monotonic() + seconds
+        with suppress(Empty):
+            for _ in range(waiting):
+                yield self._ended.get(timeout=max(until - time.monotonic(), 0))
 
     def _begin(self, part: list[Any]) -> int:
         if not part:
             return 0
-        columns = Columns(self._columns(part), self.arguments, first=self.read)
+        first = self.parts.read - len(part)
+        columns = Columns(self._columns(part, first), self.arguments, first=first)
         home = home_of(self.task, self.run, columns, self.options, tally=self.tally, shared=self.shared)
         self._check_ids(home)
         home.table = _Table(home.rows, self._ended, home)
         home.counts_rows = False
-        self.read += len(part)
         submission = Submission(home, self.runner, spec=self._spec)
         self._spec = submission.spec
         self._parts = [each for each in self._parts if not each.home.feeder.is_over]
@@ -172,7 +175,7 @@ class _Stream(Generic[R]):
         if (pair := self._known_ids.add(ids, home.rows.start)) is not None:
             raise same_id(self.task, *pair, home.row_id(pair[1]))
 
-    def _columns(self, part: list[Any]) -> dict[str, list[Any]]:
+    def _columns(self, part: list[Any], first: int) -> dict[str, list[Any]]:
         if len(self.names) == 1:
             return {self.names[0]: part}
         for place, row in enumerate(part):
@@ -180,7 +183,7 @@ class _Stream(Generic[R]):
                 has = f"lacks {missing[0]!r}" if isinstance(row, Mapping) else f"is a {type(row).__name__}"
                 raise UsageError(
                     f"{self.task.label} takes {', '.join(map(repr, self.names))} from each row, but row "
-                    f"{self.read + place} {has}. Pass what all rows share by keyword."
+                    f"{first + place} {has}. Pass what all rows share by keyword."
                 )
         return {name: [row[name] for row in part] for name in self.names}
 
@@ -215,11 +218,13 @@ class _Stream(Generic[R]):
                 else None
             )
             text = " ".join(filter(None, [told, reason])) or None
-            raise FailedRowsError.of(self.task.name, self.read, failures, text) from self._source_error
-        if self._source_error is not None:
-            raise self._source_error
+            raise FailedRowsError.of(self.task.name, self.parts.read, failures, text) from self.parts.error
+        if self.parts.error is not None:
+            raise self.parts.error
         if reason is not None and self.options.on_error == "raise":
-            raise RunStoppedError(f"{reason} The source was read up to row {self.read:,}.", self.task.name)
+            raise RunStoppedError(
+                f"{reason} The source was read up to row {self.parts.read:,}.", self.task.name
+            )
 
 
 def _row_parameters(task: Task[..., Any], shared: Mapping[str, Any]) -> list[str]:
