@@ -99,6 +99,8 @@ class Call:
         """Unix seconds: when the first attempt began. Waiting for a thread is not the task's time."""
         self.duration_seconds = 0.0
         """From the first attempt's start to the last one's end, pauses included."""
+        self._ended_at: float | None = None
+        """Unix seconds of the last attempt's end, before Prefect deals with it; None while one runs."""
         self.queue_seconds = 0.0
         """Time spent waiting for a limit."""
         self.cost_usd: float | None = None
@@ -186,6 +188,7 @@ class Call:
             self.attempts = context.task_run.run_count
             self.task_run_id = str(context.task_run.id)
         self.started_at = self.started_at or time.time()
+        self._ended_at = None
         self.arguments = unpack(given)
         with in_run(self.run), self._shown_running(), open_scope(self.task.name, self.span_id) as scope:
             scope.attempt = self.attempts
@@ -206,6 +209,7 @@ class Call:
                     raise
                 raise row_error(error) from error
             finally:
+                self._ended_at = time.time()
                 attempt.close()
 
     @contextmanager
@@ -254,7 +258,7 @@ class Call:
         now = time.time()
         self.outcome = outcome
         if self.started_at and not self.duration_seconds:  # else it was measured where the call ran
-            self.duration_seconds = max(now - self.started_at, 0.0)
+            self.duration_seconds = max((self._ended_at or now) - self.started_at, 0.0)
         if self.run.recorder is None and self.run.outcomes is None:
             return
         record = TaskRecord(

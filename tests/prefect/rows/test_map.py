@@ -605,6 +605,26 @@ def test_exhausted_quota_stops_the_map_and_keeps_what_is_done(batched, calls):
     assert calls.seen == [0, 1, 2, 3, 4, 5, 5]
 
 
+def test_time_of_a_row_ends_with_its_function_and_not_with_prefect(batched):
+    workspace = batched()
+    told = []
+
+    @task(row_runs="all", retry=False, on_failure=[lambda *_: told.append(time.time())])
+    def fail(x):
+        raise ValueError("no")
+
+    @flow
+    def main():
+        fail.map([1], on_error="collect").wait()
+        time.sleep(0.05)
+
+    main()
+    (row,) = load_rows(workspace, run_folder(workspace).run_id).to_pylist()
+    started = row["started_at"]
+    started = started.timestamp() if hasattr(started, "timestamp") else started
+    assert started + row["duration_seconds"] <= told[0]
+
+
 @pytest.mark.parametrize("row_runs", ["auto", "all"])
 def test_rows_that_ask_for_the_same_are_counted_in_the_run(batched, row_runs):
     workspace = batched()
