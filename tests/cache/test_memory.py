@@ -279,8 +279,11 @@ def test_misses_are_explained_where_something_lies_under_their_key(memory, clock
     }
     assert missed(CHANGED, **today | {"model": "m2"})["a"] == "code of 'PROMPT' in flow.py, parameter 'model'"
     assert missed(CodeFingerprint("other", CODE.parts), **today)["b"] == "code of a package"
-    many = CodeFingerprint("many", {f"{file}.py:{name}": "h" for file in "xy" for name in "fgh"})
-    assert missed(many, **today)["b"].endswith(" and 5 more")  # eight differ, three are named
+    elsewhere = {f"{file}.py:{name}": "h" for file in "xy" for name in "fgh"}
+    many = CodeFingerprint("many", CODE.parts | elsewhere)
+    assert missed(many, **today)["b"].endswith(" and 3 more")  # six differ, three are named
+    moved = CodeFingerprint("moved", elsewhere)
+    assert missed(moved, **today)["b"] == "code, which was that of flow.py"
     clock.now += 11
     assert missed(**today) == {"a": "expired", "b": "expired"}
 
