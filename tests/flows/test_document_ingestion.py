@@ -91,6 +91,24 @@ class TestWhatLands:
         ingest(file_paths=["docs/rows.jsonl"])
         assert sorted(text for _, text in contents(index()).values()) == ["Another.", "One row."]
 
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("faq.csv", "question,text\nIs the sky blue?,Yes\nIs water wet?,Yes\nIs water wet?,Yes\n"),
+            ("faq.jsonl", '{"question": "Is the sky blue?", "text": "Yes"}\n'
+                          '{"question": "Is water wet?", "text": "Yes"}\n'),
+        ],
+    )  # fmt: skip
+    def test_rows_that_share_a_text_are_all_kept(self, make_workspace, documents, ingest, index, name, text):
+        make_workspace({f"docs/{name}": text})
+        assert ingest(file_paths=[f"docs/{name}"]).value == index().count() == 2
+        for question in ("Is the sky blue?", "Is water wet?"):
+            (match,) = index().query("Yes", 5, {"question": question})
+            assert match.text == "Yes"
+        make_workspace({f"docs/{name}": text.replace("Is the sky blue?", "Is it dark?")})
+        assert ingest(file_paths=[f"docs/{name}"]).value == index().count() == 2
+        assert index().query("Yes", 5, {"question": "Is it dark?"})
+
 
 class TestWhatItCosts:
     def test_an_unchanged_document_costs_nothing_and_a_changed_one_its_changed_chunks(

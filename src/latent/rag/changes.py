@@ -7,7 +7,7 @@ say what is held now. Whatever step a crash comes after, the next run knows from
 in the index, and does again what is not known to be complete. Everything here computes on plain values;
 `latent.rag.index_sync` carries it out on a store.
 
-Sources of equal text share its chunks, since equal texts have equal ids. One of them owns the records and
+Sources of equal text share its chunks, since equal documents have equal ids. One of them owns the records and
 stands in them as `source`; when it goes, another takes over.
 """
 

@@ -55,7 +55,7 @@ SOURCES_AT_ONCE = 500
 
 OPENAI_LIMIT = "openai-embeddings"
 
-FORMAT = 1
+FORMAT = 2
 """Changes when all indexes have to be written anew."""
 
 WHAT_IS_MISSING = (
