@@ -333,12 +333,14 @@ class TestRemote:
     def page(self, monkeypatch):
         """The address of a page that differs at each request, and how often it was asked for."""
         asked = []
+        self.status = 200
+        test = self
 
         class Answers(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 asked.append(self.path)
                 body = f"<p>Text of the page.</p><!-- {len(asked)} -->".encode()
-                self.send_response(200)
+                self.send_response(test.status)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -370,6 +372,35 @@ class TestRemote:
         assert set(sources(index())) == {f"{url}?v=1"}
         files = [file for file in documents.root.rglob("*") if file.is_file()]
         assert not [file.name for file in files if b"SECRET" in file.read_bytes()]
+
+    @pytest.mark.parametrize("status", [403, 429, 500])
+    @pytest.mark.parametrize("query", ["", "?v=1"])
+    def test_a_page_that_is_not_given_is_a_failed_row_and_stops_no_other(
+        self, documents, ingest, index, page, status, query
+    ):
+        url = page[0] + query
+        paths = [f"{url}{'&' if query else '?'}token=SECRET", "docs/a*.md"]
+        before = ingest(file_paths=paths).value
+        (documents.root / "docs/also.md").write_text("New and readable.")
+        self.status = status
+        result = ingest(file_paths=paths)
+        assert (result.state, result.counts["failed"], result.value) == ("ok", 1, before + 1)
+        assert (sources(index())[url], sources(index())["docs/also.md"]) == (1, 1)
+        files = [file for file in documents.root.rglob("*") if file.is_file()]
+        assert not [file.name for file in files if b"SECRET" in file.read_bytes()]
+
+    def test_a_server_that_is_down_is_told_as_the_reason_of_its_row(self, documents, ingest, index):
+        result = ingest(file_paths=["http://127.0.0.1:1/c.html?v=1", "docs/*.md"])
+        assert (result.state, result.counts["failed"]) == ("ok", 1)
+        assert set(sources(index())) == set(DOCUMENTS)
+        shown = TestCommands().latent("runs", "failures", str(result.run_id))
+        assert "http://127.0.0.1:1/c.html?v=1 cannot be fetched (ClientConnectorError)" in shown.stdout
+
+    def test_a_page_that_its_server_does_not_have_is_gone(self, documents, ingest, index, page):
+        ingest(file_paths=[page[0], "docs/*.md"])
+        self.status = 404
+        ingest(file_paths=[page[0], "docs/*.md"])
+        assert set(sources(index())) == set(DOCUMENTS)
 
 
 class TestAnotherEmbedder:
