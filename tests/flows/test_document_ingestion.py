@@ -22,6 +22,7 @@ import latent.rag.sources as sources_module
 from latent.config import Workspace, find_workspace
 from latent.errors import (
     ChunkSettingError,
+    ConfigValidationError,
     NoDocumentsError,
     PruneError,
     RunStoppedError,
@@ -507,6 +508,29 @@ class TestWrongInput:
         assert provider_simulator.requests == 0
         ingest(file_paths=["docs/*.md", "blog/*.md"], **other)
         assert sum(provider_simulator.asked.values()) == index().count()
+
+    @pytest.mark.parametrize(
+        ("name", "value", "bound"),
+        [
+            ("max_loss", 20, "less than or equal to 1"),
+            ("max_loss", -0.5, "greater than or equal to 0"),
+            ("remember_loaded_hours", -1, "greater than or equal to 0"),
+            ("remember_chunks_days", -0.1, "greater than or equal to 0"),
+            ("max_loss", float("nan"), "less than or equal to 1"),
+        ],
+    )
+    def test_what_cannot_be_is_refused_from_python_as_on_the_command_line(
+        self, documents, ingest, index, name, value, bound
+    ):
+        ingest()
+        before = contents(index())
+        for document in ("apples", "bears", "cars", "dogs"):
+            (documents.root / f"docs/{document}.md").unlink()
+        with pytest.raises(ConfigValidationError, match=rf"{name}: .*{bound} .*got {value:g}.*, from Python"):
+            flow_module.document_ingestion(["docs/*.md"], "docs", **{name: value})
+        assert contents(index()) == before
+        with pytest.raises(ConfigValidationError, match=rf"{name}: .*{bound} .*got {value:g}"):
+            ingest(**{name: value})
 
     def test_a_misspelt_parameter_is_told(self, documents):
         result = run(documents, "document_ingestion", {"chunk_sise": 5}, ready=READY)
