@@ -179,6 +179,19 @@ class TestInStep:
         ingest(max_loss=0.5)
         assert set(sources(index())) == {"docs/dogs.md", "docs/eels.md", "docs/figs.md"}
 
+    @pytest.mark.parametrize("step", [1, 5, 1000])
+    def test_records_that_were_deleted_by_hand_come_back_without_being_paid_for(
+        self, documents, ingest, index, provider_simulator, step
+    ):
+        ingest(**OPENAI)
+        before, requests = contents(index()), provider_simulator.requests
+        index().delete(sorted(before)[::step])
+        assert isinstance(ingest(**OPENAI, plan=True, fails=True).error, RunStoppedError)
+        assert len(contents(index())) < len(before)
+        assert ingest(**OPENAI).value == len(before)
+        assert (contents(index()), provider_simulator.requests) == (before, requests)
+        assert ingest(**OPENAI).counts.total() == 0
+
     def test_a_renamed_document_is_no_loss(self, documents, ingest, index):
         """However many: what another file of the same content keeps in the index is not lost."""
         before = ingest().value

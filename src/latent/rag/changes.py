@@ -120,6 +120,35 @@ def changes_for(lines: Lines, wanted: Mapping[str, Wanted], gone: Iterable[str] 
     )
 
 
+def records_of(lines: Lines) -> int:
+    """How many records an index has that holds what its lines say."""
+    return vectors_of(lines, lines)
+
+
+def doubted(lines: Lines, ids: Iterable[str]) -> dict[str, Line]:
+    """
+    The lines, of which those are due again that lack a record: somebody else has deleted it.
+
+    All that share it are: whichever comes first writes it, and the others find it there.
+
+    Args:
+        ids: Of the records that the index has.
+    """
+    there = set(ids)
+    counts: dict[str, int] = {}
+    for line in lines.values():
+        for hash, count in line.documents.items():
+            counts[hash] = max(count, counts.get(hash, 0))
+    lacking = {h for h, n in counts.items() if any(chunk_id(h, index) not in there for index in range(n))}
+    return {
+        # Without settings, it still counts as one that was complete; what was only begun is due already.
+        source: replace(line, content="", settings="")
+        if line.content and not lacking.isdisjoint(line.documents)
+        else line
+        for source, line in lines.items()
+    }
+
+
 def losses(
     lines: Lines, gone: Iterable[str], emptied: Iterable[str], kept: Iterable[str] = ()
 ) -> tuple[list[str], int]:
