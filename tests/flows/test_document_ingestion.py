@@ -22,6 +22,7 @@ import latent.rag.sources as sources_module
 from latent.config import Workspace, find_workspace
 from latent.errors import (
     ChunkSettingError,
+    ConfigValidationError,
     NoDocumentsError,
     PruneError,
     RunStoppedError,
@@ -91,6 +92,24 @@ class TestWhatLands:
         ingest(file_paths=["docs/rows.jsonl"])
         assert sorted(text for _, text in contents(index()).values()) == ["Another.", "One row."]
 
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            ("faq.csv", "question,text\nIs the sky blue?,Yes\nIs water wet?,Yes\nIs water wet?,Yes\n"),
+            ("faq.jsonl", '{"question": "Is the sky blue?", "text": "Yes"}\n'
+                          '{"question": "Is water wet?", "text": "Yes"}\n'),
+        ],
+    )  # fmt: skip
+    def test_rows_that_share_a_text_are_all_kept(self, make_workspace, documents, ingest, index, name, text):
+        make_workspace({f"docs/{name}": text})
+        assert ingest(file_paths=[f"docs/{name}"]).value == index().count() == 2
+        for question in ("Is the sky blue?", "Is water wet?"):
+            (match,) = index().query("Yes", 5, {"question": question})
+            assert match.text == "Yes"
+        make_workspace({f"docs/{name}": text.replace("Is the sky blue?", "Is it dark?")})
+        assert ingest(file_paths=[f"docs/{name}"]).value == index().count() == 2
+        assert index().query("Yes", 5, {"question": "Is it dark?"})
+
 
 class TestWhatItCosts:
     def test_an_unchanged_document_costs_nothing_and_a_changed_one_its_changed_chunks(
@@ -159,6 +178,19 @@ class TestInStep:
         assert contents(index()) == before
         ingest(max_loss=0.5)
         assert set(sources(index())) == {"docs/dogs.md", "docs/eels.md", "docs/figs.md"}
+
+    @pytest.mark.parametrize("step", [1, 5, 1000])
+    def test_records_that_were_deleted_by_hand_come_back_without_being_paid_for(
+        self, documents, ingest, index, provider_simulator, step
+    ):
+        ingest(**OPENAI)
+        before, requests = contents(index()), provider_simulator.requests
+        index().delete(sorted(before)[::step])
+        assert isinstance(ingest(**OPENAI, plan=True, fails=True).error, RunStoppedError)
+        assert len(contents(index())) < len(before)
+        assert ingest(**OPENAI).value == len(before)
+        assert (contents(index()), provider_simulator.requests) == (before, requests)
+        assert ingest(**OPENAI).counts.total() == 0
 
     def test_a_renamed_document_is_no_loss(self, documents, ingest, index):
         """However many: what another file of the same content keeps in the index is not lost."""
@@ -315,12 +347,14 @@ class TestRemote:
     def page(self, monkeypatch):
         """The address of a page that differs at each request, and how often it was asked for."""
         asked = []
+        self.status = 200
+        test = self
 
         class Answers(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 asked.append(self.path)
                 body = f"<p>Text of the page.</p><!-- {len(asked)} -->".encode()
-                self.send_response(200)
+                self.send_response(test.status)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -352,6 +386,35 @@ class TestRemote:
         assert set(sources(index())) == {f"{url}?v=1"}
         files = [file for file in documents.root.rglob("*") if file.is_file()]
         assert not [file.name for file in files if b"SECRET" in file.read_bytes()]
+
+    @pytest.mark.parametrize("status", [403, 429, 500])
+    @pytest.mark.parametrize("query", ["", "?v=1"])
+    def test_a_page_that_is_not_given_is_a_failed_row_and_stops_no_other(
+        self, documents, ingest, index, page, status, query
+    ):
+        url = page[0] + query
+        paths = [f"{url}{'&' if query else '?'}token=SECRET", "docs/a*.md"]
+        before = ingest(file_paths=paths).value
+        (documents.root / "docs/also.md").write_text("New and readable.")
+        self.status = status
+        result = ingest(file_paths=paths)
+        assert (result.state, result.counts["failed"], result.value) == ("ok", 1, before + 1)
+        assert (sources(index())[url], sources(index())["docs/also.md"]) == (1, 1)
+        files = [file for file in documents.root.rglob("*") if file.is_file()]
+        assert not [file.name for file in files if b"SECRET" in file.read_bytes()]
+
+    def test_a_server_that_is_down_is_told_as_the_reason_of_its_row(self, documents, ingest, index):
+        result = ingest(file_paths=["http://127.0.0.1:1/c.html?v=1", "docs/*.md"])
+        assert (result.state, result.counts["failed"]) == ("ok", 1)
+        assert set(sources(index())) == set(DOCUMENTS)
+        shown = TestCommands().latent("runs", "failures", str(result.run_id))
+        assert "http://127.0.0.1:1/c.html?v=1 cannot be fetched (ClientConnectorError)" in shown.stdout
+
+    def test_a_page_that_its_server_does_not_have_is_gone(self, documents, ingest, index, page):
+        ingest(file_paths=[page[0], "docs/*.md"])
+        self.status = 404
+        ingest(file_paths=[page[0], "docs/*.md"])
+        assert set(sources(index())) == set(DOCUMENTS)
 
 
 class TestAnotherEmbedder:
@@ -458,6 +521,29 @@ class TestWrongInput:
         assert provider_simulator.requests == 0
         ingest(file_paths=["docs/*.md", "blog/*.md"], **other)
         assert sum(provider_simulator.asked.values()) == index().count()
+
+    @pytest.mark.parametrize(
+        ("name", "value", "bound"),
+        [
+            ("max_loss", 20, "less than or equal to 1"),
+            ("max_loss", -0.5, "greater than or equal to 0"),
+            ("remember_loaded_hours", -1, "greater than or equal to 0"),
+            ("remember_chunks_days", -0.1, "greater than or equal to 0"),
+            ("max_loss", float("nan"), "less than or equal to 1"),
+        ],
+    )
+    def test_what_cannot_be_is_refused_from_python_as_on_the_command_line(
+        self, documents, ingest, index, name, value, bound
+    ):
+        ingest()
+        before = contents(index())
+        for document in ("apples", "bears", "cars", "dogs"):
+            (documents.root / f"docs/{document}.md").unlink()
+        with pytest.raises(ConfigValidationError, match=rf"{name}: .*{bound} .*got {value:g}.*, from Python"):
+            flow_module.document_ingestion(["docs/*.md"], "docs", **{name: value})
+        assert contents(index()) == before
+        with pytest.raises(ConfigValidationError, match=rf"{name}: .*{bound} .*got {value:g}"):
+            ingest(**{name: value})
 
     def test_a_misspelt_parameter_is_told(self, documents):
         result = run(documents, "document_ingestion", {"chunk_sise": 5}, ready=READY)

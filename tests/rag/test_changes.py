@@ -8,7 +8,17 @@ from collections.abc import Iterable, Mapping
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from latent.rag.changes import Changes, Line, Wanted, changes_for, is_current, losses, vectors_of
+from latent.rag.changes import (
+    Changes,
+    Line,
+    Wanted,
+    changes_for,
+    doubted,
+    is_current,
+    losses,
+    records_of,
+    vectors_of,
+)
 from latent.rag.documents import Chunk, chunk_id
 
 
@@ -215,3 +225,35 @@ def test_a_crash_between_any_two_steps_heals_on_the_next_run(history, last):
     before = dict(index.records)
     index.bring_to(last)
     assert index.records == before
+
+
+@settings(max_examples=200, deadline=None)
+@given(states(), st.data())
+def test_records_that_were_deleted_by_hand_are_written_again(state, data):
+    index = Index()
+    index.bring_to(state)
+    assert records_of(index.lines) == len(index.records)
+    assert doubted(index.lines, index.records) == index.lines
+    deleted = data.draw(st.sets(st.sampled_from(sorted(index.records)))) if index.records else set()
+    for id in deleted:
+        del index.records[id]
+    index.lines = doubted(index.lines, index.records)
+    # Only some of the sources are ingested at first: another machine's may be due as well.
+    here = data.draw(st.sets(st.sampled_from(sorted(state)))) if state else set()
+    pending = {s: w for s, w in state.items() if not is_current(index.lines[s], w.content, w.settings)}
+    index.carry_out(changes_for(index.lines, {s: w for s, w in pending.items() if s in here}))
+    documents = [each for source in here for each in index.lines[source].documents.items()]
+    held = {chunk_id(hash, n) for hash, count in documents for n in range(count)}
+    assert held <= index.records.keys()
+    index.bring_to(state)
+    check(index, state)
+
+
+def test_a_source_that_lacks_a_record_still_counts_as_one_that_was_complete():
+    index = Index()
+    index.bring_to({"a": wanted("c", {"h": 2})})
+    lines = doubted(index.lines, ["h:0"])
+    assert not is_current(lines["a"], "c", "512")
+    assert losses(lines, ["a"], []) == (["a"], 1)
+    (begun,) = changes_for(lines, {"a": wanted("c", {"h": 2})}).intents.values()
+    assert losses({"a": begun}, ["a"], []) == (["a"], 1)

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from latent.config import find_workspace
-from latent.errors import SourceConnectionError, UnreadableDocumentError
+from latent.errors import NoDocumentsError, SourceConnectionError, UnreadableDocumentError
 from latent.rag.load.files import read_source
+from latent.rag.load.finding import find_documents
 from latent.rag.load.loading import documents_in
 from latent.rag.sources import content_fingerprints, forget_fetched, read_unchanged, vanished, was_fetched
 
@@ -47,6 +48,14 @@ def server() -> Iterator[str]:
 def test_only_what_a_server_says_is_not_there_is_gone(server, tmp_path):
     asked = [f"{server}/{status}/a.md" for status in (200, 404, 403, 500, 503)]
     assert vanished(asked, tmp_path) == [f"{server}/404/a.md"]
+
+
+def test_an_address_is_found_unless_its_server_says_that_nothing_is_there(server, tmp_path):
+    asked = [f"{server}/{status}/a.md{query}" for status in (200, 403, 429, 500) for query in ("", "?v=1")]
+    assert find_documents(asked, root=tmp_path) == sorted(asked)
+    for query in ("", "?v=1"):
+        with pytest.raises(NoDocumentsError, match="look at the path and its spelling"):
+            find_documents([f"{server}/404/a.md{query}"], root=tmp_path)
 
 
 def test_where_no_server_answers_nothing_is_gone(server, tmp_path):

@@ -7,7 +7,7 @@ say what is held now. Whatever step a crash comes after, the next run knows from
 in the index, and does again what is not known to be complete. Everything here computes on plain values;
 `latent.rag.index_sync` carries it out on a store.
 
-Sources of equal text share its chunks, since equal texts have equal ids. One of them owns the records and
+Sources of equal text share its chunks, since equal documents have equal ids. One of them owns the records and
 stands in them as `source`; when it goes, another takes over.
 """
 
@@ -118,6 +118,35 @@ def changes_for(lines: Lines, wanted: Mapping[str, Wanted], gone: Iterable[str] 
         obsolete=_obsolete(before, after),
         lines=dict(sorted(changed.items())),
     )
+
+
+def records_of(lines: Lines) -> int:
+    """How many records an index has that holds what its lines say."""
+    return vectors_of(lines, lines)
+
+
+def doubted(lines: Lines, ids: Iterable[str]) -> dict[str, Line]:
+    """
+    The lines, of which those are due again that lack a record: somebody else has deleted it.
+
+    All that share it are: whichever comes first writes it, and the others find it there.
+
+    Args:
+        ids: Of the records that the index has.
+    """
+    there = set(ids)
+    counts: dict[str, int] = {}
+    for line in lines.values():
+        for hash, count in line.documents.items():
+            counts[hash] = max(count, counts.get(hash, 0))
+    lacking = {h for h, n in counts.items() if any(chunk_id(h, index) not in there for index in range(n))}
+    return {
+        # Without settings, it still counts as one that was complete; what was only begun is due already.
+        source: replace(line, content="", settings="")
+        if line.content and not lacking.isdisjoint(line.documents)
+        else line
+        for source, line in lines.items()
+    }
 
 
 def losses(

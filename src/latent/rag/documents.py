@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 
 def content_hash(text: str) -> str:
     """MD5 of a text as hex digits: tells contents apart, and guards nothing."""
@@ -14,8 +16,21 @@ def content_hash(text: str) -> str:
     return hashlib.md5(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()
 
 
+def row_hash(text: str, fields: Mapping[str, Any]) -> str:
+    """
+    As `content_hash`, of a row: rows of one text that differ in their other fields are told apart.
+
+    Args:
+        fields: JSON values: the row's own, and nothing of where it stands.
+    """
+    if not fields:
+        return content_hash(text)
+    # No text of a document holds a NUL: what stands behind it cannot be taken for text.
+    return content_hash(f"{text}\0{orjson.dumps(dict(fields), option=orjson.OPT_SORT_KEYS).decode()}")
+
+
 def chunk_id(document_hash: str, index: int) -> str:
-    """The name of a document's chunk: equal for equal texts, wherever they lie."""
+    """The name of a document's chunk: equal for equal documents, wherever they lie."""
     return f"{document_hash}:{index}"
 
 
@@ -30,7 +45,7 @@ class Document:
     text: str
     """What is chunked. Never holds a lone surrogate or a NUL, which stores refuse."""
     hash: str
-    """`content_hash` of the text. Sources of equal text share it."""
+    """`content_hash` of the text, of a row `row_hash`. Sources of equal text share it."""
     media_type: str = "text/plain"
     """What it was read as, say `text/markdown`: chunks follow its borders."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -48,13 +63,19 @@ class Document:
         media_type: str = "text/plain",
         metadata: Mapping[str, Any] | None = None,
         page_starts: Sequence[int] | None = None,
+        fields: Mapping[str, Any] | None = None,
     ) -> Document:
-        """A document of `text`, with its hash; for texts that do not lie in files."""
+        """
+        A document of `text`, with its hash; for texts that do not lie in files.
+
+        Args:
+            fields: Of a row: what it says beside its text; see `row_hash`.
+        """
         return cls(
             source=source,
             title=source if title is None else title,
             text=text,
-            hash=content_hash(text),
+            hash=row_hash(text, fields or {}),
             media_type=media_type,
             metadata=dict(metadata or {}),
             page_starts=None if page_starts is None else tuple(page_starts),

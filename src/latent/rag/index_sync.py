@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from latent.errors import PruneError, StoreMismatchError
 from latent.llm.endpoints import shown_url
-from latent.rag.changes import Changes, Line, changes_for, is_current, lines_of, losses, vectors_of
+from latent.rag.changes import (
+    Changes,
+    Line,
+    changes_for,
+    doubted,
+    is_current,
+    lines_of,
+    losses,
+    records_of,
+    vectors_of,
+)
 from latent.rag.documents import content_hash
 from latent.rag.stores.embedding import HEADER, EmbedderNote
 
@@ -24,6 +34,8 @@ if TYPE_CHECKING:
 class IndexSync:
     """
     An index that is being changed, by whoever holds its lock.
+
+    Sources whose records were deleted by hand are due again; it takes counting the records to see that.
 
     Args:
         note: What its vectors are made with from now on. The index says so once none is of another embedder.
@@ -56,6 +68,8 @@ class IndexSync:
         self._header = EmbedderNote.of_line(manifest.get(HEADER))
         self._check_losses()
         self._check_embedder()
+        if store.count() < records_of(self.lines):
+            self.lines = doubted(self.lines, store.ids())
 
     def pending(self) -> list[str]:
         """The sources whose chunks are not known to be what their contents and the settings ask for."""

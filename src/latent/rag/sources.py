@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from latent.config.workspace import STATE_FOLDER
 from latent.errors import UnreadableDocumentError
 from latent.rag.documents import content_hash
-from latent.rag.load.files import reaching, read_source
-from latent.rag.load.finding import file_system, remote_url, shown
+from latent.rag.load.files import read_source
+from latent.rag.load.finding import file_system, kind_of, reaching, remote_url, shown
 from latent.tracking.folders import replace_file
 
 if TYPE_CHECKING:
@@ -113,21 +113,11 @@ def _exists(source: str, root: Path) -> bool:
     try:
         if not remote_url(source):
             return (root / source).is_file()
-        filesystem, path = _filesystem(source)
-        if "http" in _protocols(filesystem):
-            # Its `info` takes a server that does not answer for a file that is not there.
-            return bool(filesystem.exists(path, strict=True))
-        filesystem.info(path)
+        return kind_of(*_filesystem(source)) is not None
     except FileNotFoundError:
         return False
     except Exception:  # each file system has errors of its own
         return True
-    return True
-
-
-def _protocols(filesystem: Any) -> tuple[str, ...]:
-    protocol: str | tuple[str, ...] = filesystem.protocol
-    return (protocol,) if isinstance(protocol, str) else protocol
 
 
 def _is_tagged(path: str) -> bool:

@@ -119,6 +119,18 @@ def test_other_file_systems_are_searched_and_read():
         memory.rm("/docs", recursive=True)
 
 
+@pytest.mark.parametrize("query", ["", "?v=1", "?q=[a]*"])
+def test_an_address_of_which_nobody_can_tell_is_found(query):
+    """What is wrong with it is told when it is loaded, as that of one source among many."""
+    url = f"http://127.0.0.1:1/c.html{query}"  # nobody listens there
+    assert find_documents([url], root=".") == [url]
+
+
+def test_a_pattern_on_a_server_that_does_not_answer_is_an_error():
+    with pytest.raises(IngestionError, match=r"http://127\.0\.0\.1:1/\*\.html cannot be fetched"):
+        find_documents(["http://127.0.0.1:1/*.html"], root=".")
+
+
 def test_an_unknown_file_system_is_named():
     with pytest.raises(IngestionError, match=r"nosuch://bucket/a\.md cannot be reached"):
         find_documents(["nosuch://bucket/a.md"], root=".")

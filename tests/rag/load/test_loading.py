@@ -355,6 +355,17 @@ def test_rows_with_a_text_keep_their_other_fields_as_metadata(load):
     assert first.source == second.source == "a.jsonl"
 
 
+def test_the_hash_of_a_row_is_also_of_its_other_fields_and_not_of_its_place(load):
+    table = (
+        '{"q": "Sky?", "text": "Yes"}\n{"q": "Sea?", "text": "Yes"}\n{"text": "Yes", "q": "Sky?"}\n'
+        '{"title": "T", "text": "Yes"}\n{"title": "U", "text": "Yes"}\n{"text": "Yes"}\n'
+    )
+    sky, sea, sky_again, *titled, bare = (document.hash for document in load("a.jsonl", table))
+    assert sky == sky_again == load("b.jsonl", '{"q": "Sky?", "text": "Yes"}\n')[0].hash
+    assert len({sky, sea, *titled, bare}) == 5
+    assert bare == load("a.txt", "Yes")[0].hash
+
+
 def test_rows_without_a_text_are_it_with_all_their_fields(load):
     [document] = load("a.csv", "id;question;answer\n1;Quelle heure, maintenant?;\n")
     assert document.text == "id: 1\nquestion: Quelle heure, maintenant?"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 import traceback
@@ -19,7 +20,8 @@ from latent.errors import (
     StoreUsageError,
     UsageError,
 )
-from latent.rag.stores import Record, Store, open_store
+from latent.rag.stores import LanceStore, PineconeStore, PostgresStore, Record, Store, open_store
+from latent.rag.stores.opening import OPTIONS
 from tests.rag.stores.conftest import OpenIndex
 
 METADATA = {
@@ -184,6 +186,26 @@ class TestQueries:
         with pytest.raises(StoreRefusedError, match="does not know what made its vectors"):
             store.query("a text")
 
+    @pytest.mark.parametrize(
+        "query", [5, None, ["a", "b", "c"], [[1.0, 0.0, 0.0]], [[1.0], [1.0, 2.0]], b"a"]
+    )
+    def test_what_is_neither_a_text_nor_a_vector_is_told_so(self, store, query):
+        with pytest.raises(StoreUsageError, match="a query is a text or a vector of 3 numbers, not "):
+            store.query(query)
+
+    @pytest.mark.parametrize("metric", ["cosine", "dotproduct", "euclidean"])
+    def test_a_vector_that_nothing_can_be_compared_with_is_refused(self, open_index, metric):
+        store = open_index(metric=metric)
+        store.upsert([record("a")])
+        for number in (float("nan"), float("inf"), 1e300):
+            with pytest.raises(StoreUsageError, match="holds what is no number, or infinite"):
+                store.query([1.0, number, 0.0])
+        if metric == "cosine":
+            with pytest.raises(StoreUsageError, match="all zeros, which have no cosine"):
+                store.query([0.0, 0.0, 0.0])
+        else:
+            assert [match.id for match in store.query([0, 0, 0])] == ["a"]
+
     def test_an_empty_index_has_no_answers(self, store):
         assert (store.query([1.0, 0.0, 0.0]), store.count(), store.ids()) == ([], 0, [])
 
@@ -207,7 +229,8 @@ class TestOpening:
         open_index()
         with pytest.raises(StoreMismatchError, match="made for vectors of 3 numbers, not for vectors of 4"):
             open_index(dimensions=4)
-        with pytest.raises(StoreMismatchError, match="the metric cosine, not for the metric dotproduct"):
+        metrics = "the metric cosine, not for the metric dotproduct. Leave the metric out"
+        with pytest.raises(StoreMismatchError, match=metrics):
             open_index(metric="dotproduct")
 
     def test_an_index_that_does_not_exist_is_made_only_when_asked(self, open_index):
@@ -220,16 +243,28 @@ class TestOpening:
         with pytest.raises(StoreUsageError, match="one of cosine, dotproduct, euclidean, not 'l2'"):
             open_index(metric="l2")
 
-    @pytest.mark.parametrize("name", ["", "a/b", "../up", "x.manifest", "no spaces", 'quo"te'])
+    @pytest.mark.parametrize("name", ["", "a/b", "../up", "x.manifest", "no spaces", 'quo"te', "a" * 101])
     def test_names_that_cannot_be_are_refused(self, tmp_path, name):
-        with pytest.raises(StoreUsageError, match="its name is a folder's"):
+        rule = r"its name is a folder's: use at most 100 letters, .* none of the endings \.manifest, "
+        with pytest.raises(StoreUsageError, match=rule):
             open_store("lancedb", name, dimensions=3, root=tmp_path)
 
     def test_unknown_stores_and_options_are_told(self, tmp_path):
         with pytest.raises(UsageError, match=r"no store 'pinecne': did you mean 'pinecone'\?"):
             open_store("pinecne", "docs")
-        with pytest.raises(UsageError, match=r"no such option.*'hots'"):
-            open_store("lancedb", "docs", root=tmp_path, hots="x")
+        with pytest.raises(UsageError, match=r"'lancedb' has no option 'foldr': did you mean 'folder'\?"):
+            open_store("lancedb", "docs", root=tmp_path, foldr="x")
+        with pytest.raises(UsageError, match="'pgvector' has no option 'hots': its options are url, schema"):
+            open_store("pgvector", "docs", root=tmp_path, hots="x")
+
+    def test_the_options_that_are_told_are_those_of_the_stores(self):
+        of_all = {"self", "index_name", "dimensions", "metric", "create", "embedder", "locks"}
+        for name, store in {
+            "lancedb": LanceStore,
+            "pinecone": PineconeStore,
+            "pgvector": PostgresStore,
+        }.items():
+            assert set(inspect.signature(store.__init__).parameters) - of_all == set(OPTIONS[name])
 
 
 def test_only_one_at_a_time_holds_the_lock_of_an_index(open_index: OpenIndex):

@@ -11,10 +11,12 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from latent.config import find_workspace
+from latent.config.validation import problems_of
 from latent.errors import (
+    ConfigValidationError,
     RunStoppedError,
     StoreMismatchError,
     StoreNotFoundError,
@@ -55,7 +57,7 @@ SOURCES_AT_ONCE = 500
 
 OPENAI_LIMIT = "openai-embeddings"
 
-FORMAT = 1
+FORMAT = 2
 """Changes when all indexes have to be written anew."""
 
 WHAT_IS_MISSING = (
@@ -64,7 +66,7 @@ WHAT_IS_MISSING = (
 
 
 class DocumentIngestionConfig(BaseModel):
-    """What `-p` and `parameters.yaml` may say; checked when the flow starts."""
+    """What `-p`, `parameters.yaml` and callers from Python may say; checked when the flow starts."""
 
     file_paths: list[str] | str = Field(default=[], description="Files and globs, local or fsspec URLs")
     index_name: str = Field(default="", description="The index that is kept in step with them")
@@ -162,6 +164,11 @@ def document_ingestion(
     if not file_paths or not index_name:
         raise UsageError(WHAT_IS_MISSING)
     check_sizes(chunk_size, overlap, unit)
+    check_bounds(
+        max_loss=max_loss,
+        remember_loaded_hours=remember_loaded_hours,
+        remember_chunks_days=remember_chunks_days,
+    )
     workspace = find_workspace()
     is_plan = (run := current_run()) is not None and run.outlook is not None
     found, missing = look_for_documents(file_paths, root=workspace.root)
@@ -331,6 +338,21 @@ class Ingestion:
             list(batches(vectors, self.index.batch_size)),
             store=self.index,
         ).result()
+
+
+def check_bounds(**given: Any) -> None:
+    """
+    Hold values that Python code gave against what `DocumentIngestionConfig` takes.
+
+    Raises:
+        ConfigValidationError: With a line for each that does not fit.
+    """
+    try:
+        DocumentIngestionConfig.model_validate(given)
+    except ValidationError as error:
+        problems = problems_of(error, DocumentIngestionConfig, lambda _: "Python")
+        lines = tuple(problem.line() for problem in problems)
+        raise ConfigValidationError("document_ingestion", lines) from None
 
 
 def made_embedder(workspace: Workspace, spec: str, limit: str | None, options: dict[str, Any]) -> Embedder:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from latent.errors import SourceConnectionError, UnreadableDocumentError
-from latent.rag.load.finding import file_system, remote_url, shown, without_protocol
+from latent.errors import UnreadableDocumentError
+from latent.rag.load.finding import file_system, reaching, remote_url, shown, trouble, without_protocol
 
 _SIGNATURES = (
     (b"%PDF-", "a PDF"),
@@ -46,28 +44,7 @@ def read_source(path: str, root: Path) -> bytes:
     try:
         return file.read_bytes()
     except (OSError, ValueError) as error:
-        raise UnreadableDocumentError(shown(path), _trouble(error)) from error
-
-
-@contextmanager
-def reaching(url: str) -> Iterator[None]:
-    """
-    Errors of a file system elsewhere as ours.
-
-    Raises:
-        UnreadableDocumentError: There is no such file, it is a folder, or it may not be read.
-        SourceConnectionError: Anything else.
-    """
-    try:
-        yield
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise UnreadableDocumentError(shown(url), _trouble(error)) from None
-    except Exception as error:
-        # Each file system has errors of its own, many with the whole address in their words: not chained.
-        status = getattr(error, "status", None)
-        status = status if isinstance(status, int) else None
-        said = type(error).__name__ if status is None else f"HTTP {status}"
-        raise SourceConnectionError(shown(url), said, status) from None
+        raise UnreadableDocumentError(shown(path), trouble(error)) from error
 
 
 def signature(data: bytes) -> str | None:
@@ -85,13 +62,3 @@ def _is_clean_text(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _trouble(error: Exception) -> str:
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file."
-    if isinstance(error, IsADirectoryError):
-        return "it is a folder."
-    if isinstance(error, PermissionError):
-        return "you may not read it."
-    return f"{getattr(error, 'strerror', None) or error}."

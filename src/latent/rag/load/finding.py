@@ -5,15 +5,23 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from latent.errors import IngestionError, NoDocumentsError, nearest
+from latent.errors import (
+    IngestionError,
+    NoDocumentsError,
+    SourceConnectionError,
+    UnreadableDocumentError,
+    nearest,
+)
 
 _PROTOCOL = re.compile(r"(?P<protocol>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
 _LOCAL_PROTOCOLS = ("file", "local")
 _MAGIC = re.compile(r"[*?\[]")
+_WEB = re.compile(r"https?://[^/?#]*(?P<path>[^?#]*)", re.IGNORECASE)
 _USER = re.compile(r"((?:https?|s?ftp|ssh|smb|webdavs?|webhdfs)://)[^/@]*@")
 """The user and password of an address; `container@account` of other file systems is none."""
 _SIGNED = re.compile(
@@ -30,6 +38,8 @@ def find_documents(patterns: Sequence[str] | str, *, root: Path | str) -> list[s
 
     `*` stands for any part of a name, `**` for any folders, `?` for a character, `[ab]` for one of them;
     names that begin with a dot have to be written out. A file that is called like a pattern is meant by it.
+    In a web address, `?` begins the query. An address of which nobody can tell whether anything lies there,
+    since its server is down or refuses, counts as found: loading it says why it cannot be read.
 
     Args:
         patterns: Paths relative to `root`, absolute ones, `~/...`, or URLs that fsspec knows (`s3://...`).
@@ -40,7 +50,7 @@ def find_documents(patterns: Sequence[str] | str, *, root: Path | str) -> list[s
 
     Raises:
         NoDocumentsError: A pattern fits no file.
-        IngestionError: A file system that is not known, or cannot be reached.
+        IngestionError: A file system that is not known, or of which a pattern asks what cannot be listed.
     """
     found, missing = look_for_documents(patterns, root=root)
     if missing:
@@ -55,7 +65,7 @@ def look_for_documents(
     As `find_documents`, with the patterns that fit no file told, not raised: what is gone may be meant.
 
     Raises:
-        IngestionError: A file system that is not known, or cannot be reached.
+        IngestionError: A file system that is not known, or of which a pattern asks what cannot be listed.
     """
     found: set[str] = set()
     missing: list[NoDocumentsError] = []
@@ -120,6 +130,22 @@ def file_system(url: str) -> tuple[Any, str]:
     return filesystem, path
 
 
+def kind_of(filesystem: Any, path: str) -> str | None:
+    """
+    What lies there: `file`, `directory` or something else; None for nothing.
+
+    Errors are the file system's own.
+    """
+    protocol: str | tuple[str, ...] = filesystem.protocol
+    if "http" in ((protocol,) if isinstance(protocol, str) else protocol):
+        # Its `info` takes a server that does not answer for a file that is not there.
+        return "file" if filesystem.exists(path, strict=True) else None
+    try:
+        return str(filesystem.info(path)["type"])
+    except FileNotFoundError:
+        return None
+
+
 def _without_tokens(url: str) -> str:
     place, _, query = url.partition("?")
     parts = query.split("&")
@@ -129,21 +155,65 @@ def _without_tokens(url: str) -> str:
     return f"{place}?{'&'.join(kept)}" if kept else place
 
 
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """
+    Errors of a file system elsewhere as ours.
+
+    Raises:
+        UnreadableDocumentError: There is no such file, it is a folder, or it may not be read.
+        SourceConnectionError: Anything else.
+    """
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise UnreadableDocumentError(shown(url), trouble(error)) from None
+    except Exception as error:
+        # Each file system has errors of its own, many with the whole address in their words: not chained.
+        status = getattr(error, "status", None)
+        status = status if isinstance(status, int) else None
+        said = type(error).__name__ if status is None else f"HTTP {status}"
+        raise SourceConnectionError(shown(url), said, status) from None
+
+
+def trouble(error: Exception) -> str:
+    """Why a file cannot be read, in our words where they are clearer than the system's."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file."
+    if isinstance(error, IsADirectoryError):
+        return "it is a folder."
+    if isinstance(error, PermissionError):
+        return "you may not read it."
+    return f"{getattr(error, 'strerror', None) or error}."
+
+
 def _remote(url: str) -> list[str]:
     filesystem, path = file_system(url)
+    is_pattern = _is_pattern(path)
     try:
-        if filesystem.isfile(path):
+        kind = kind_of(filesystem, path)
+    except Exception:  # each file system has errors of its own
+        if not is_pattern:
             return [url]
-        matches = [each for each in filesystem.glob(path) if filesystem.isfile(each)]
-    except OSError as error:
-        raise IngestionError(f"{shown(url)} cannot be reached: {error}") from error
+        kind = None
+    if kind == "file":
+        return [url]
+    matches: list[str] = []
+    if is_pattern:
+        with reaching(url):
+            matches = [each for each in filesystem.glob(path) if filesystem.isfile(each)]
     if not matches:
         hint = f"it is a folder: write '{shown(url).rstrip('/')}/**' for what is in it."
-        is_folder = not _MAGIC.search(path) and filesystem.isdir(path)
         raise NoDocumentsError(
-            shown(url), "that place", hint if is_folder else "look at the path and its spelling."
+            shown(url), "that place", "look at the path and its spelling." if kind is None else hint
         )
     return [str(filesystem.unstrip_protocol(each)) for each in matches]
+
+
+def _is_pattern(path: str) -> bool:
+    """Whether a path elsewhere is a pattern; the query of a web address, which begins with `?`, is none."""
+    web = _WEB.match(path)
+    return re.search(r"[*\[]", web["path"]) is not None if web else _MAGIC.search(path) is not None
 
 
 def _local(pattern: str, root: Path) -> list[str]:
@@ -168,9 +238,14 @@ def _fits(source: str, pattern: str, root: Path) -> bool:
     else:
         written = os.path.expanduser(without_protocol(pattern))  # noqa: PTH111
         named = shown(_label(root / written, root))
+    if source == named:
+        return True
+    if _WEB.match(pattern):
+        place, mark, query = named.partition("?")
+        named = place + glob.escape(mark + query)
     # Only as a whole part of a path does `**` mean more than `*`.
     parts = [part if part == "**" else re.sub(r"\*+", "*", part) for part in named.split("/")]
-    return source == named or re.fullmatch(glob_translate("/".join(parts)), source) is not None
+    return re.fullmatch(glob_translate("/".join(parts)), source) is not None
 
 
 def _hint(path: Path, pattern: str) -> str:

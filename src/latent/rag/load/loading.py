@@ -101,11 +101,12 @@ class _File:
         media_type: str,
         metadata: dict[str, Any],
         page_starts: list[int] | None = None,
+        fields: dict[str, Any] | None = None,
     ) -> Document:
-        """A document of it; called like the file when it has no title."""
-        metadata = as_metadata(metadata)
+        """A document of it; called like the file when it has no title. `fields` are those of a row."""
+        metadata, fields = as_metadata(metadata), as_metadata(fields or {})
         try:
-            orjson.dumps(metadata)
+            orjson.dumps([metadata, fields])
         except TypeError as error:
             reason = f"what it says of itself is nested too deeply, or no JSON ({error})."
             raise UnreadableDocumentError(self.source, reason) from error
@@ -116,6 +117,7 @@ class _File:
             media_type=media_type,
             metadata=metadata,
             page_starts=page_starts,
+            fields=fields,
         )
 
 
@@ -177,10 +179,13 @@ def _row_documents(
                 )
         body, text_name = row_text(row, text_field)
         title, title_name = row_title(row, title_field)
-        rest = {} if text_name is None else {k: v for k, v in row.items() if k not in (text_name, title_name)}
-        metadata = notes | rest | {"row": number}
+        # Neither the row's number nor the encoding of its file: a row that only moved stays what it was.
+        fields = {} if text_name is None else {k: v for k, v in row.items() if k != text_name}
+        metadata = notes | {k: v for k, v in fields.items() if k != title_name} | {"row": number}
         title = title or f"{shown(file.name.stem)}, row {number}"
-        documents.append(file.document(body, title=title, media_type="text/plain", metadata=metadata))
+        documents.append(
+            file.document(body, title=title, media_type="text/plain", metadata=metadata, fields=fields)
+        )
     return documents
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from latent.rag.stores.records import Store
+
 T = TypeVar("T")
 
 LARGEST_TOP_K = 10_000
@@ -70,27 +72,53 @@ def checked_query(store: str, index: str, top_k: int, filter: Mapping[str, Any] 
 
 
 def query_vector(
-    store: str,
-    index: str,
-    dimensions: int,
-    query: str | Sequence[float] | np.ndarray,
-    embed: Callable[[str], np.ndarray],
+    store: Store, query: str | Sequence[float] | np.ndarray, embed: Callable[[str], np.ndarray]
 ) -> np.ndarray:
     """
     What a query is compared by: float32, shape (dimensions,).
 
     Raises:
         StoreMismatchError: It has another length than the index's vectors.
+        StoreUsageError: It is neither a text nor a vector, or a vector that nothing can be compared with.
     """
     import numpy as np
 
-    vector = np.asarray(embed(query) if isinstance(query, str) else query, dtype=np.float32)
-    if vector.shape != (dimensions,):
-        what = "the embedder of the query gives" if isinstance(query, str) else "the query has"
+    is_text = isinstance(query, str)
+    vector = np.asarray(embed(query)) if isinstance(query, str) else _array(query)
+    if vector.ndim != 1 or vector.dtype.kind not in "fiu":
+        said = f"an array of shape {vector.shape}" if vector.ndim > 1 else f"{query!r:.100}"
+        raise StoreUsageError(
+            store.name,
+            store.index_name,
+            f"a query is a text or a vector of {store.dimensions} numbers, not {said}.",
+        )
+    if len(vector) != store.dimensions:
+        what = "the embedder of the query gives" if is_text else "the query has"
         raise StoreMismatchError(
-            store, index, f"it has vectors of {dimensions} numbers; {what} {vector.size}."
+            store.name,
+            store.index_name,
+            f"it has vectors of {store.dimensions} numbers; {what} {len(vector)}.",
+        )
+    with np.errstate(over="ignore"):  # what is too large for 32 bits is infinite, and told as such
+        vector = vector.astype(np.float32)
+    whose = f"the vector of the query {query!r:.100}" if is_text else "the vector of the query"
+    if not np.isfinite(vector).all():
+        raise StoreUsageError(store.name, store.index_name, f"{whose} holds what is no number, or infinite.")
+    if store.metric == "cosine" and not vector.any():
+        raise StoreUsageError(
+            store.name, store.index_name, f"{whose} is all zeros, which have no cosine with anything."
         )
     return vector
+
+
+def _array(value: Any) -> np.ndarray:
+    """What is no array of numbers becomes one of objects, never an error."""
+    import numpy as np
+
+    try:
+        return np.asarray(value)
+    except ValueError:  # lists of several lengths
+        return np.asarray(None)
 
 
 def checked_metric(store: str, index: str, metric: str) -> Metric:
@@ -115,13 +143,16 @@ def check_made_for(
     Raises:
         StoreMismatchError: They differ.
     """
-    for what, mine, theirs in zip(("vectors of {} numbers", "the metric {}"), has, wanted, strict=True):
+    asked = (
+        ("vectors of {} numbers", "Use the embedder that it was made with, or another index."),
+        ("the metric {}", "Leave the metric out, which takes that of the index, or use another index."),
+    )
+    for (what, hint), mine, theirs in zip(asked, has, wanted, strict=True):
         if theirs is not None and mine != theirs:
             raise StoreMismatchError(
                 store,
                 index,
-                f"it was made for {what.format(mine)}, not for {what.format(theirs)}. Use the embedder that "
-                "it was made with, or another index.",
+                f"it was made for {what.format(mine)}, not for {what.format(theirs)}. {hint}",
             )
 
 

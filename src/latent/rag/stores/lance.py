@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 NAME = "lancedb"
 MANIFEST_SUFFIX = ".manifest"
+_TAKEN = (MANIFEST_SUFFIX, ".lance", ".lock")
+"""Endings of what lies beside an index."""
 _DISTANCES: Mapping[Metric, str] = {"cosine": "cosine", "dotproduct": "dot", "euclidean": "l2"}
 _METRIC_KEY = b"latent.metric"
 _IN_SQL = ("id", "source", "chunk_index")
@@ -97,13 +99,12 @@ class LanceStore:
         create: bool = True,
         embedder: Any = None,
     ) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", index_name) or index_name.endswith(
-            (MANIFEST_SUFFIX, ".lance", ".lock")
-        ):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", index_name) or index_name.endswith(_TAKEN):
             raise StoreUsageError(
                 NAME,
                 index_name,
-                "its name is a folder's: use letters, digits, '-', '_' and '.', a letter first.",
+                "its name is a folder's: use at most 100 letters, digits, '-', '_' and '.', a letter or "
+                f"digit first, and none of the endings {', '.join(_TAKEN)}.",
             )
         if metric is not None:
             checked_metric(NAME, index_name, metric)
@@ -167,7 +168,7 @@ class LanceStore:
         self, query: str | Sequence[float] | np.ndarray, top_k: int = 10, filter: Filter | None = None
     ) -> list[Match]:
         clause = checked_query(NAME, self.index_name, top_k, filter)
-        vector = query_vector(NAME, self.index_name, self.dimensions, query, self._embedder)
+        vector = query_vector(self, query, self._embedder)
         with self._present():
             search = self._table.search(vector, vector_column_name="vector")
             search = search.distance_type(_DISTANCES[self.metric])

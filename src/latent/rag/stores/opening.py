@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from latent.rag.stores.records import Store
 
 STORES = ("lancedb", "pinecone", "pgvector")
+OPTIONS = {
+    "lancedb": ("folder",),
+    "pinecone": ("host", "namespace", "cloud", "region", "api_key"),
+    "pgvector": ("url", "schema"),
+}
+"""What each store takes beside what all of them do."""
 LANCE_FOLDER = "lancedb"
 """Where LanceDB's indexes lie in the workspace's state folder."""
 
@@ -50,14 +56,13 @@ def open_store(
     if name not in STORES:
         hint = did_you_mean(name, STORES, f"there are {', '.join(STORES)}.")
         raise UsageError(f"There is no store {name!r}: {hint}")
+    for option in options:
+        if option not in OPTIONS[name]:
+            hint = did_you_mean(option, OPTIONS[name], f"its options are {', '.join(OPTIONS[name])}.")
+            raise UsageError(f"The store {name!r} has no option {option!r}: {hint}")
     make = {"lancedb": _lance, "pinecone": _pinecone, "pgvector": _postgres}[name]
     wanted = {"dimensions": dimensions, "metric": metric, "create": create, "embedder": embedder}
-    try:
-        return make(index_name, root, wanted | options)
-    except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
-            raise
-        raise UsageError(f"The store {name!r} has no such option: {error}.") from error
+    return make(index_name, root, wanted | options)
 
 
 def _lance(index_name: str, root: Path | None, options: dict[str, Any]) -> Store:

@@ -177,7 +177,7 @@ class PineconeStore:
         clause = checked_query(NAME, self.index_name, top_k, filter)
         if any(condition.name == "id" for condition in clause.conditions()):
             raise StoreUsageError(NAME, self.index_name, "Pinecone does not filter by id.")
-        vector = query_vector(NAME, self.index_name, self.dimensions, query, self._embedder)
+        vector = query_vector(self, query, self._embedder)
         with self._explained():
             found = self._index.query(
                 vector=_numbers(vector),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
 
 from latent.errors import StoreNotFoundError
 from latent.rag.stores.opening import open_store
+
+if TYPE_CHECKING:
+    from latent.rag.stores.records import Store
 
 
 class PlannedIndex:
@@ -20,19 +23,21 @@ class PlannedIndex:
 
     def __init__(self, name: str, index_name: str, **options: Any) -> None:
         self.name, self.index_name = name, index_name
-        self._manifest: dict[str, str] = {}
-        try:
-            index = open_store(name, index_name, **options | {"create": False})
-        except StoreNotFoundError:
-            return
-        try:
-            self._manifest = index.read_manifest()
-        finally:
-            index.close()
+        self._index: Store | None = None
+        with suppress(StoreNotFoundError):
+            self._index = open_store(name, index_name, **options | {"create": False})
 
     def read_manifest(self, names: Sequence[str] | None = None) -> dict[str, str]:
         """The lines, as they are."""
-        return {name: line for name, line in self._manifest.items() if names is None or name in names}
+        return {} if self._index is None else self._index.read_manifest(names)
+
+    def count(self) -> int:
+        """How many records there are."""
+        return 0 if self._index is None else self._index.count()
+
+    def ids(self) -> list[str]:
+        """The ids of all records."""
+        return [] if self._index is None else self._index.ids()
 
     def write_manifest(self, lines: Mapping[str, str | None]) -> None:
         """Does nothing."""
@@ -48,4 +53,5 @@ class PlannedIndex:
         """Does nothing."""
 
     def close(self) -> None:
-        """Nothing is open."""
+        if self._index is not None:
+            self._index.close()

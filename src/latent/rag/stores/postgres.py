@@ -135,7 +135,7 @@ class PostgresStore:
         self, query: str | Sequence[float] | np.ndarray, top_k: int = 10, filter: Filter | None = None
     ) -> list[Match]:
         clause = checked_query(NAME, self.index_name, top_k, filter)
-        vector = query_vector(NAME, self.index_name, self.dimensions, query, self._embedder)
+        vector = query_vector(self, query, self._embedder)
         where, values = _where(clause)
         operator = _OPERATORS[self.metric]
         # Only names and operators of ours are put together; values are passed apart.
