@@ -263,6 +263,7 @@ def _is_set(stop: threading.Event | None) -> bool:
 
 
 def _checked(tokens: int) -> int:
-    if not isinstance(tokens, Real) or not tokens >= 0:
+    given: object = tokens  # whatever the type says, it may come from a setting
+    if not isinstance(given, Real) or not tokens >= 0:
         raise ValueError(f"tokens={tokens!r}: a call takes none, or more, and says it as a number.")
     return tokens
