@@ -41,7 +41,7 @@ demo: $(VENV)/.installed ## evaluate searching the Python language reference; ru
 	@echo "  every question with its scores       data/evaluate/scores.json"
 	@echo "  all runs                             ../../$(BIN)/latent runs list"
 	@echo "  the runs in MLflow                   ../../$(BIN)/mlflow ui --backend-store-uri sqlite:///.latent/mlflow.db"
-	@echo "Run 'make demo' again: nothing is computed twice."
+	@echo "Run 'make demo' again: all but a look at the index is reused."
 
 test: $(VENV)/.developing ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal

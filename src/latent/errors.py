@@ -55,6 +55,7 @@ Each says what happened, where, and what to do next::
     │   │   └── StoreUsageError (UsageError)      a name, a setting or a query that no such store takes
     │   ├── StoreConnectionError (ConnectionError)   it cannot be reached, or vanished
     │   └── PruneError          too much would be removed from an index at once
+    ├── ServerUnreachableError (ConnectionError)   Prefect's server does not answer
     ├── TrackingError               run folders, the spool and the MLflow store
     │   ├── DamagedDatabaseError    the workspace's MLflow database cannot be read
     │   └── RunNotFoundError (KeyError)
@@ -548,6 +549,33 @@ class PruneError(StoreError):
             f"Index {self.index!r} of {self.store} would lose {len(self.gone)} of its {self.known} sources, "
             f"more than {self.max_loss:.0%} at once ({shown}). They are gone or empty; nothing was removed. "
             f"If that is meant, say max_loss={share:g}; to keep them, prune=False."
+        )
+
+
+class ServerUnreachableError(LatentError, ConnectionError):
+    """Prefect's settings name a server, and it does not answer."""
+
+    def __init__(self, address: str, reason: str, *, has_begun: bool = False) -> None:
+        """
+        Args:
+            has_begun: Whether the run was under way; else nothing has happened yet.
+        """
+        # Not through OSError's own reading of two arguments, which makes them an errno and its text.
+        Exception.__init__(self, address, reason)
+        self.address, self.reason, self.has_begun = address, reason, has_begun
+
+    def __str__(self) -> str:
+        source = "which Prefect's settings name (PREFECT_API_URL or the profile)"
+        named = f"Prefect's server at {self.address}, {source},"
+        if self.has_begun:
+            return (
+                f"{named} went away ({self.reason}): what is finished is kept, and the flow goes on from "
+                "there when it runs again."
+            )
+        return (
+            f"{named} cannot be reached ({self.reason}): start it, correct the address, or take it away "
+            "(unset PREFECT_API_URL, or `prefect config unset PREFECT_API_URL`): without one, flows run "
+            "without a server."
         )
 
 

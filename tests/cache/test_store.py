@@ -379,6 +379,7 @@ def test_a_full_disk_is_said_once_and_what_was_kept_stays(store, caplog):
     assert not kept[-1]
     assert len(caplog.records) == 1
     assert "full" in caplog.text
+    assert "a map stops" in caplog.text
     assert store.get_many(["before"]) == {"before": [entry("before")]}
 
 

@@ -97,6 +97,32 @@ def test_pace_is_that_of_the_last_seconds() -> None:
     assert pace.per_second(200.0, 10 + 100 * 99 + 1) == pytest.approx(0.01, rel=0.1), "it has stalled"
 
 
+def test_pace_never_rises_while_no_row_ends() -> None:
+    """Two at once, a minute each: 4 of 6 rows had ended after two minutes, and the others take theirs."""
+    pace = Pace()
+    pace.per_second(0.0, 0, 2)
+    ends = {60.0: 1, 60.5: 2, 120.0: 3, 120.5: 4}
+    done, told = 0, []
+    for tick in range(1, 360):
+        now = tick / 2
+        done = ends.get(now, done)
+        told.append(pace.per_second(now, done, 2))
+    assert told[239] == pytest.approx(3 / 120)
+    after = told[240:]
+    assert after[0] == pytest.approx(4 / 120.5)
+    assert after == sorted(after, reverse=True)
+    assert after[-1] == pytest.approx(4 / 179.5)
+
+
+def test_pace_reaches_back_to_before_the_rows_began() -> None:
+    """Of 32 rows that began together, 31 end after 100 s and one after 130 s."""
+    pace = Pace()
+    pace.per_second(0.0, 0, 32)
+    pace.per_second(100.0, 20, 32)
+    pace.per_second(100.5, 31, 32)
+    assert pace.per_second(130.0, 32, 32) == pytest.approx(32 / 130)
+
+
 def test_nothing_is_shown_of_what_is_over_in_a_moment() -> None:
     assert not worth_showing([progress()], 0.1)
     assert worth_showing([progress()], 0.4)

@@ -108,6 +108,33 @@ def test_only_rows_that_failed_run_again(latent: Cli, asking: Workspace) -> None
     assert outcomes(latent, "--only-failed") == "4 skipped, 2 ok"
 
 
+def test_rows_left_out_by_only_failed_are_run_by_the_command_that_is_told(
+    latent: Cli, asking: Workspace
+) -> None:
+    """Rows that a budget left are no failures: with `--only-failed` they would never have their turn."""
+    given = ("-p", "refused=[q0]", "-p", "at_once=1")
+    latent("run", "asking", *given, "--max-calls", "3")
+    out = latent("run", "asking", *given, "--only-failed", "--max-calls", "30").out
+    assert "Skipped:   3 rows, left out by --only-failed\n" in out
+    assert resume(out) == "Resume:    latent run asking -p 'refused=[q0]' -p at_once=1 --max-calls 30"
+    assert outcomes(latent, *given, "--max-calls", "30") == "3 ok, 2 cached, 1 failed"
+
+
+def test_rows_left_out_are_told_apart_from_those_not_begun(latent: Cli, asking: Workspace) -> None:
+    given = ("-p", "refused=[q0,q1]", "-p", "at_once=1")
+    latent("run", "asking", *given, "--max-calls", "3")
+    out = latent("run", "asking", *given, "--only-failed", "--max-calls", "1").out
+    assert "Skipped:   1 row, not begun; 3 rows, left out by --only-failed\n" in out
+
+
+def test_only_failed_is_said_again_where_it_left_no_row_out(latent: Cli, asking: Workspace) -> None:
+    given = ("-p", "refused=[q0,q1]", "-p", "at_once=1")
+    latent("run", "asking", *given)
+    out = latent("run", "asking", *given, "--only-failed", "--max-calls", "1").out
+    assert "Skipped:   1 row, not begun\n" in out
+    assert resume(out).endswith(" --only-failed --max-calls 1")
+
+
 def test_resumed_run_keeps_what_was_asked_for(latent: Cli, asking: Workspace) -> None:
     ended = latent(
         "run", "asking", "-p", "refused=[q1]", "--refresh", "ask", "--max-calls", "3", "--only-failed"

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from latent.errors import SettingsError
+from latent.errors import SettingsError, UsageError
 from latent.limits import AdmissionStopped, UnknownLimitError, limit, limiter_for, observe, snapshot, stopping
 from latent.limits.permit import held_permit
 from latent.limits.pump import pump
@@ -301,6 +301,22 @@ def test_tokens_hold_calls_back_and_corrections_count(make_limiter):
 def test_negative_tokens_are_refused(make_limiter):
     with pytest.raises(ValueError, match="tokens=-1"):
         make_limiter().acquire(tokens=-1)
+
+
+@pytest.mark.parametrize("tokens", ["x", None, float("nan")])
+def test_tokens_that_are_no_number_are_refused(make_limiter, tokens):
+    with pytest.raises(ValueError, match=f"tokens={tokens!r}: .* as a number"):
+        make_limiter().acquire(tokens=tokens)
+
+
+@pytest.mark.parametrize("name", [None, 5, ["slots"]])
+def test_name_that_is_no_text_is_refused(make_workspace, name):
+    """None is what a name is that comes from a setting that nobody set."""
+    workspace = make_workspace({"config/latent.toml": "[limits.slots]"})
+    with limit("slots"), pytest.raises(UsageError, match=r"A limit's name is a text, not "):
+        limit(name)
+    with pytest.raises(UsageError, match=r"A limit's name is a text, not "):
+        limiter_for(workspace, name)
 
 
 def test_unknown_limit_names_those_that_are_defined(make_workspace):

@@ -32,7 +32,9 @@ _row_number = itemgetter(11)
 _WARNINGS = {
     "read": "Remembered results in %s cannot be read (%s): the work goes on and computes them again.",
     "write": "Results cannot be remembered in %s (%s): the work goes on, but what it computes now is lost "
-    "when it ends. Free some space or make the folder writable.",
+    "when it ends. Make the folder writable.",
+    "full": "Results cannot be remembered in %s (%s): a map stops, since its rows would be paid for twice; "
+    "other calls go on, but what they compute now is lost when the run ends. Free some space.",
 }
 
 
@@ -273,7 +275,7 @@ class SQLiteStore:
     def _refused(self, error: Exception) -> None:
         if means_no_room(error.__cause__ or error):
             self.full = str(error)
-        self._tell("write", str(error))
+        self._tell("write" if self.full is None else "full", str(error))
 
     def _tell(self, purpose: str, reason: str) -> None:
         if purpose not in self._told:

@@ -53,8 +53,8 @@ def run(
         typer.Option(
             "--refresh",
             metavar="TASK[:CONDITION]",
-            help="Compute a task again, or those of its rows that a condition on `index`, `id` and its "
-            'arguments holds for: "ask:index < 10". Repeatable.',
+            help="Compute a task again, or those of its rows that a condition holds for, on `index`, `id`, "
+            'its arguments and the columns of its rows: "ask:index < 10". Repeatable.',
         ),
     ] = None,
     plan: Annotated[

@@ -145,7 +145,7 @@ def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[
     for reason in _reasons_to_stop(result):
         yield "Stopped", printable(mask(reason))
     if skipped := result.counts["skipped"]:
-        yield "Skipped", f"{several(skipped, 'row')}, not begun"
+        yield "Skipped", _skipped(skipped, sum(task.left_out for task in result.tasks.values()))
     if result.unkept:
         yield (
             "Lost",
@@ -172,6 +172,13 @@ def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[
             for text in wishes.half_refreshed(result.tasks):
                 told = f"rows that --refresh {text} did not reach keep what is remembered"
                 yield "Note", mask(f"{told}; say it again for all of them")
+
+
+def _skipped(rows: int, left_out: int) -> str:
+    """Why rows did not run: the run did not get to them, or they were not asked for."""
+    stopped = f"{several(rows - left_out, 'row')}, not begun" if rows > left_out else ""
+    unasked = f"{several(left_out, 'row')}, left out by --only-failed" if left_out else ""
+    return "; ".join(filter(None, (stopped, unasked)))
 
 
 def _reasons_to_stop(result: RunResult) -> Iterator[str]:

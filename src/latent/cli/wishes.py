@@ -49,14 +49,15 @@ class Wishes:
 
         Args:
             tasks: What became of each task. One of which rows were computed anew is not refreshed once more:
-                that would pay for the same rows again.
+                that would pay for the same rows again. `--only-failed` is not said again where
+                it left rows out: it would for ever.
         """
         for text in self.parameters:
             yield from ("-p", text)
         for text in self.refresh:
             if not _has_begun(text, tasks):
                 yield from ("--refresh", text)
-        if self.only_failed:
+        if self.only_failed and not any(task.left_out for task in tasks.values()):
             yield "--only-failed"
         for option, value in (
             ("--max-cost", self.max_cost),

@@ -8,7 +8,7 @@ from types import TracebackType
 from latent.config.workspace import find_workspace
 from latent.limits.asker import asking_run
 from latent.limits.limiter import Limiter
-from latent.limits.lookup import limiter_for
+from latent.limits.lookup import limit_name, limiter_for
 from latent.limits.permit import BorrowedPermit, Permit, held_permit
 
 _entered: ContextVar[tuple[tuple[LimitBlock, Permit], ...]] = ContextVar("latent_limit_blocks", default=())
@@ -71,6 +71,7 @@ def limit(name: str, tokens: int = 0) -> LimitBlock:
         tokens: What the call will take, as far as one can say. `permit.release(tokens_used=...)` corrects it.
 
     Raises:
+        UsageError: The name is no text.
         UnknownLimitError: On entering the block, when the settings have no such limit.
     """
-    return LimitBlock(name, tokens)
+    return LimitBlock(limit_name(name), tokens)

@@ -12,6 +12,7 @@ import logging
 import os
 import threading
 import time
+from numbers import Real
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
@@ -262,6 +263,7 @@ def _is_set(stop: threading.Event | None) -> bool:
 
 
 def _checked(tokens: int) -> int:
-    if tokens < 0:
-        raise ValueError(f"tokens={tokens}: a call takes none, or more.")
+    given: object = tokens  # whatever the type says, it may come from a setting
+    if not isinstance(given, Real) or not tokens >= 0:
+        raise ValueError(f"tokens={tokens!r}: a call takes none, or more, and says it as a number.")
     return tokens

@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from latent.config.workspace import Workspace, ensure_private_dir
-from latent.errors import UnknownLimitError, WorkspaceError
+from latent.errors import UnknownLimitError, UsageError, WorkspaceError
 from latent.limits.governor import Governor
 from latent.limits.limiter import Limiter
 
@@ -28,11 +28,12 @@ def limiter_for(workspace: Workspace, name: str) -> Limiter:
     The limiter of `name`, shared by all that ask in this process, and through its file by the others.
 
     Raises:
+        UsageError: `name` is no text.
         UnknownLimitError: The settings of the workspace have no `[limits.NAME]`.
         ConfigError: The settings cannot be read.
     """
     limits = workspace.settings.limits
-    if (settings := limits.get(name)) is None:
+    if (settings := limits.get(limit_name(name))) is None:
         file = workspace.settings_file
         place = workspace.label(file) if file else f"the settings of {workspace.root}"
         raise UnknownLimitError(name, tuple(sorted(limits)), place)
@@ -42,6 +43,21 @@ def limiter_for(workspace: Workspace, name: str) -> Limiter:
             limiter = _limiters[folder, name] = Limiter(_known_governor(folder), name, settings)
     limiter.configure(settings)
     return limiter
+
+
+def limit_name(name: object) -> str:
+    """
+    The name as it was given.
+
+    Raises:
+        UsageError: It is no text: one that comes from a setting that is not set is None.
+    """
+    if not isinstance(name, str):
+        raise UsageError(
+            f"A limit's name is a text, not {name!r}. Where it comes from a setting or a parameter, see that "
+            "one is given there."
+        )
+    return name
 
 
 def limits_folder(workspace: Workspace) -> Path:

@@ -28,6 +28,8 @@ class TaskAccount:
     """Calls that have begun and not ended."""
     retried: int = 0
     """Further attempts after a failed one."""
+    left_out: int = 0
+    """Skipped rows that `--only-failed` left out: they were not asked for, so the map did not stop."""
     cost_usd: float | None = None
     """None while no call has told what it cost: unknown is not free."""
     stopped_by: str | None = None
@@ -74,15 +76,18 @@ class Outcomes:
             self.parent.finished(task, counts, began_at, ended_at)
         return is_first
 
-    def progressed(self, task: str, *, planned: int = 0, running: int = 0, retried: int = 0) -> None:
-        """Add to what is known of a task's calls before they end; `running` may be negative."""
+    def progressed(
+        self, task: str, *, planned: int = 0, running: int = 0, retried: int = 0, left_out: int = 0
+    ) -> None:
+        """Add to what is known of a task's calls; `running` may be negative."""
         with self._lock:
             account = self.tasks.setdefault(task, TaskAccount())
             account.planned += planned
             account.running += running
             account.retried += retried
+            account.left_out += left_out
         if self.parent is not None:
-            self.parent.progressed(task, planned=planned, running=running, retried=retried)
+            self.parent.progressed(task, planned=planned, running=running, retried=retried, left_out=left_out)
 
     def stopped(self, task: str, reason: str) -> None:
         """Note why rows of a task were not begun; the first reason counts."""

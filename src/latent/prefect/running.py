@@ -94,6 +94,7 @@ def run(
     found = find_flow(workspace, name, ready)
     from latent.prefect.brief_logs import brief_logs
     from latent.prefect.flows import Launch, launch
+    from latent.prefect.unreachable import unreachable_server
 
     started = time.perf_counter()
     launched = Launch(dict(overrides or {}), options or RunOptions(), watch)
@@ -110,7 +111,7 @@ def run(
         with nullcontext() if tracebacks else brief_logs():
             value = copy_context().run(start)
     except Exception as failure:
-        state, error = "failed", failure
+        state, error = "failed", unreachable_server(failure, has_begun=launched.run is not None) or failure
     except BaseException as interruption:
         if not _is_interruption(interruption):
             raise

@@ -777,6 +777,8 @@ def test_refresh_computes_the_named_rows_again(batched):
     assert len(called(workspace)) == 8
     run_flow(workspace, "main", options=RunOptions(refresh={"score": "n < 2 or id == 'r7'"}))
     assert called(workspace) == ["r0", "r1", "r7"]
+    run_flow(workspace, "main", options=RunOptions(refresh={"score": "row['n'] < 2 and name == 'r1'"}))
+    assert called(workspace) == ["r1"]
     run_flow(workspace, "main", options=RunOptions(refresh={"score": None}))
     assert len(called(workspace)) == 8
     run_flow(workspace, "main")

@@ -324,8 +324,21 @@ def test_line_that_is_no_json_is_named(batched):
     def row(x):
         return x
 
-    with pytest.raises(ValueError, match="line 2: no valid JSON"):
+    with pytest.raises(ValueError, match=r"'row': .*line 2: no valid JSON"):
         stream(row, "rows.jsonl")
+
+
+def test_file_that_is_no_parquet_is_named(batched):
+    batched({"rows.parquet": "n\n1\n2\n and this is no Parquet at all\n"})
+
+    @task("read it")
+    def row(x):
+        return x
+
+    with pytest.raises(
+        ValueError, match=r"'read it': .*rows\.parquet: no Parquet that can be read \(Parquet magic"
+    ):
+        stream(row, "rows.parquet")
 
 
 def test_misspelled_shared_argument_is_refused_with_the_nearest(batched):

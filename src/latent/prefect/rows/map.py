@@ -151,6 +151,9 @@ class Submission:
         failed = home.upstream_failures(indices)
         unready = {end.index for end in failed}
         ends, jobs = home.planner.plan([index for index in indices if index not in unready])
+        if home.run.outcomes is not None and home.run.options.only_failed:
+            left_out = sum(end.outcome == "skipped" for end in ends)
+            home.run.outcomes.progressed(self.task.name, left_out=left_out)
         home.report([*failed, *ends])
         for together in (failed, ends):
             home.note_bulk(Totals().with_rows(together), began_at=began)

@@ -41,7 +41,9 @@ class Selection:
         """Whether a row is computed again, whatever is remembered."""
         if self._where is None:
             return self._refreshes_all
-        picture: dict[str, Any] = {**self._columns.picture(index), "index": index, "id": self._row_id(index)}
+        # An argument whose values are mappings is known by its own name too; it hides none of their keys.
+        named: dict[str, Any] = {**self._columns.own(index), **self._columns.picture(index)}
+        picture = {**named, "index": index, "id": self._row_id(index)}
         return self._where.matches(picture)
 
     def leaves_out(self, index: int) -> str | None:

@@ -64,19 +64,19 @@ def _of_file(path: str, owner: str) -> Iterator[Any]:
         )
     if "://" not in path and not Path(path).is_file():
         raise UsageError(f"{owner}: there is no file {path}, and no dataset of that name in the catalog.")
-    return read(path)
+    return read(path, owner)
 
 
-def _of_json_lines(path: str) -> Iterator[Any]:
+def _of_json_lines(path: str, owner: str) -> Iterator[Any]:
     import fsspec  # type: ignore[import-untyped]  # it ships no types
 
     with fsspec.open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
-                yield _parsed(line, path, number)
+                yield _parsed(line, f"{owner}: {path}, line {number}")
 
 
-def _parsed(line: bytes, path: str, number: int) -> Any:
+def _parsed(line: bytes, place: str) -> Any:
     import orjson
 
     try:
@@ -85,15 +85,20 @@ def _parsed(line: bytes, path: str, number: int) -> Any:
         # What the catalog reads too: NaN and Infinity, which Python writes, and a byte order mark.
         with suppress(ValueError):
             return json.loads(line)
-        raise ValueError(f"{path}, line {number}: no valid JSON ({error}).") from error
+        raise ValueError(f"{place}: no valid JSON ({error}).") from error
 
 
-def _of_parquet(path: str) -> Iterator[Any]:
+def _of_parquet(path: str, owner: str) -> Iterator[Any]:
     import fsspec
     import pyarrow.parquet  # type: ignore[import-untyped]  # it ships no types
 
     with fsspec.open(path, "rb") as file:
-        yield from _of_batches(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=PARQUET_ROWS))
+        try:
+            yield from _of_batches(pyarrow.parquet.ParquetFile(file).iter_batches(batch_size=PARQUET_ROWS))
+        except (pyarrow.ArrowException, OSError) as error:
+            if getattr(error, "errno", None) is not None:
+                raise  # the disk's or the network's word, not Arrow's on what it read
+            raise ValueError(f"{owner}: {path}: no Parquet that can be read ({error}).") from error
 
 
 def _of_batches(batches: Iterable[Any]) -> Iterator[Any]:
