@@ -226,6 +226,7 @@ def test_what_is_printed_and_logged_stays_above_the_lines(monkeypatch: pytest.Mo
     terminal = on_terminal(monkeypatch)
     handler = logging.StreamHandler(terminal)  # one that found the stream before
     log = logging.getLogger("somebody")
+    monkeypatch.setattr(log, "propagate", False)  # other tests leave handlers with streams that are closed
     log.addHandler(handler)
     try:
         screen = Screen(terminal)
