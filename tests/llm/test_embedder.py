@@ -219,16 +219,46 @@ def test_a_server_that_knows_no_base64_is_asked_for_numbers(server: Server):
     [
         ([{"index": 0, "embedding": [1.0]}], "it sent 1 vectors for 2 texts"),
         ([{"index": 0, "embedding": [1.0]}, {"index": 0, "embedding": [1.0]}], "2 vectors for 2 texts"),
-        ([{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [1.0, 2.0]}], "no embeddings"),
+        ([{"index": 0, "embedding": [1.0]}, {"index": 1, "embedding": [1.0, 2.0]}],
+         "different lengths: 1 and 2 numbers"),
         ([{"index": 0, "embedding": ["x"]}, {"index": 1, "embedding": [1.0]}], "no embeddings"),
         ([{"index": 0, "embedding": "!"}, {"index": 1, "embedding": "!"}], "no embeddings"),
-        ("nonsense", "no embeddings"),
+        ("nonsense", "no embeddings: `data` is no list"),
+        ([], "it sent 0 vectors for 2 texts"),
+        ([{"index": 0, "embedding": [1.0]}, {"embedding": [1.0]}], "`index` is missing in item 1"),
+        ([{"index": 0}, {"index": 1}], "`embedding` is missing"),
+        ([{"index": 0, "embedding": []}, {"index": 1, "embedding": []}], "an empty vector"),
+        ([{"index": 0, "embedding": ""}, {"index": 1, "embedding": ""}], "an empty vector"),
     ],
-)
+)  # fmt: skip
 def test_answers_that_are_no_embeddings_are_refused(server: Server, data: Any, words: str):
     server.data = data
     with pytest.raises(ModelAnswerError, match=words):
         server.embedder().embed(["a", "b"])
+    assert len(server.bodies) == 1  # it was paid for, and would be again
+    server.data = None
+    assert server.embedder().embed(["a", "b"]).shape == (2, 2)  # nothing of it is remembered
+
+
+def test_a_model_that_has_changed_behind_its_name_is_told_with_both_lengths(server: Server):
+    server.embedder().embed(["old"])
+    server.data = [{"index": 0, "embedding": [1.0, 2.0, 3.0]}]
+    for _ in range(2):  # what did not fit was not remembered either
+        with pytest.raises(ModelAnswerError, match=r"some have 2 numbers, others 3.*clear --task mine:m`"):
+            server.embedder().embed(["old", "new"])
+    assert server.embedder().embed(["newest"]).shape == (1, 3)
+    asked = len(server.bodies)
+    with pytest.raises(ModelAnswerError, match=r"some have \d numbers, others \d"):
+        server.embedder().embed(["old", "newest", "another"])
+    assert (asked, len(server.bodies)) == (4, 4)  # what is remembered does not fit: nothing is paid
+
+
+@pytest.mark.parametrize("remember", [True, False])
+def test_batches_of_different_lengths_are_told(server: Server, remember: bool):
+    server.answer = lambda body: [{"embedding": [1.0] * len(body["input"])}] * len(body["input"])  # type: ignore[method-assign]
+    with pytest.raises(ModelAnswerError, match=r"some have \d numbers, others \d") as caught:
+        server.embedder(batch_size=2, remember=remember).embed(["a", "b", "c"])
+    assert ("cache clear" in str(caught.value)) == remember
 
 
 def test_a_model_that_cannot_cut_its_vectors_is_named(server: Server):

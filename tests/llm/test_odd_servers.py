@@ -12,7 +12,7 @@ import pytest
 
 from latent.config import find_workspace
 from latent.errors import ModelAnswerError, ModelRefusedError, ModelSpecError
-from latent.llm import Model
+from latent.llm import Embedder, Model
 from latent.prefect import flow
 from latent.tracking import list_runs
 
@@ -23,6 +23,8 @@ class Server:
     def __init__(self) -> None:
         self.status, self.headers = 200, dict[str, str]()
         self.document: Any = {}
+        self.body: bytes | None = None
+        """Sent as it is, in the place of the document."""
         self.requests, self.paths = 0, list[str]()
         outer = self
 
@@ -35,7 +37,7 @@ class Server:
                 for name, value in outer.headers.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(json.dumps(outer.document).encode())
+                self.wfile.write(outer.body or json.dumps(outer.document).encode())
 
             def log_message(self, *args: object) -> None:
                 """Nothing is printed."""
@@ -186,3 +188,73 @@ def test_a_prompt_is_not_sent_on_to_where_a_server_points(server: Server):
         server.model().complete("hello")
     assert "secret" not in str(caught.value)
     assert server.requests == 1
+
+
+CHAT = "openai:gpt-5-mini"
+PART = rb'{"type":"output_text","text":"a\ud83d"}'
+USED = b'"usage":{"prompt_tokens":1000,"completion_tokens":100,"input_tokens":1000,"output_tokens":100}'
+
+
+@pytest.mark.parametrize(
+    ("spec", "body", "text"),
+    [
+        (CHAT, rb'"choices":[{"message":{"content":"a\ud83d"},"finish_reason":"length"}]', "a\ufffd"),
+        (CHAT, rb'"choices":[{"message":{"content":"\ude00\ud83d\ude00"}}]', "\ufffd\U0001f600"),
+        (CHAT, b'"choices":[{"message":{"content":"a\xf0\x9f"}}]', "a\ufffd"),
+        (CHAT, b'"choices":[{"message":{"content":"a\nb"},"logprobs":[-Infinity]}]', "a\nb"),
+        (RESPONSES, rb'"output":[{"type":"message","content":[' + PART + rb']}]', "a\ufffd"),
+        ("anthropic:claude-opus-4-6", rb'"content":[{"type":"text","text":"a\ud83d"}]', "a\ufffd"),
+    ],
+)  # fmt: skip
+def test_json_that_is_no_strict_json_was_paid_for_and_is_read(
+    server: Server, spec: str, body: bytes, text: str
+):
+    """A limit on tokens cuts an emoji in two: asked for again, it would be cut and paid for again."""
+    server.body = b"{" + body + b"," + USED + b"}"
+
+    @flow("careless")
+    def careless() -> None:
+        first, again = (server.model(spec).complete("emoji") for _ in range(2))
+        assert (first.text, again.text, again.from_memory) == (text, text, True)
+
+    careless()
+    account = list_runs(find_workspace(), flow="careless")[0].models[spec]
+    assert (account["calls"], account["amounts"]["output_tokens"], server.requests) == (1, 100, 1)
+    assert account["cost_usd"] > 0
+
+
+def test_half_a_character_in_the_arguments_of_a_tool_is_read(server: Server):
+    function = rb'{"name":"say","arguments":"{\"a\": \"\ud83d"}'
+    server.body = rb'{"choices":[{"message":{"tool_calls":[{"id":"1","function":' + function + b"}]}}]}"
+    (call,) = server.model().complete("hello").tool_calls
+    assert call == {"id": "1", "name": "say", "arguments": '{"a": "\ufffd'}
+    given = rb'{"a":"\ud83d","n":' + b"9" * 5000 + b"}"
+    server.body = b'{"content":[{"type":"tool_use","id":"1","name":"say","input":' + given + b"}]}"
+    (call,) = server.model("anthropic:m").complete("hello").tool_calls
+    assert call["arguments"] == '{"a":"\ufffd","n":null}'
+
+
+def test_an_error_with_half_a_character_in_it_still_says_its_code(server: Server):
+    server.status = 429
+    server.body = rb'{"error":{"code":"insufficient_quota","message":"no more \ud83d"}}'
+    with pytest.raises(ModelRefusedError, match="no more \ufffd") as caught:
+        server.model(retries=2).complete("hello")
+    assert caught.value.body["error"]["code"] == "insufficient_quota"
+    assert server.requests == 1
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])
+def test_vectors_of_what_is_no_number_were_paid_for_and_are_not_asked_for_again(
+    server: Server, number: bytes
+):
+    server.body = b'{"data":[{"index":0,"embedding":[1.0,' + number + b']}],"usage":{"prompt_tokens":7}}'
+    embedder = Embedder("mine:m", base_url=f"http://127.0.0.1:{server.http.server_port}/v1")
+
+    @flow("numberless")
+    def numberless() -> None:
+        with pytest.raises(ModelAnswerError, match="a vector holds what is no number"):
+            embedder.embed(["a"])
+
+    numberless()
+    account = list_runs(find_workspace(), flow="numberless")[0].models["mine:m"]
+    assert (account["calls"], account["amounts"]["input_tokens"], server.requests) == (1, 7, 1)

@@ -1,8 +1,9 @@
-"""Whether a text can be sent at all: half a character has no UTF-8, and no provider takes its JSON."""
+"""Half a character has no UTF-8: a text that holds one cannot be sent, nor kept when a provider sends it."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from latent.errors import BrokenTextError
 
@@ -22,3 +23,14 @@ def check_whole(spec: str, name: str, text: str) -> None:
     """
     if not text.isascii() and (half := _HALVES.search(text)) is not None:
         raise BrokenTextError(spec, name, half[0], half.start())
+
+
+def mended(value: Any) -> Any:
+    """JSON data with U+FFFD in the place of each half of a character."""
+    if isinstance(value, str):
+        return value if value.isascii() else _HALVES.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [mended(each) for each in value]
+    if isinstance(value, dict):
+        return {mended(name): mended(each) for name, each in value.items()}
+    return value

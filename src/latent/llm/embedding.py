@@ -106,22 +106,13 @@ def _vectors(request: EmbeddingRequest, document: dict[str, Any], count: int) ->
 
     endpoint = request.endpoint
     try:
-        items = document["data"]
-        if any(item.get("index") is not None for item in items):
-            # The API does not promise the order of the texts; each answer says whose it is.
-            items = sorted(items, key=lambda item: int(item["index"]))
-            is_whole = [item["index"] for item in items] == list(range(count))
-        else:
-            is_whole = len(items) == count
-        rows = [_vector(item["embedding"]) for item in items]
-        vectors = np.stack(rows).astype(np.float32, copy=False)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelAnswerError(
-            endpoint.spec, endpoint.place, f"what it sent are no embeddings: {error}."
-        ) from error
-    if not is_whole:
-        reason = f"it sent {len(vectors):,} vectors for {count:,} texts."
+        rows = [_vector(item) for item in _in_order(document.get("data"), count)]
+    except (TypeError, ValueError) as error:
+        reason = f"what it sent are no embeddings: {error}."
+        raise ModelAnswerError(endpoint.spec, endpoint.place, reason) from error
+    if reason := _flaw(rows, count):
         raise ModelAnswerError(endpoint.spec, endpoint.place, reason)
+    vectors = np.stack(rows).astype(np.float32, copy=False)
     if not np.isfinite(vectors).all():
         raise ModelAnswerError(endpoint.spec, endpoint.place, "a vector holds what is no number.")
     if request.dimensions is not None and vectors.shape[1] != request.dimensions:
@@ -133,9 +124,39 @@ def _vectors(request: EmbeddingRequest, document: dict[str, Any], count: int) ->
     return vectors
 
 
-def _vector(value: Any) -> np.ndarray:
+def _in_order(items: Any, count: int) -> list[dict[str, Any]]:
+    """What an answer says of each text, in the order of the texts."""
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ValueError("`data` is no list of vectors")
+    places = [item.get("index") for item in items]
+    if len(items) != count or all(place is None for place in places):
+        return items
+    # The API does not promise the order of the texts; each answer says whose it is.
+    if None in places:
+        raise ValueError(f"`index` is missing in item {places.index(None)} of `data`, and others have it")
+    if set(places) != set(range(count)):
+        raise ValueError(f"it sent {count:,} vectors for {count:,} texts, and not one for each by `index`")
+    return sorted(items, key=lambda item: int(item["index"]))
+
+
+def _flaw(rows: Sequence[np.ndarray], count: int) -> str:
+    """Why vectors cannot be those of so many texts; empty where they can."""
+    lengths = sorted({len(row) for row in rows})
+    if len(rows) != count:
+        return f"it sent {len(rows):,} vectors for {count:,} texts."
+    if 0 in lengths:
+        return "it sent an empty vector, without a single number."
+    if len(lengths) > 1:
+        return f"its vectors have different lengths: {' and '.join(map(str, lengths))} numbers."
+    return ""
+
+
+def _vector(item: dict[str, Any]) -> np.ndarray:
     import numpy as np
 
+    value = item.get("embedding")
+    if value is None:
+        raise ValueError("`embedding` is missing in an item of `data`")
     if isinstance(value, str):
         return np.frombuffer(b64decode(value, validate=True), dtype="<f4")
     vector = np.asarray(value, dtype=np.float32)

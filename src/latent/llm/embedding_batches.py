@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from latent.cache.hashing import stable_hash
 from latent.cache.keys import RowKeys, key_of_parts
 from latent.cache.results import Result
+from latent.errors import ModelAnswerError
 from latent.llm.answer import Usage
 from latent.llm.attempts import persistently, policy_for
 from latent.llm.embedding import EmbeddingRequest, ask, batches
@@ -54,6 +57,9 @@ class Work:
         self._texts = list(self._positions)
         self._keys, self._parts = self._made_keys()
         self._vectors: dict[int, np.ndarray] = {}
+        self._length: int | None = None
+        """Of all vectors; None before the first."""
+        self._measuring = Lock()
 
     def batches(self) -> list[list[int]]:
         """The texts that are not remembered, in the batches in which they are asked for."""
@@ -96,12 +102,40 @@ class Work:
             return
         by_key = {self._keys[index]: index for index in indices}
         hits = self._run.memory.recall_many(by_key, code=None, parameter=self._run.parameter_fingerprint)
+        self._measure(hit.value for hit in hits.values())
         for key, hit in hits.items():
             self._vectors[by_key[key]] = hit.value
 
+    def _measure(self, vectors: Iterable[np.ndarray]) -> None:
+        """
+        Note the length of vectors that were remembered or have come.
+
+        Raises:
+            ModelAnswerError: They have another than those before them, and no table has room for both.
+        """
+        with self._measuring:
+            for vector in vectors:
+                known, length = self._length, len(vector)
+                if known is not None and length != known:
+                    raise self._mismatch(known, length)
+                self._length = length
+
+    def _mismatch(self, known: int, length: int) -> ModelAnswerError:
+        endpoint = self._request.endpoint
+        reason = (
+            f"its vectors are of different lengths: some have {known} numbers, others {length}, so that they "
+            "cannot be compared. The model behind this name is another than before, or not always the same"
+        )
+        if self._remembers:
+            forgets = f"`latent cache clear --task {shlex.quote(endpoint.spec)}`"
+            reason += f": {forgets} forgets what is remembered of it, so that all texts are asked for anew"
+        return ModelAnswerError(endpoint.spec, endpoint.place, f"{reason}.")
+
     async def _do(self, batch: Sequence[int], way: Way) -> None:
         if not self._remembers:
-            self._vectors |= zip(batch, await self._asked(batch, way), strict=True)
+            vectors = await self._asked(batch, way)
+            self._measure(vectors)
+            self._vectors |= zip(batch, vectors, strict=True)
             return
         key = key_of_parts("embeddings", {str(place): self._keys[index] for place, index in enumerate(batch)})
         with await way.claim(self._run.memory, key):
@@ -112,6 +146,8 @@ class Work:
                 self._keep(missing, await self._asked(missing, way))
 
     def _keep(self, indices: Sequence[int], vectors: np.ndarray) -> None:
+        # Before they are remembered: vectors that do not fit would stay.
+        self._measure(vectors)
         spec = self._request.endpoint.spec
         results = (
             Result(

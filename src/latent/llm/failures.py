@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from latent.config.secrets import Masker
 from latent.errors import (
     ContextWindowError,
@@ -16,6 +14,7 @@ from latent.errors import (
     nearest,
 )
 from latent.limits.quota import QUOTA_CODES, message_of, status_of_type
+from latent.llm.documents import document_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,8 +150,8 @@ def _code(body: Any) -> str:
 
 def _decoded(body: bytes) -> Any:
     try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
+        return document_in(body)
+    except ValueError:
         return body.decode(errors="replace")
 
 

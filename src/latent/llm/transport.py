@@ -21,6 +21,7 @@ import orjson
 from latent.errors import ModelConnectionError, ModelSpecError, ModelTimeoutError, UsageError
 from latent.limits.permit import observe
 from latent.llm.characters import check_whole
+from latent.llm.documents import document_in
 from latent.llm.endpoints import shown_url
 from latent.llm.failures import refusal
 from latent.prefect.rows.loop_lane import row_loop
@@ -164,8 +165,8 @@ def _dumped(spec: str, payload: Mapping[str, Any]) -> bytes:
 
 def _document(body: bytes) -> dict[str, Any] | None:
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        document = document_in(body)
+    except ValueError:
         return None
     return document if isinstance(document, dict) else None
 
