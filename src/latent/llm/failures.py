@@ -14,7 +14,7 @@ from latent.errors import (
     nearest,
 )
 from latent.limits.quota import QUOTA_CODES, message_of, status_of_type
-from latent.llm.documents import document_in
+from latent.llm.bodies import document_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
