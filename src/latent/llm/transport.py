@@ -20,8 +20,8 @@ import orjson
 
 from latent.errors import ModelConnectionError, ModelSpecError, ModelTimeoutError, UsageError
 from latent.limits.permit import observe
-from latent.llm.characters import check_whole
 from latent.llm.bodies import document_in
+from latent.llm.characters import check_whole
 from latent.llm.endpoints import shown_url
 from latent.llm.failures import refusal
 from latent.prefect.rows.loop_lane import row_loop
