@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from pathlib import Path
 
 import pytest
 
@@ -12,7 +11,6 @@ from latent.config import Workspace
 from latent.testing.plugin import MakeWorkspace
 from latent.tracking import list_runs, stop_writer
 from tests.cli.conftest import Cli
-from tests.prefect_server import prefect_server
 
 HELLO = """
     from latent.prefect import flow, params, task
@@ -233,29 +231,6 @@ def test_server_of_prefect_that_does_not_answer_is_named(cli: Cli, hello: Worksp
     assert ended.code == 1
     assert f"Prefect's server at {address}, which Prefect's settings name (PREFECT_API_URL" in ended.err
     assert "without one, flows run without a server." in " ".join(ended.err.split())
-
-
-def test_server_of_prefect_that_vanishes_is_named_and_what_is_done_is_kept(
-    cli: Cli, make: MakeWorkspace, tmp_path: Path
-) -> None:
-    vanishing = """
-        import os
-        from latent.prefect import flow
-
-        @flow("vanishing")
-        def vanishing():
-            os.kill(int(os.environ["SERVER"]), 9)
-    """
-    workspace = make({"flows/vanishing/flow.py": vanishing})
-    with prefect_server(tmp_path) as server:
-        address = server.ready()
-        variables = {"PREFECT_API_URL": address, "SERVER": str(server.process.pid)}
-        ended = cli("run", "vanishing", cwd=workspace.root, PREFECT_CLIENT_MAX_RETRIES="0", **variables)
-    assert ended.code == 1
-    said = " ".join(ended.err.split())
-    assert f"Error: Prefect's server at {address}, which Prefect's settings name" in said
-    assert "went away ([Errno" in said
-    assert "what is finished is kept" in said
 
 
 def test_server_that_a_task_calls_is_not_taken_for_prefects(latent: Cli, make: MakeWorkspace) -> None:

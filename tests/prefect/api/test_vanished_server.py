@@ -97,13 +97,17 @@ def test_rows_outlive_the_server(make_workspace: MakeWorkspace, real_server: str
     with relay(real_server) as way:
         url = f"http://127.0.0.1:{way.port}/api"
         with started(
-            *LATENT_RUN, "-p", "rows=400", PREFECT_API_URL=url, PREFECT_CLIENT_MAX_RETRIES="1"
+            *LATENT_RUN, "-p", "rows=400", PREFECT_API_URL=url, PREFECT_CLIENT_MAX_RETRIES="0"
         ) as process:
             wait_for(100, root, process)
             way.cut()
             (root / "hurry").touch()
             shown, _ = process.communicate(timeout=END_SECONDS)
     assert "Traceback" not in shown, shown
+    said = " ".join(shown.split())
+    assert f"Error: Prefect's server at {url}, which Prefect's settings name" in said
+    assert "went away (" in said
+    assert "what is finished is kept" in said
     events = Events(root / "rows.log")
     kept, rows = reused(run_python(*LATENT_RUN, "-p", "rows=400"))
     assert rows == 400
