@@ -223,7 +223,7 @@ def _mermaid_lines(topology: dict[str, Any]) -> Iterator[str]:
 
 
 def _reachable(fn: Callable[..., Any] | None) -> Iterator[RegisteredTask | RegisteredFlow]:
-    """The tasks and flows that a function names, directly or through plain functions of the same file."""
+    """The tasks and flows that a function names, directly or through functions and classes of the same file."""
     by_fn: dict[int, RegisteredTask | RegisteredFlow] = {id(t.fn): t for t in TaskRegistry._tasks.values()}
     by_fn |= {id(f.fn): f for f in TaskRegistry._flows.values() if f.fn is not None}
     seen: set[int] = set()
@@ -240,6 +240,9 @@ def _reachable(fn: Callable[..., Any] | None) -> Iterator[RegisteredTask | Regis
                 yield by_fn[id(bare)]
             elif inspect.isfunction(value) and _file(value) == _file(current):
                 waiting.append(value)
+            elif inspect.isclass(value):
+                methods = filter(inspect.isfunction, vars(value).values())
+                waiting.extend(method for method in methods if _file(method) == _file(current))
 
 
 def _named_values(fn: Callable[..., Any]) -> Iterator[Any]:

@@ -122,6 +122,13 @@ def test_graph_of_one_flow(latent: Cli, workspace: Workspace) -> None:
     assert "Flow: prepare" not in ended.out
 
 
+def test_graph_shows_tasks_that_a_class_of_the_flows_file_calls(latent: Cli, make: MakeWorkspace) -> None:
+    make({})
+    shown = latent("graph", "document_ingestion").out
+    named = [line.split()[-1] for line in shown.splitlines() if "⚙️" in line]
+    assert named == ["load", "chunk", "fit", "embed", "upsert"]
+
+
 def test_graph_as_mermaid_joins_flows_by_their_data(latent: Cli, workspace: Workspace) -> None:
     ended = latent("graph", "--mermaid")
     assert ended.out.startswith("flowchart LR\n")
