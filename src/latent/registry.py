@@ -223,7 +223,7 @@ def _mermaid_lines(topology: dict[str, Any]) -> Iterator[str]:
 
 
 def _reachable(fn: Callable[..., Any] | None) -> Iterator[RegisteredTask | RegisteredFlow]:
-    """The tasks and flows that a function names, directly or through functions and classes of the same file."""
+    """The tasks and flows that a function names, directly or through what else its file defines."""
     by_fn: dict[int, RegisteredTask | RegisteredFlow] = {id(t.fn): t for t in TaskRegistry._tasks.values()}
     by_fn |= {id(f.fn): f for f in TaskRegistry._flows.values() if f.fn is not None}
     seen: set[int] = set()

@@ -123,10 +123,28 @@ def test_graph_of_one_flow(latent: Cli, workspace: Workspace) -> None:
 
 
 def test_graph_shows_tasks_that_a_class_of_the_flows_file_calls(latent: Cli, make: MakeWorkspace) -> None:
-    make({})
-    shown = latent("graph", "document_ingestion").out
-    named = [line.split()[-1] for line in shown.splitlines() if "⚙️" in line]
-    assert named == ["load", "chunk", "fit", "embed", "upsert"]
+    working = """
+        from latent.prefect import flow, task
+
+        @task("begin")
+        def begin():
+            return 1
+
+        @task("finish")
+        def finish(number):
+            return number
+
+        class Work:
+            def do(self):
+                return finish(begin())
+
+        @flow("working")
+        def working():
+            return Work().do()
+    """
+    make({"flows/working/flow.py": working})
+    shown = latent("graph", "working").out
+    assert [line.split()[-1] for line in shown.splitlines() if "⚙️" in line] == ["begin", "finish"]
 
 
 def test_graph_as_mermaid_joins_flows_by_their_data(latent: Cli, workspace: Workspace) -> None:
