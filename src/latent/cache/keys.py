@@ -124,9 +124,7 @@ class RowKeys:
         """
         hashes = [stable_hashes(column, fallback) for column in columns]
         texts = map(self._text.format, *hashes)
-        return KeyTable(
-            [md5(text.encode(), usedforsecurity=False).hexdigest() for text in texts], hashes, self
-        )
+        return KeyTable([_hexdigest(text) for text in texts], hashes, self)
 
     def parts(self, hashes: Sequence[str]) -> dict[str, str]:
         """The hash of each argument by name, from those of the arguments that differ."""

@@ -91,10 +91,11 @@ class Home:
         twins: list[RowEnd] = []
         if self.planner.may_have_twins:
             twins = [twin for end in ends for twin in self._twins_of(end)]
+            ends = [*ends, *twins]
         try:
-            self.note([*ends, *twins] if twins else ends)
+            self.note(ends)
         finally:
-            self.table.finish([*ends, *twins] if twins else ends)
+            self.table.finish(ends)
         return twins
 
     def note(self, ends: Sequence[RowEnd]) -> None:

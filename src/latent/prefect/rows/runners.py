@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -40,10 +41,9 @@ def _of_dask(runner: Any) -> int | None:
 def _of_ray(runner: Any) -> int | None:
     if type(runner).__name__ != "RayTaskRunner":
         return None
-    import ray
-
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # ray has no types
-    return int(resources.get("CPU", 0)) or None
+    # Not an import statement: the type checker would need ray installed, which only the `ray` extra does.
+    ray: Any = import_module("ray")
+    return int(ray.cluster_resources().get("CPU", 0)) or None
 
 
 def limited_tags(task: Task[..., Any]) -> list[str]:
