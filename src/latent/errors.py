@@ -16,6 +16,7 @@ Each says what happened, where, and what to do next::
     │   ├── PromptError (ValueError)       a prompt template cannot be found, read or filled in
     │   ├── ChunkSettingError (ValueError)   sizes of chunks that contradict each other
     │   ├── MissingExtraError (ImportError)   a library that an extra brings is not installed
+    │   ├── StatisticsError (ValueError)   numbers that a statistic cannot be computed from
     │   ├── SimulatorError (ValueError)   a provider simulator was set up or used wrongly
     │   └── StoreMismatchError, StoreUsageError   see StoreError
     ├── ConfigError (ValueError)    settings, parameters, YAML and TOML files
@@ -105,6 +106,10 @@ class ExpressionError(UsageError, ValueError):
 
 class NotInRunError(UsageError, RuntimeError):
     """Something that exists only inside a flow or task run was asked for outside of one."""
+
+
+class StatisticsError(UsageError, ValueError):
+    """A statistic cannot be computed from what it was given; it says from what it can."""
 
 
 class SimulatorError(UsageError, ValueError):

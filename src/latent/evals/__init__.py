@@ -1,0 +1,1 @@
+"""Evaluation: scorers, judges, statistics, and what an evaluation leaves behind."""

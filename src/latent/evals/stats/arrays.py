@@ -1,0 +1,90 @@
+"""Scores, rows and clusters as they are given, checked and made into arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from latent.errors import StatisticsError
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.intp]
+
+Values = Sequence[float] | Sequence[bool] | npt.NDArray[Any]
+"""Numbers or booleans, one a score."""
+Labels = Sequence[Any] | npt.NDArray[Any]
+"""One hashable name a score: of its row, of its cluster, of its class."""
+Scale = tuple[float, float]
+"""The least and the highest score that can be."""
+
+ROUNDING = 1e-12
+"""Differences below this share of the scale are rounding, as between 0.1 and the mean of three times 0.1."""
+
+
+def score_array(scores: Values, scale: Scale | None = None) -> Floats:
+    """
+    The scores as float64, shape (scores,).
+
+    Raises:
+        StatisticsError: One is NaN or infinite, or lies outside of the scale; or the scale is none.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if values.ndim != 1:
+        raise StatisticsError(f"Scores are given as one flat sequence: got the shape {values.shape}.")
+    finite = np.isfinite(values)
+    if not finite.all():
+        at = int(np.argmin(finite))
+        raise StatisticsError(
+            f"Score {at} is {values[at]}: leave out scores that are missing, and count them as missing."
+        )
+    if scale is None:
+        return values
+    low, high = scale
+    if not low < high:
+        raise StatisticsError(f"A scale is its least and its highest score, as (0, 1): got {scale!r}.")
+    outside = (values < low) | (values > high)
+    if outside.any():
+        at = int(np.argmax(outside))
+        raise StatisticsError(f"Score {at} is {values[at]:g}, outside of its scale from {low:g} to {high:g}.")
+    return values
+
+
+def codes_of(labels: Labels) -> tuple[Codes, int]:
+    """Labels as numbers from 0, in the order in which they first appear, and how many there are."""
+    seen: dict[Any, int] = {}
+    source: Iterable[Any] = labels.tolist() if isinstance(labels, np.ndarray) else labels
+    codes = np.fromiter((seen.setdefault(label, len(seen)) for label in source), np.intp, len(labels))
+    return codes, len(seen)
+
+
+def row_means(
+    values: Floats, rows: Labels | None, clusters: Labels | None
+) -> tuple[Floats, Codes | None, int]:
+    """
+    One value a row, the mean of its repeats; the cluster of each row, and how many clusters there are.
+
+    Raises:
+        StatisticsError: A row lies in two clusters, or `rows` or `clusters` have another length than the
+            scores.
+    """
+    for name, labels in (("rows", rows), ("clusters", clusters)):
+        if labels is not None and len(labels) != len(values):
+            raise StatisticsError(f"There are {len(values)} scores and {len(labels)} {name}.")
+    of_cluster, groups = (None, 0) if clusters is None else codes_of(clusters)
+    if rows is None:
+        return values, of_cluster, groups
+    of_row, count = codes_of(rows)
+    if count == len(values):
+        return values, of_cluster, groups
+    means = np.bincount(of_row, values, count) / np.bincount(of_row, minlength=count)
+    if of_cluster is None:
+        return means, None, 0
+    cluster_of_row = np.empty(count, np.intp)
+    cluster_of_row[of_row] = of_cluster
+    if (torn := cluster_of_row[of_row] != of_cluster).any():
+        assert rows is not None
+        raise StatisticsError(f"Row {rows[int(np.argmax(torn))]!r} lies in two clusters.")
+    return means, cluster_of_row, groups
