@@ -15,6 +15,8 @@ Each says what happened, where, and what to do next::
     │   ├── MissingKeyError         a provider's key is not set
     │   ├── PromptError (ValueError)       a prompt template cannot be found, read or filled in
     │   ├── ChunkSettingError (ValueError)   sizes of chunks that contradict each other
+    │   ├── ScorerError (ValueError)       a scorer or a judge cannot be used, or reads what the data lacks
+    │   ├── EvaluationDataError (ValueError)   rows that cannot be evaluated
     │   ├── MissingExtraError (ImportError)   a library that an extra brings is not installed
     │   ├── StatisticsError (ValueError)   numbers that a statistic cannot be computed from
     │   ├── SimulatorError (ValueError)   a provider simulator was set up or used wrongly
@@ -49,6 +51,7 @@ Each says what happened, where, and what to do next::
     │   ├── NoDocumentsError (FileNotFoundError)   a path or pattern that no file fits
     │   ├── SourceConnectionError (ConnectionError)   a server or bucket does not give a file
     │   └── UnreadableDocumentError (ValueError)   a file that holds no text, or not in the form it should
+    ├── ScoringError (ValueError)   what a scorer returned for a row is no score
     ├── StoreError                  an index of a vector store
     │   ├── StoreNotFoundError (LookupError)      there is no such index
     │   ├── StoreMismatchError (UsageError, ValueError)   it was made for other vectors than those given
@@ -215,6 +218,39 @@ class ChunkSettingError(UsageError, ValueError):
 
     def __str__(self) -> str:
         return f"Documents cannot be chunked with {self.setting}={self.value!r}: {self.reason}."
+
+
+class ScorerError(UsageError, ValueError):
+    """A scorer or a judge cannot be used as it is, or reads what the data does not have."""
+
+    def __init__(self, scorer: str, reason: str) -> None:
+        super().__init__(scorer, reason)  # all in args: errors cross process borders by pickle
+        self.scorer, self.reason = scorer, reason
+
+    def __str__(self) -> str:
+        return f"Scorer {self.scorer!r} cannot be used: {self.reason}"
+
+
+class EvaluationDataError(UsageError, ValueError):
+    """Rows cannot be evaluated: there are none, an id stands twice, a column is missing."""
+
+    def __init__(self, data: str, reason: str) -> None:
+        super().__init__(data, reason)  # all in args: errors cross process borders by pickle
+        self.data, self.reason = data, reason
+
+    def __str__(self) -> str:
+        return f"{self.data} cannot be evaluated: {self.reason}"
+
+
+class ScoringError(LatentError, ValueError):
+    """What a scorer returned for a row cannot be a score: the row counts as failed."""
+
+    def __init__(self, scorer: str, reason: str) -> None:
+        super().__init__(scorer, reason)  # all in args: errors cross process borders by pickle
+        self.scorer, self.reason = scorer, reason
+
+    def __str__(self) -> str:
+        return f"Scorer {self.scorer!r}: {self.reason}."
 
 
 class MissingExtraError(UsageError, ImportError):

@@ -1,1 +1,27 @@
 """Evaluation: scorers, judges, statistics, and what an evaluation leaves behind."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from latent.evals.scoring import Abstain as Abstain
+    from latent.evals.scoring import Score as Score
+    from latent.evals.scoring import Scorer as Scorer
+    from latent.evals.scoring import scorer as scorer
+
+_HOME = {
+    "Abstain": "scoring",
+    "Score": "scoring",
+    "Scorer": "scoring",
+    "scorer": "scoring",
+}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> object:
+    if (module := _HOME.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{module}"), name)
