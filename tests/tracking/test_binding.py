@@ -134,3 +134,63 @@ def test_each_run_has_its_own_and_nobody_else_is_touched(run_script):
     named.finish("ok")
     """)
     assert stderr.count("it cannot be told which run is meant") == 1
+
+
+def test_a_users_own_run_gets_everything_whatever_the_thread(run_script):
+    run_script("""
+    import mlflow
+    workspace_uri = target.uri
+    mlflow.set_tracking_uri(workspace_uri)
+
+    def with_context(call):
+        return in_thread(lambda: contextvars_here.run(call))
+
+    def active():
+        return mlflow.active_run().info.run_id
+
+    # Around the flow: plain threads, threads with the context, and the flow's own.
+    with mlflow.start_run(run_name="around") as around:
+        run = start("inside")
+        with run.active():
+            contextvars_here = contextvars.copy_context()
+            assert {active(), in_thread(active), with_context(active)} == {around.info.run_id}
+            with mlflow.start_run(run_name="nested", nested=True) as nested:
+                contextvars_here = contextvars.copy_context()
+                assert {active(), with_context(active)} == {nested.info.run_id}
+            contextvars_here = contextvars.copy_context()
+            assert {active(), with_context(active)} == {around.info.run_id}
+            # A plain `start_run` in a task's thread nests under the user's run.
+            def fold():
+                with mlflow.start_run(run_name="fold") as child:
+                    return child.data.tags["mlflow.parentRunId"]
+            assert in_thread(fold) == around.info.run_id
+        run.finish("ok")
+        assert active() == around.info.run_id
+        assert in_thread(mlflow.active_run) is None  # no flow: as MLflow has it
+    assert mlflow.active_run() is None
+
+    # Begun inside the flow: it holds for what is submitted while it is open, and not afterwards.
+    run = start("outside")
+    with run.active():
+        with mlflow.start_run(run_name="mine") as mine:
+            contextvars_here = contextvars.copy_context()
+            assert {active(), with_context(active)} == {mine.info.run_id}
+        contextvars_here = contextvars.copy_context()
+        assert {active(), in_thread(active), with_context(active)} == {mlflow_id(run)}
+    run.finish("ok")
+    assert mlflow.active_run() is None
+    """)
+
+
+def test_a_users_run_in_another_store_is_kept_to_in_the_flows_threads(run_script, tmp_path):
+    run_script(f"""
+    import mlflow
+    mlflow.set_tracking_uri("sqlite:///{tmp_path}/elsewhere.db")
+    with mlflow.start_run() as mine:
+        run = start("here")
+        with run.active():
+            assert in_thread(lambda: mlflow.active_run().info.run_id) == mine.info.run_id
+            in_thread(lambda: mlflow.log_metric("found", 1.0))
+        run.finish("ok")
+    assert mlflow.get_run(mine.info.run_id).data.metrics == {{"found": 1.0}}
+    """)

@@ -34,10 +34,13 @@ _warned_ambiguous = False
 
 def add(recorder: RunRecorder) -> None:
     """Count `recorder` among the runs that go on; from now on an import of MLflow is bound to them."""
+    fluent = sys.modules.get(_FLUENT)
+    if fluent is not None:
+        recorder.users_run = _users_run(fluent)  # before this run counts as one to log to
     with _lock:
         _active[id(recorder)] = recorder
     watch_mlflow()
-    if (fluent := sys.modules.get(_FLUENT)) is not None:
+    if fluent is not None:
         _bind(fluent)
 
 
@@ -99,6 +102,12 @@ class _Watcher(MetaPathFinder):
 
             spec.loader.exec_module = execute_and_bind  # type: ignore[method-assign]  # this one loader only
         return spec
+
+
+def _users_run(fluent: ModuleType) -> Any:
+    from latent.tracking.mlflow_fluent import users_run
+
+    return users_run(fluent)
 
 
 def _bind(fluent: ModuleType) -> None:

@@ -2,7 +2,8 @@
 MLflow's fluent interface (`mlflow.log_metric`, `mlflow.active_run`, ...), bound to the running flow.
 
 MLflow keeps a stack of active runs for each thread. Ours answers with the flow's run at the bottom of each
-of them, for as long as the flow goes on. `mlflow.start_run()` makes a run nested in the flow's.
+of them, for as long as the flow goes on. `mlflow.start_run()` makes a run nested in the flow's. A run that the
+user started, around a flow or inside of one, is at the bottom in its place, in the threads of its tasks too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import functools
 import logging
 import os
 import sys
+from contextvars import ContextVar
 from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("latent.tracking")
 
 _MARK = "_latent_run"
+
+_users_run: ContextVar[Any] = ContextVar("latent_users_mlflow_run", default=None)
+"""The run that the user started last and has not ended; tasks inherit it with their context."""
 
 
 def bind(fluent: ModuleType) -> None:
@@ -43,7 +48,7 @@ def bind(fluent: ModuleType) -> None:
                 if stack[0] is run:
                     return stack
                 del stack[0]
-            if run is not None:
+            if run is not None and all(other.info.run_id != run.info.run_id for other in stack):
                 stack.insert(0, run)
             return stack
 
@@ -53,7 +58,14 @@ def bind(fluent: ModuleType) -> None:
         stacks.set(existing)
     fluent._active_run_stack = stacks  # type: ignore[attr-defined]
     _replace_start_run(fluent)
+    _replace_end_run(fluent)
     fluent._latent_bound = True  # type: ignore[attr-defined]
+
+
+def users_run(fluent: ModuleType) -> Any:
+    """The run that the user has started in this thread, or around what runs here; None when there is none."""
+    top = fluent.active_run()
+    return _users_run.get() if top is None or getattr(top, _MARK, False) else top
 
 
 def _replace_start_run(fluent: ModuleType) -> None:
@@ -65,19 +77,44 @@ def _replace_start_run(fluent: ModuleType) -> None:
         stack = fluent._active_run_stack.get()
         if len(stack) == 1 and getattr(stack[0], _MARK, False):
             kwargs.setdefault("nested", True)
-        return original(*args, **kwargs)
+        run = original(*args, **kwargs)
+        _users_run.set(run)
+        return run
 
+    _replace_everywhere("start_run", original, start_run)
+
+
+def _replace_end_run(fluent: ModuleType) -> None:
+    """Let what runs after the end of a user's run log to the one around it."""
+    original = fluent.end_run
+
+    @functools.wraps(original)
+    def end_run(*args: Any, **kwargs: Any) -> None:
+        try:
+            original(*args, **kwargs)
+        finally:
+            own = [run for run in fluent._active_run_stack.get() if not getattr(run, _MARK, False)]
+            _users_run.set(own[-1] if own else None)
+
+    _replace_everywhere("end_run", original, end_run)
+
+
+def _replace_everywhere(name: str, original: Any, ours: Any) -> None:
+    """Replace a function of MLflow's, also where `from mlflow import ...` has been executed already."""
     for module in list(sys.modules.values()):
-        # Also where `from mlflow import start_run` has been executed already.
         names = getattr(module, "__dict__", None)
-        if isinstance(names, dict) and names.get("start_run") is original:
-            names["start_run"] = start_run
+        if isinstance(names, dict) and names.get(name) is original:
+            names[name] = ours
 
 
 def _run_here() -> Any:
-    """The MLflow run of this thread's flow; None when there is none or it lies in another store."""
+    """The MLflow run that calls here belong to; None when there is none or it lies in another store."""
     recorder = binding.run_here()
-    if recorder is None or not _is_used(recorder.target.uri):
+    if recorder is None:
+        return None
+    if (users := _users_run.get() or recorder.users_run) is not None:
+        return _at_the_bottom(users)
+    if not _is_used(recorder.target.uri):
         return None
     found = recorder.mlflow_run
     if found is None:
@@ -86,6 +123,17 @@ def _run_here() -> Any:
                 recorder.mlflow_run = _agree(recorder)
             found = recorder.mlflow_run
     return found or None
+
+
+def _at_the_bottom(users: Any) -> Any:
+    """The user's run as it stands in the stacks of other threads; in the user's own it stands already."""
+    from mlflow.tracking.fluent import ActiveRun
+
+    if (twin := getattr(users, "_latent_twin", None)) is None:
+        twin = ActiveRun(users)  # type: ignore[no-untyped-call]  # MLflow's inside
+        setattr(twin, _MARK, True)
+        users._latent_twin = twin
+    return twin
 
 
 def _is_used(uri: str) -> bool:

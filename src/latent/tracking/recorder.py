@@ -47,6 +47,8 @@ class RunRecorder:
         self.mlflow_run: Any = None
         """MLflow's object for this run once user code asked for it; False when the store refused."""
         self.mlflow_run_lock = Lock()
+        self.users_run: Any = None
+        """MLflow's object for a run of the user's own that this run was started in."""
         self._preview_chars = workspace.settings.tracking.preview_chars
         self._journal = Journal(workspace, info, self.folder, self.target, tracked=tracked)
 
