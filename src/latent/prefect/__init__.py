@@ -17,6 +17,7 @@ from latent.prefect.passthrough import install
 if TYPE_CHECKING:
     from latent.prefect.budget import spend
     from latent.prefect.checkpoints import checkpoint, clear_checkpoints
+    from latent.prefect.clients import get_client
     from latent.prefect.configuration import get_config
     from latent.prefect.flows import Flow, flow
     from latent.prefect.logs import get_flow_logger, logger
@@ -30,6 +31,7 @@ __all__ = [
     "checkpoint",
     "clear_checkpoints",
     "flow",
+    "get_client",
     "get_config",
     "get_flow_logger",
     "log_metric",
@@ -45,6 +47,7 @@ _HOME = {
     "checkpoint": "checkpoints",
     "clear_checkpoints": "checkpoints",
     "flow": "flows",
+    "get_client": "clients",
     "get_config": "configuration",
     "get_flow_logger": "logs",
     "log_metric": "metrics",
@@ -63,6 +66,6 @@ def __getattr__(name: str) -> object:
         value = getattr(import_module(f"{__name__}.{module}"), name)
         globals()[name] = value
         return value
-    if name.startswith("__"):
+    if name.startswith("__") and name != "__version__":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("prefect"), name)

@@ -93,6 +93,9 @@ class Flow(prefect.Flow[P, R]):
         self.config_schema = config_schema
         self.binder = Binder.of(f"Flow {name or fn.__name__!r}", fn, self.inputs)
         super().__init__(_body(self, fn), name=name, **prefect_options)
+        self._entrypoint, version = _origin(fn)
+        if not prefect_options.get("version"):
+            self.version = version
 
     @property
     def label(self) -> str:
@@ -236,6 +239,12 @@ def _body(owner: Flow[..., Any], fn: Callable[..., Any]) -> Callable[..., Any]:
     needed = without(owner.binder.signature, owner.binder.fills)
     body.__signature__ = needed  # type: ignore[attr-defined]  # read by `inspect`
     return body
+
+
+def _origin(fn: Callable[..., Any]) -> tuple[str | None, str | None]:
+    """Where Prefect finds the function again, and its file's version: of the body it would tell ours."""
+    plain = prefect.Flow(fn)
+    return plain._entrypoint, plain.version
 
 
 def _is_run_by_prefect(owner: Flow[..., Any]) -> bool:
@@ -432,6 +441,9 @@ def flow(name: Any = None, **options: Any) -> Any:
 def _registered(made: Flow[Any, Any]) -> Flow[Any, Any]:
     TaskRegistry.add_flow(made.name, made.bare, inputs=made.inputs, outputs=made.outputs)
     return made
+
+
+flow.from_source = Flow.from_source  # type: ignore[attr-defined]  # as `prefect.flow` has it
 
 
 def __getattr__(name: str) -> Any:

@@ -82,6 +82,7 @@ def run_log(run: Run) -> Iterator[None]:
     """While the block runs, write the run's lines to its own file, at the settings' level, secrets masked."""
     settings = run.workspace.settings.logging
     mask = _masking(run)
+    _keep_to_prefects_level()
     handler = _file_handler(run) if settings.files else None
     for name in _RUN_LOGGERS:
         run_logger = logging.getLogger(name)
@@ -109,6 +110,29 @@ def _ending(mask: logging.Filter) -> logging.LogRecord:
     )
     mask.filter(record)
     return record
+
+
+class _AtPrefectsLevel(logging.Filter):
+    """Where PREFECT_LOGGING_LEVEL is set, leaves out what is below it; the run's file has its own level."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        from prefect.settings import get_current_settings
+
+        chosen = get_current_settings().logging
+        if "level" not in chosen.model_fields_set or not record.name.startswith(_RUN_LOGGERS):
+            return True
+        return record.levelno >= logging.getLevelNamesMapping()[chosen.level]
+
+
+_at_prefects_level = _AtPrefectsLevel()
+
+
+def _keep_to_prefects_level() -> None:
+    """Filter what Prefect's handlers show and send. It stays: the engine logs how a flow ended afterwards."""
+    for name in (None, "prefect", *_RUN_LOGGERS):
+        for handler in logging.getLogger(name).handlers:
+            if type(handler).__module__.startswith("prefect."):
+                handler.addFilter(_at_prefects_level)
 
 
 class _OfRun(logging.Filter):

@@ -30,13 +30,15 @@ class _PrefectModule(Loader):
 
 
 class _PassThrough(MetaPathFinder):
+    """Finds `package.x.y` where Prefect has `prefect.x.y` and `package` has no module of that name."""
+
     def __init__(self, package: str) -> None:
         self.prefix = f"{package}."
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not fullname.startswith(self.prefix) or PathFinder.find_spec(fullname, path) is not None:
+        if not fullname.startswith(self.prefix) or self._is_ours(fullname, path):
             return None
         original = f"prefect.{fullname.removeprefix(self.prefix)}"
         try:
@@ -49,7 +51,13 @@ class _PassThrough(MetaPathFinder):
             fullname, _PrefectModule(original), is_package=hasattr(sys.modules[original], "__path__")
         )
 
+    def _is_ours(self, fullname: str, path: Sequence[str] | None) -> bool:
+        # The parent may be Prefect's own module: what lies in its folder is Prefect's, too.
+        parent = sys.modules[fullname.rpartition(".")[0]].__name__
+        return f"{parent}.".startswith(self.prefix) and PathFinder.find_spec(fullname, path) is not None
+
 
 def install(package: str) -> None:
     """Let `package` offer every submodule of Prefect that it has no module of its own for."""
-    sys.meta_path.append(_PassThrough(package))
+    # First: the usual finder would load a second copy of what lies in the folder of a package of Prefect's.
+    sys.meta_path.insert(0, _PassThrough(package))

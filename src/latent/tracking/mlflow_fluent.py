@@ -2,8 +2,8 @@
 MLflow's fluent interface (`mlflow.log_metric`, `mlflow.active_run`, ...), bound to the running flow.
 
 MLflow keeps a stack of active runs for each thread. Ours answers with the flow's run at the bottom of each
-of them, for as long as the flow goes on. `mlflow.start_run()` makes a run nested in the flow's. A run that the
-user started, around a flow or inside of one, is at the bottom in its place, in the threads of its tasks too.
+of them, for as long as the flow goes on. `mlflow.start_run()` makes a run nested in the flow's. A run that
+the user started, around a flow or inside of one, stands in its place, in the threads of its tasks too.
 """
 
 from __future__ import annotations

@@ -105,7 +105,10 @@ def test_failures_and_refusals_are_answers_with_a_reason(connection: http.client
     assert "a bug" in str(content)
     assert ask(connection, "refuse") == (
         501,
-        {"detail": "This needs a Prefect server: start one with `latent up`."},
+        {
+            "detail": "This needs a Prefect server: start one with `prefect server start`, "
+            "and set PREFECT_API_URL to its address."
+        },
     )
     assert ask(connection, "flows", b"{not json")[0] == 422
     assert ask(connection, "empty") == (204, None)

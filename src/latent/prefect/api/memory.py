@@ -47,7 +47,7 @@ class MemoryApi:
         """How often each route was asked: `POST flow_runs/{id}/set_state`."""
 
     def answer(self, request: Request) -> Answer | Awaitable[Answer]:
-        """Answer one request, or refuse it with a message that names `latent up`."""
+        """Answer one request, or refuse it with a message that says how to start a server."""
         segments = request.path.split("/")
         for pattern, handler in self._routes.get((request.method, len(segments)), ()):
             if (params := _match(pattern, segments)) is not None:

@@ -47,6 +47,9 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+HOW_TO_START_ONE = "start one with `prefect server start`, and set PREFECT_API_URL to its address."
+
+
 class RefusalError(Exception):
     """A request that gets an HTTP error; raised by handlers, never seen outside this package."""
 
@@ -62,7 +65,7 @@ def needs_server(what: str) -> RefusalError:
     Status 501: Prefect's client neither retries it nor takes it for "not found", so that its text
     reaches the user in the `PrefectHTTPStatusError`.
     """
-    return RefusalError(501, f"{what} needs a Prefect server: start one with `latent up`.")
+    return RefusalError(501, f"{what} needs a Prefect server: {HOW_TO_START_ONE}")
 
 
 Handler = Callable[[Request], Answer | Awaitable[Answer]]

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import uuid4
 
+from latent.prefect.api.messages import HOW_TO_START_ONE
 from latent.prefect.api.records import Record, parse_time
 
 State = dict[str, Any]
@@ -160,7 +161,7 @@ def _no_pause(proposal: Proposal, initial: State) -> Decision | None:
     """Nobody outside this process could resume the run, and it would wait for its timeout."""
     if proposal.proposed["type"] == "PAUSED":
         verb = "Suspending" if proposal.proposed["name"] == "Suspended" else "Pausing"
-        return _abort(f"{verb} a flow run needs a Prefect server: start one with `latent up`.")
+        return _abort(f"{verb} a flow run needs a Prefect server: {HOW_TO_START_ONE}")
     return None
 
 
