@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 
 from latent.config import Workspace
+from latent.files import FileLock
 from latent.tracking import RunInfo, RunRecorder, stop_writer
 from latent.tracking.folders import destination
-from latent.tracking.locks import FileLock
 from latent.tracking.writer import Writer
 
 Start = Callable[..., RunRecorder]

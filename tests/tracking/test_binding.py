@@ -16,8 +16,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from latent.config import find_workspace
 from latent.tracking import RunInfo, RunRecorder, stop_writer
-from latent.tracking.folders import destination, read_json
-from latent.tracking.locks import FileLock
+from latent.files import read_json
+from latent.tracking.folders import destination
+from latent.files import FileLock
 
 workspace = find_workspace()
 target = destination(workspace)

@@ -11,8 +11,9 @@ from uuid import uuid4
 
 import pytest
 
+from latent.files import read_json
 from latent.tracking import RunInfo, RunRecorder, SpanRecord, TaskRecord, describe_error, load_run
-from latent.tracking.folders import read_json, run_folder
+from latent.tracking.folders import run_folder
 from latent.tracking.journal import MAX_SPANS, MAX_STEPS
 from latent.tracking.jsonable import read_lines
 

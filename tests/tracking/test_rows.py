@@ -11,8 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from latent.config import Masker
+from latent.files import read_json
 from latent.tracking import RowRecord, RunInfo, RunRecorder, TaskRecord, load_run
-from latent.tracking.folders import read_json, run_folder
+from latent.tracking.folders import run_folder
 from latent.tracking.payload import batch_of
 from latent.tracking.rows import COLUMNS, PART_ROWS, RowParts, table_of
 

@@ -11,9 +11,10 @@ from uuid import uuid4
 
 import pytest
 
+from latent.files import read_json, replace_json
 from latent.testing.workspace import temporary_workspace
 from latent.tracking import SpanRecord, TaskRecord, describe_error, load_run
-from latent.tracking.folders import default_tracking_uri, read_json, replace_json
+from latent.tracking.folders import default_tracking_uri
 from latent.tracking.mlflow_database import ensure_database
 from latent.tracking.mlflow_runs import agree
 from latent.tracking.payload import trace_id

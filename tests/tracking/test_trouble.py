@@ -15,10 +15,10 @@ from contextlib import closing
 import pytest
 
 from latent.errors import TrackingError
+from latent.files import FileLock
 from latent.testing.workspace import temporary_workspace
 from latent.tracking import TaskRecord, load_run
 from latent.tracking.folders import default_tracking_uri, destination
-from latent.tracking.locks import FileLock
 from latent.tracking.mlflow_database import ensure_database
 from latent.tracking.payload import trace_id
 from latent.tracking.writer import Writer

@@ -13,11 +13,11 @@ from contextlib import closing
 
 import pytest
 
+from latent.files import is_locked, read_json
 from latent.testing.workspace import temporary_workspace
 from latent.tracking import TaskRecord, ensure_writer, load_run, stop_writer, wait_for_tracking
-from latent.tracking.folders import default_tracking_uri, destination, read_json
+from latent.tracking.folders import default_tracking_uri, destination
 from latent.tracking.launch import _started
-from latent.tracking.locks import is_locked
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 

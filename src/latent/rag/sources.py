@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from latent.config.workspace import STATE_FOLDER
 from latent.errors import UnreadableDocumentError
+from latent.files import replace_file
 from latent.rag.documents import content_hash
 from latent.rag.load.files import read_source
 from latent.rag.load.finding import file_system, kind_of, reaching, remote_url, shown
-from latent.tracking.folders import replace_file
 
 if TYPE_CHECKING:
     from latent.config import Workspace

@@ -1,17 +1,14 @@
-"""Where a run's files lie, and how small state files are replaced whole."""
+"""Where a run's files lie, and which MLflow store its process writes to."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
-from uuid import uuid4
 
 if TYPE_CHECKING:
     from latent.config import Workspace
@@ -150,39 +147,3 @@ def without_credentials(uri: str) -> str:
     if "@" not in parts.netloc:
         return uri
     return urlunsplit(parts._replace(netloc="***@" + parts.netloc.rpartition("@")[2]))
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """The JSON object in `path`; None when the file is missing, unreadable or holds something else."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """
-    Put `content` in the place of `path` in one step: a reader sees the old file or the new one.
-
-    Raises:
-        OSError: The disk is full or the folder cannot be written; the old file is untouched.
-    """
-    new = path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}")
-    try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.replace(new, path)  # noqa: PTH105 - the same call, said with the name that promises atomicity
-    except BaseException:
-        with suppress(OSError):
-            new.unlink()
-        raise
-
-
-def replace_json(path: Path, content: dict[str, Any]) -> None:
-    """Put the JSON object `content` in the place of `path` in one step."""
-    import orjson
-
-    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-    replace_file(path, orjson.dumps(content, default=str, option=options) + b"\n")

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from latent.files import read_json, replace_json
 from latent.tracking import holder
-from latent.tracking.folders import Destination, RunFolder, read_json, replace_json
+from latent.tracking.folders import Destination, RunFolder
 from latent.tracking.jsonable import read_lines
 from latent.tracking.mlflow_runs import agree
 from latent.tracking.mlflow_store import LostError, MLflowSender, RefusedError

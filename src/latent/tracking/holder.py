@@ -19,8 +19,8 @@ from uuid import uuid4
 
 from latent.config import ensure_private_dir
 from latent.errors import WorkspaceError
+from latent.files import FileLock, is_locked
 from latent.tracking.folders import tracking_dir
-from latent.tracking.locks import FileLock, is_locked
 
 if TYPE_CHECKING:
     from latent.config import Workspace

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from latent.config import Masker, ensure_private_dir, masker_for
 from latent.errors import WorkspaceError
+from latent.files import replace_json
 from latent.tracking import launch
 from latent.tracking.append import LineFile
-from latent.tracking.folders import Destination, RunFolder, replace_json
+from latent.tracking.folders import Destination, RunFolder
 from latent.tracking.jsonable import json_line, plain, read_lines
 from latent.tracking.provenance import look_up
 from latent.tracking.records import SUCCESSFUL, SpanRecord, TaskRecord

@@ -17,8 +17,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from latent.config import ensure_private_dir
 from latent.errors import WorkspaceError
+from latent.files import is_locked
 from latent.tracking.folders import Destination, destination
-from latent.tracking.locks import is_locked
 
 if TYPE_CHECKING:
     from latent.config import Workspace

@@ -20,8 +20,8 @@ from uuid import uuid4
 
 from latent.config import ensure_private_dir
 from latent.errors import DamagedDatabaseError, TrackingError, WorkspaceError
+from latent.files import FileLock
 from latent.tracking.folders import artifact_location, default_tracking_uri, tracking_dir
-from latent.tracking.locks import FileLock
 
 if TYPE_CHECKING:
     from latent.config import Workspace

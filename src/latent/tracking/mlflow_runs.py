@@ -12,15 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import TrackingError
-from latent.tracking.folders import (
-    Destination,
-    RunFolder,
-    artifact_location,
-    read_json,
-    replace_json,
-    run_folder,
-)
-from latent.tracking.locks import FileLock
+from latent.files import FileLock, read_json, replace_json
+from latent.tracking.folders import Destination, RunFolder, artifact_location, run_folder
 from latent.tracking.mlflow_database import ensure_database
 
 if TYPE_CHECKING:

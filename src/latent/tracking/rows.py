@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from latent.config import ensure_private_dir
+from latent.files import replace_file
 from latent.tracking.arrow import table_from
-from latent.tracking.folders import RunFolder, replace_file
+from latent.tracking.folders import RunFolder
 from latent.tracking.records import RowRecord
 
 if TYPE_CHECKING:

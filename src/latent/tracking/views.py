@@ -9,7 +9,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 from latent.errors import RunNotFoundError
-from latent.tracking.folders import RunFolder, read_json, run_folder
+from latent.files import read_json
+from latent.tracking.folders import RunFolder, run_folder
 from latent.tracking.follow import is_alive
 from latent.tracking.jsonable import read_lines
 from latent.tracking.launch import ensure_writer

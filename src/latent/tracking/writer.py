@@ -18,11 +18,11 @@ from pathlib import Path
 
 from latent.config import Workspace, ensure_private_dir, find_workspace, masker_for
 from latent.errors import LatentError
+from latent.files import FileLock, replace_json
 from latent.tracking import holder
-from latent.tracking.folders import Destination, destination, replace_json, run_folder
+from latent.tracking.folders import Destination, destination, run_folder
 from latent.tracking.follow import Follower
 from latent.tracking.launch import ensure_writer
-from latent.tracking.locks import FileLock
 
 logger = logging.getLogger("latent.tracking.writer")
 

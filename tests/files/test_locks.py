@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
+from latent.files import FileLock, is_locked
 from latent.tracking import holder
-from latent.tracking.locks import FileLock, is_locked
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from latent.tracking.locks import FileLock
+from latent.files import FileLock
 assert FileLock(Path(sys.argv[1])).acquire()
 print("held", flush=True)
 time.sleep(60)
