@@ -329,3 +329,93 @@ def test_empty_folder_and_glob_are_said_to_be_empty(make_catalog):
 def test_large_json_integers_are_exact(formats):
     formats.save("json", 2**70)
     assert formats.load_data("json") == 2**70
+
+
+CITIES = pd.DataFrame({"city": ["oslo", "oslo", "rome"], "year": [1, 2, 2], "n": [1, 2, 3]})
+TRUTH, SAID = pd.Series(["cat", "dog"], name="truth"), pd.Series(["cat", "cat"], name="said")
+NAMED_ROWS = {
+    "groupby": (CITIES.groupby("city")[["n"]].sum(), [["oslo", 3], ["rome", 3]], ["city", "n"]),
+    "groupby of a number": (CITIES.groupby("year")[["n"]].sum(), [[1, 1], [2, 5]], ["year", "n"]),
+    "groupby of two": (
+        CITIES.groupby(["city", "year"])[["n"]].sum(),
+        [["oslo", 1, 1], ["oslo", 2, 2], ["rome", 2, 3]],
+        ["city", "year", "n"],
+    ),
+    "value_counts": (CITIES["city"].value_counts(), [["oslo", 2], ["rome", 1]], ["city", "count"]),
+    "crosstab": (pd.crosstab(TRUTH, SAID), [["cat", 1], ["dog", 1]], ["truth", "cat"]),
+    "crosstab of categories": (
+        pd.crosstab(TRUTH, SAID.astype("category")),
+        [["cat", 1], ["dog", 1]],
+        ["truth", "cat"],
+    ),
+    "set_index": (CITIES[:1].set_index("city"), [["oslo", 1, 1]], ["city", "year", "n"]),
+    "set_index that keeps the column": (
+        CITIES[:1].set_index("city", drop=False),
+        [["oslo", 1, 1]],
+        ["city", "year", "n"],
+    ),
+    "names without a name": (pd.DataFrame({"n": [2]}, index=["mean"]), [["mean", 2]], ["index", "n"]),
+}
+
+
+@pytest.mark.parametrize("made", NAMED_ROWS)
+@pytest.mark.parametrize("name", ["csv", "csv.gz", "tsv", "sheet"])
+def test_row_names_are_saved_as_columns(made, name, make_catalog):
+    if name == "sheet":
+        pytest.importorskip("openpyxl")
+    catalog = make_catalog(
+        "csv: data/a.csv\ncsv.gz: data/a.csv.gz\ntsv: data/a.tsv\n"
+        "sheet: {type: pandas.ExcelDataset, filepath: data/a.xlsx}\n"
+    )
+    frame, rows, columns = NAMED_ROWS[made]
+    catalog.save(name, frame)
+    loaded = catalog.load_data(name)
+    assert loaded.columns.to_list() == columns
+    assert loaded.to_numpy().tolist() == rows
+
+
+@pytest.mark.parametrize("made", NAMED_ROWS)
+def test_row_names_are_saved_in_lines_of_json(made, formats):
+    frame, rows, columns = NAMED_ROWS[made]
+    formats.save("jsonl", frame)
+    assert formats.load_data("jsonl") == [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def test_row_names_of_sheets_are_saved(make_catalog):
+    pytest.importorskip("openpyxl")
+    catalog = make_catalog(
+        "sheets: {type: pandas.ExcelDataset, filepath: data/a.xlsx, load_args: {sheet_name: null}}\n"
+    )
+    catalog.save("sheets", {"sums": NAMED_ROWS["groupby"][0], "rows": CITIES})
+    loaded = catalog.load_data("sheets")
+    assert loaded["sums"].columns.to_list() == ["city", "n"]
+    assert loaded["rows"].equals(CITIES)
+
+
+def test_parquet_gives_row_names_back_as_they_were(formats):
+    for frame in (NAMED_ROWS["groupby"][0], NAMED_ROWS["crosstab"][0], NAMED_ROWS["groupby of two"][0]):
+        formats.save("parquet", frame)
+        pd.testing.assert_frame_equal(formats.load_data("parquet"), frame)
+
+
+@pytest.mark.parametrize("frame", [CITIES[CITIES.n > 1], CITIES.sort_values("n", ascending=False)])
+def test_numbers_of_rows_are_no_names(frame, formats):
+    formats.save("csv", frame)
+    assert formats.load_data("csv").columns.to_list() == ["city", "year", "n"]
+
+
+def test_what_the_catalog_says_of_the_index_comes_first(make_catalog):
+    catalog = make_catalog(
+        "out: {filepath: data/a.csv, save_args: {index: false}}\n"
+        "whole: {filepath: data/b.csv, save_args: {index: true}}\n"
+    )
+    for name in ("out", "whole"):
+        catalog.save(name, NAMED_ROWS["groupby"][0])
+    assert catalog.load_data("out").columns.to_list() == ["n"]
+    assert catalog.load_data("whole").columns.to_list() == ["city", "n"]
+
+
+def test_row_names_that_would_hide_a_column_are_refused(formats):
+    counts = CITIES.groupby("city")["city"].count()
+    with pytest.raises(DatasetSaveError, match=r"named by 'city', and a column of that name"):
+        formats.save("csv", counts)

@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from latent.catalog.files import YAMLDataset as YAMLDataset
     from latent.catalog.folders import FolderDataset as FolderDataset
     from latent.catalog.tables import CSVDataset as CSVDataset
+    from latent.catalog.tables import ExcelDataset as ExcelDataset
     from latent.catalog.tables import ParquetDataset as ParquetDataset
 
 _HOME = {
     "CSVDataset": "tables",
     "Catalog": "catalog",
     "DatasetInfo": "dataset",
+    "ExcelDataset": "tables",
     "FolderDataset": "folders",
     "JSONDataset": "files",
     "JSONLinesDataset": "files",

@@ -145,7 +145,14 @@ _decoder = json.JSONDecoder(object_pairs_hook=_unique)
 
 def _rows(data: Any) -> Iterable[Any]:
     if hasattr(data, "to_dict") and hasattr(data, "columns"):
-        return data.to_dict(orient="records")  # type: ignore[no-any-return]
+        from latent.catalog.tables import named_rows
+
+        return named_rows(data).to_dict(orient="records")  # type: ignore[no-any-return]
+    if hasattr(data, "to_frame") and hasattr(data, "index"):
+        from latent.catalog.tables import has_named_rows
+
+        if has_named_rows(data.index):
+            return _rows(data.to_frame())
     if isinstance(data, str | bytes | Mapping) or not isinstance(data, Iterable):
         raise TypeError(f"a JSON Lines file takes a list of rows or a DataFrame, got {type(data).__name__}")
     return data

@@ -1,4 +1,4 @@
-"""CSV and Parquet files as DataFrames: Kedro's datasets, which also save rows and refuse misreadings."""
+"""CSV, Excel and Parquet files as DataFrames: Kedro's datasets that also save rows and refuse misreadings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ import pandas as pd
 from kedro.io.core import DatasetError
 from kedro_datasets.pandas.csv_dataset import (  # type: ignore[import-untyped]
     CSVDataset as KedroCSVDataset,
+)
+from kedro_datasets.pandas.excel_dataset import (  # type: ignore[import-untyped]
+    ExcelDataset as KedroExcelDataset,
 )
 from kedro_datasets.pandas.parquet_dataset import (  # type: ignore[import-untyped]
     ParquetDataset as KedroParquetDataset,
@@ -45,6 +48,7 @@ _OPEN_QUOTE = re.compile(r"EOF inside string starting at row (?P<row>\d+)")
 class CSVDataset(KedroCSVDataset):  # type: ignore[misc]  # Kedro has no types
     """A CSV file as a DataFrame, by pandas' rules; `load_args` and `save_args` are those of pandas."""
 
+    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = {}
     DEFAULT_FS_ARGS: ClassVar[dict[str, Any]] = {"open_args_save": WRITE_TEXT}
 
     def load(self) -> pd.DataFrame:
@@ -61,7 +65,8 @@ class CSVDataset(KedroCSVDataset):  # type: ignore[misc]  # Kedro has no types
         # pandas ignores `encoding` when it is handed an open file, as Kedro does.
         if encoding := self._save_args.get("encoding"):
             self._fs_open_args_save["encoding"] = encoding
-        KedroCSVDataset.save.__wrapped__(self, as_frame(data))  # Kedro wraps each
+        frame = _for_columns_only(as_frame(data), self._save_args)
+        KedroCSVDataset.save.__wrapped__(self, frame)  # Kedro wraps each
 
     def _explained(self, error: BaseException | None) -> UnreadableFileError | None:
         if isinstance(error, pd.errors.EmptyDataError):
@@ -140,11 +145,70 @@ class CSVDataset(KedroCSVDataset):  # type: ignore[misc]  # Kedro has no types
                 )
 
 
+class ExcelDataset(KedroExcelDataset):  # type: ignore[misc]
+    """An Excel file as a DataFrame, or several sheets as a dict of them."""
+
+    DEFAULT_SAVE_ARGS: ClassVar[dict[str, Any]] = {}
+
+    def save(self, data: Any) -> None:
+        sheets = data if isinstance(data, dict) else {"": data}
+        frames = {name: _for_columns_only(as_frame(sheet), self._save_args) for name, sheet in sheets.items()}
+        KedroExcelDataset.save.__wrapped__(self, frames if isinstance(data, dict) else frames[""])
+
+
 class ParquetDataset(KedroParquetDataset):  # type: ignore[misc]
     """A Parquet file (or, to read, a folder of them) as a DataFrame."""
 
     def save(self, data: Any) -> None:
         KedroParquetDataset.save.__wrapped__(self, as_frame(data))
+
+
+def _for_columns_only(frame: pd.DataFrame, save_args: dict[str, Any]) -> pd.DataFrame:
+    """
+    The frame for a format that keeps only columns; what `save_args` say of the index comes first.
+
+    Kedro leaves the index out, and the names of rows with it.
+    """
+    if "index" in save_args:
+        return frame
+    save_args["index"] = False
+    return named_rows(frame)
+
+
+def named_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """
+    The frame with its row names as columns, where they are data: not where rows are only numbered.
+
+    Raises:
+        ValueError: A column has the name that the row names need, and other values.
+    """
+    index, columns = frame.index, frame.columns
+    if not has_named_rows(index):
+        return frame
+    default = [f"level_{number}" for number in range(index.nlevels)] if index.nlevels > 1 else ["index"]
+    names = [given if name is None else name for name, given in zip(index.names, default, strict=True)]
+    for number, name in enumerate(names):
+        label = name if columns.nlevels == 1 else (name, *[""] * (columns.nlevels - 1))
+        if label in columns:
+            if not index.get_level_values(number).equals(pd.Index(frame[label])):
+                raise ValueError(
+                    f"its rows are named by {name!r}, and a column of that name holds other values: give one "
+                    "of them another name (`frame.rename_axis(...)`), or say `save_args: {index: false}`."
+                )
+            frame = frame.drop(columns=[label])
+    if columns.nlevels == 1:  # columns that are categories or intervals take no other name
+        frame = frame.set_axis(pd.Index(frame.columns, dtype=object), axis=1)
+    return frame.reset_index(names=names)
+
+
+def has_named_rows(index: pd.Index[Any]) -> bool:
+    """
+    Whether an index holds data rather than numbers of rows.
+
+    It does when it has a name (from `groupby`, `value_counts`, `set_index`) or several levels, and when it
+    holds strings, dates or anything else but whole numbers.
+    """
+    return index.nlevels > 1 or index.name is not None or not pd.api.types.is_integer_dtype(index.dtype)
 
 
 def as_frame(value: Any) -> pd.DataFrame:

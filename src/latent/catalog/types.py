@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 OWN = {
     "json.JSONDataset": "latent.catalog.JSONDataset",
     "pandas.CSVDataset": "latent.catalog.CSVDataset",
+    "pandas.ExcelDataset": "latent.catalog.ExcelDataset",
     "pandas.ParquetDataset": "latent.catalog.ParquetDataset",
     "text.TextDataset": "latent.catalog.TextDataset",
     "yaml.YAMLDataset": "latent.catalog.YAMLDataset",
