@@ -353,14 +353,14 @@ class Task(prefect.Task[P, R]):
             return [future.state for future in futures]
         return futures
 
-    def map_stream(self, source: Any, *, window: int = 8_000, **kwargs: Any) -> Iterator[RowResult[R]]:
+    def map_stream(self, source: Any = None, *, window: int = 8_000, **kwargs: Any) -> Iterator[RowResult[R]]:
         """
         Run the task for each row of a source that may be larger than memory; yield results as they finish.
 
         Args:
             source: An iterable, a frame or Arrow table, the path of a `.parquet` or `.jsonl` file, or the
                 name of such a dataset. The function's only free parameter gets the row; several get
-                its columns.
+                its columns. Without one, iterables among `kwargs` are the rows, as for `map`.
             window: How many rows may be read and not yet yielded.
             kwargs: What all rows share, and options of the map, as for `map`.
 

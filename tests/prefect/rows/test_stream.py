@@ -6,6 +6,7 @@ import json
 import time
 
 import pytest
+from prefect import unmapped
 
 from latent.errors import FailedRowsError, NotInRunError, RunStoppedError, UsageError
 from latent.prefect import flow, task
@@ -359,3 +360,44 @@ def test_stream_outside_of_a_flow_says_where_it_works():
 
     with pytest.raises(NotInRunError, match="inside of a flow"):
         row.map_stream([1])
+
+
+def test_iterables_by_keyword_are_the_rows_as_for_map(batched):
+    batched()
+
+    @task("join")
+    def join(left: int, right: str = "-", end: str = "."):
+        return f"{left}{right}{end}"
+
+    @flow("joins")
+    def joins():
+        one = join.map_stream(left=iter([1, 2]), end=unmapped("!"))
+        two = join.map_stream(left=iter([1, 2]), right=["a", "b"], window=10)
+        three = join.map_stream(range(1, 3), right=unmapped("+"))
+        return [sorted(row.value for row in rows) for rows in (one, two, three)]
+
+    assert joins() == [["1-!", "2-!"], ["1a.", "2b."], ["1+.", "2+."]]
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({}, r"needs a source of rows: `map_stream\(rows, ...\)`.*`map_stream\(left=rows, ...\)`"),
+        ({"left": 3}, "needs a source of rows"),
+        ({"rihgt": [1]}, "no parameter 'rihgt': did you mean 'right'"),
+        ({"right": [1]}, "is missing 'left'"),
+    ],
+)
+def test_a_stream_without_rows_says_how_they_are_given(given, match, batched):
+    batched()
+
+    @task("join")
+    def join(left, right=0):
+        return left
+
+    @flow("joins")
+    def joins():
+        return list(join.map_stream(**given))
+
+    with pytest.raises(UsageError, match=match):
+        joins()

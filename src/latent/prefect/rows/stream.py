@@ -8,11 +8,13 @@ The source is read in parts. Each part is mapped as `.map` would; all parts shar
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from inspect import Parameter
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from prefect.utilities.annotations import unmapped
 
 from latent.errors import FailedRowsError, RunStoppedError, UsageError, did_you_mean
 from latent.prefect.admission import limiter_of
@@ -27,10 +29,13 @@ from latent.prefect.run import current_run, surroundings
 from latent.prefect.shared import Shared
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from latent.prefect.futures import TaskFuture
     from latent.prefect.rows.batches import MapSpec
     from latent.prefect.rows.home import Home
     from latent.prefect.rows.options import RowOptions
+    from latent.prefect.run import Run
     from latent.prefect.tasks import Task
     from latent.tracking.records import Outcome
 
@@ -69,6 +74,9 @@ def stream_rows(
 ) -> Iterator[RowResult[R]]:
     """
     Call a task for each row of a source, and yield what became of each as soon as that is known.
+
+    Args:
+        source: Where the rows come from; None: from the iterables among `shared`, as for `map`.
 
     Raises:
         UsageError: The window has no room, or the rows do not fit the task's function.
@@ -109,8 +117,11 @@ class _Stream(Generic[R]):
         self.task, self.options, self.window, self.runner = task, options, window, task_runner
         self.run = current_run() or surroundings(None)
         limiter_of(task, self.run)
-        self.arguments = _shared_arguments(task, shared)
-        self.names = _row_parameters(task, shared)
+        self.names = list(_iterables(task, shared)) if source is None else _row_parameters(task, shared)
+        if source is None:
+            source = _zipped(self.run, task, {name: shared[name] for name in self.names})
+            shared = {name: value for name, value in shared.items() if name not in self.names}
+        self.arguments = _shared_arguments(task, shared, self.names)
         self.parts = Parts(rows_of(self.run, source, task.label), window, task.label)
         self.tally = Tally(options.max_failures, None)
         self.shared = Shared(self.run.workspace.root, self.arguments.values())
@@ -240,15 +251,47 @@ def _row_parameters(task: Task[..., Any], shared: Mapping[str, Any]) -> list[str
     return needed
 
 
-def _shared_arguments(task: Task[..., Any], shared: Mapping[str, Any]) -> dict[str, Any]:
+def _iterables(task: Task[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The keywords that hold rows; what all rows share is text, a single value or `unmapped(...)`."""
+    rows = {
+        name: value
+        for name, value in given.items()
+        if isinstance(value, Iterable) and not isinstance(value, (str, bytes, unmapped))
+    }
+    if not rows:
+        first = next(iter(task.binder.signature.parameters), "x")
+        raise UsageError(
+            f"{task.label}: map_stream needs a source of rows: `map_stream(rows, ...)`, or an iterable by "
+            f"the name of a parameter: `map_stream({first}=rows, ...)`."
+        )
+    return rows
+
+
+def _zipped(run: Run, task: Task[..., Any], columns: Mapping[str, Any]) -> Any:
+    """One source of what was given by keyword: several iterables become rows that name their parts."""
+    if len(columns) == 1:
+        return next(iter(columns.values()))
+    sources = [rows_of(run, value, task.label) for value in columns.values()]
+    return (dict(zip(columns, row, strict=True)) for row in zip(*sources, strict=True))
+
+
+def _shared_arguments(
+    task: Task[..., Any], shared: Mapping[str, Any], of_rows: Sequence[str]
+) -> dict[str, Any]:
     """What all rows share, with defaults for the rest."""
     parameters = task.binder.signature.parameters
-    if unknown := [name for name in shared if name not in parameters]:
+    if unknown := [name for name in (*shared, *of_rows) if name not in parameters]:
         hint = did_you_mean(unknown[0], parameters, f"it has {', '.join(map(repr, parameters))}.")
         raise UsageError(f"{task.label}: its function has no parameter {unknown[0]!r}: {hint}")
-    defaults = {
-        p.name: p.default for p in parameters.values() if p.kind in _NAMED and p.default is not p.empty
-    }
+    given = {name: value.value if isinstance(value, unmapped) else value for name, value in shared.items()}
+    named = [p for p in parameters.values() if p.kind in _NAMED]
+    defaults = {p.name: p.default for p in named if p.default is not p.empty}
     owner = {} if task.instance is None else {"self": task.instance}
-    needed = _row_parameters(task, shared)
-    return owner | {name: value for name, value in (defaults | dict(shared)).items() if name not in needed}
+    arguments = owner | {name: value for name, value in (defaults | given).items() if name not in of_rows}
+    known = {*arguments, *of_rows, *task.binder.fills, "self"}
+    if missing := [p.name for p in named if p.name not in known]:
+        raise UsageError(
+            f"{task.label} is missing {', '.join(map(repr, missing))}: pass an iterable for each row's own, "
+            "or a value that all rows share."
+        )
+    return arguments
