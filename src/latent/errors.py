@@ -651,6 +651,8 @@ class RunNotFoundError(TrackingError, KeyError):
             shown = ", ".join(self.matches[:5]) + (", ..." if len(self.matches) > 5 else "")
             count = len(self.matches)
             return f"{self.wanted!r} is the beginning of {count} runs ({shown}): give more of the id."
+        if self.wanted == "last":
+            return f"Nothing has run yet, there is no run in {self.place}: `latent run FLOW` runs a flow."
         return f"There is no run {self.wanted!r} in {self.place}: `latent runs list` shows those that exist."
 
 

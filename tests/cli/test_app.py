@@ -41,7 +41,7 @@ def test_version(cli: Cli, args: list[str]) -> None:
         (["rnu"], "No such command 'rnu'. Did you mean 'run'?"),
         (["run", "flow", "--wait"], "No such option: --wait"),
         (["cache", "clean"], "No such command 'clean'"),
-        (["runs", "show"], "Missing argument"),
+        (["why"], "Missing argument"),
     ],
 )
 def test_wrong_use_ends_with_2_and_names_what_is_wrong(cli: Cli, args: list[str], message: str) -> None:

@@ -228,7 +228,7 @@ def test_cache_stats_count_by_task(latent: Cli, ran: Workspace) -> None:
 @pytest.mark.parametrize(
     ("options", "forgotten", "left"),
     [
-        ([], "4 results forgotten.", "Nothing is remembered"),
+        (["--yes"], "4 results forgotten.", "Nothing is remembered"),
         (["--task", "shout"], "3 results forgotten.", "1 result in"),
         (["--expired"], "0 results forgotten.", "4 results in"),
         (["--checkpoints"], "0 results forgotten.", "4 results in"),
@@ -240,6 +240,20 @@ def test_cache_clear_forgets_what_all_options_select(
 ) -> None:
     assert latent("cache", "clear", *options).out == f"{forgotten}\n"
     assert left in latent("cache", "stats").out
+
+
+def test_cache_clear_without_a_terminal_forgets_everything_only_when_told_to(
+    latent: Cli, ran: Workspace
+) -> None:
+    ended = latent("cache", "clear")
+    assert (ended.code, ended.out) == (2, "")
+    assert "all 4 remembered results" in ended.err
+    assert "--yes" in ended.err
+    assert "4 results in" in latent("cache", "stats").out
+
+
+def test_cache_clear_of_an_empty_memory_asks_nothing(latent: Cli, workspace: Workspace) -> None:
+    assert latent("cache", "clear").out == "0 results forgotten.\n"
 
 
 def test_cache_clear_of_an_unknown_task_names_the_nearest(latent: Cli, ran: Workspace) -> None:
@@ -257,6 +271,19 @@ def test_runs_are_listed_newest_first(latent: Cli, ran: Workspace) -> None:
     assert second.endswith("4 ok")
     assert len(latent("runs", "list", "--flow", "prepare").out.splitlines()) == 2
     assert len(latent("runs", "list", "--limit", "1").out.splitlines()) == 2
+
+
+def test_runs_without_an_id_are_the_last_one(latent: Cli, ran: Workspace) -> None:
+    latent("run", "evaluate", "-p", "x=1")
+    assert latent("runs", "show").out == latent("runs", "show", "last").out
+    assert "evaluate" in latent("runs", "show").out
+    assert latent("runs", "rows").code == latent("runs", "failures").code == 0
+
+
+def test_runs_show_says_where_nothing_has_run(latent: Cli, workspace: Workspace) -> None:
+    ended = latent("runs", "show")
+    assert ended.code != 0
+    assert "latent run FLOW" in ended.err
 
 
 def test_runs_show_takes_the_beginning_of_an_id(latent: Cli, ran: Workspace) -> None:

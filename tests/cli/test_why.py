@@ -43,6 +43,19 @@ def test_reasons_are_shown_with_the_first_row_of_each(latent: Cli, workspace: Wo
     ]
 
 
+def test_without_a_task_all_tasks_of_the_last_run_are_told(latent: Cli, workspace: Workspace) -> None:
+    ended = latent("why", "asking")
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert lines[0].startswith("Run:  .latent/runs/r1 (20")
+    assert [re.split(r"\s{2,}", line.strip()) for line in lines[2:]] == [
+        ["TASK", "REUSED", "NOT REUSED", "BECAUSE OF"],
+        ["ask", "1 of 4", "2", "code of 'build' in flows/asking/flow.py"],
+        ["-", "-", "1", "expired"],
+        ["rank", "1 of 1", "-", "-"],
+    ]
+
+
 def test_one_row_is_told_by_itself(latent: Cli, workspace: Workspace) -> None:
     assert latent("why", "asking", "ask", "q-3").out.splitlines()[2:] == [
         "Result:      row 3 (q-3), failed",
@@ -63,7 +76,7 @@ def test_one_row_is_told_by_itself(latent: Cli, workspace: Workspace) -> None:
         (["askin", "ask"], "did you mean 'asking'?"),
         (["asking", "aks"], "did you mean 'ask'?"),
         (["asking", "ask", "q-9"], "had no row 'q-9'"),
-        (["asking"], "Missing argument"),
+        (["askin"], "did you mean 'asking'?"),
     ],
 )
 def test_wrong_use(latent: Cli, workspace: Workspace, args: list[str], message: str) -> None:

@@ -147,7 +147,7 @@ def _rows(data: Any) -> Iterable[Any]:
     if hasattr(data, "to_dict") and hasattr(data, "columns"):
         from latent.catalog.tables import named_rows
 
-        return named_rows(data).to_dict(orient="records")  # type: ignore[no-any-return]
+        return named_rows(data).to_dict(orient="records")
     if hasattr(data, "to_frame") and hasattr(data, "index"):
         from latent.catalog.tables import has_named_rows
 

@@ -60,11 +60,20 @@ def clear(
     if task is not None:
         _check_name(task, {held.task for held in memory.stats().tasks})
     selects_all = not (task or expired or checkpoints)
-    if selects_all and not yes and is_terminal(sys.stdin):
-        remembered = several(memory.stats().entries, "remembered result")
-        typer.confirm(f"Forget all {remembered}?", abort=True)
+    if selects_all and not yes and (entries := memory.stats().entries):
+        _confirm(several(entries, "remembered result"))
     count = memory.clear(task=task, expired=expired, kind="checkpoint" if checkpoints else None)
     say(f"{several(count, 'result')} forgotten.")
+
+
+def _confirm(remembered: str) -> None:
+    """Ask before everything is forgotten; where nobody can answer, nothing is."""
+    if not is_terminal(sys.stdin):
+        raise UsageError(
+            f"This would forget all {remembered}, which would be paid for again, and there is no terminal to "
+            "ask on. Say --yes if that is meant, or select results: --task NAME, --expired, --checkpoints."
+        )
+    typer.confirm(f"Forget all {remembered}?", abort=True)
 
 
 def _check_name(task: str, known: set[str]) -> None:

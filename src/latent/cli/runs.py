@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from latent.config import Workspace
     from latent.tracking import RunView
 
-RunId = Annotated[str, typer.Argument(metavar="ID", help="A run's id or its beginning; `last`.")]
+RunId = Annotated[
+    str, typer.Argument(metavar="[ID]", help="A run's id or its beginning; the last run when omitted.")
+]
 TaskFilter = Annotated[str | None, typer.Option("--task", metavar="NAME", help="Only those of this task.")]
 
 ERROR_CHARS = 200
@@ -64,7 +66,7 @@ def list_command(
 
 @app.command("show")
 def show(
-    run_id: RunId,
+    run_id: RunId = "last",
     traceback: Annotated[
         bool, typer.Option("--traceback", help="Also show where the error that ended it was raised.")
     ] = False,
@@ -103,7 +105,7 @@ def show(
 
 @app.command("rows")
 def rows(
-    run_id: RunId,
+    run_id: RunId = "last",
     where: Annotated[
         str | None,
         typer.Option(
@@ -142,7 +144,7 @@ def rows(
 
 
 @app.command("failures")
-def failures(run_id: RunId) -> None:
+def failures(run_id: RunId = "last") -> None:
     """Show what failed in a run: rows and calls by their cause, with the first of each."""
     from latent.tracking import load_failures
 

@@ -106,7 +106,7 @@ def reused(counts: Mapping[str, int]) -> str:
     return f"{counts.get('cached', 0):,} of {sum(counts.values()):,}"
 
 
-def show_facts(facts: Iterator[tuple[str, str]]) -> None:
+def show_facts(facts: Iterable[tuple[str, str]]) -> None:
     """Lines of `name: value`, values below one another."""
     rows = [(f"{name}:", value) for name, value in facts]
     for line in align(rows):

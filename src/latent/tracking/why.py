@@ -126,6 +126,23 @@ def why(workspace: Workspace, flow: str, task: str, row: str | None = None) -> E
     return Explanation(runs[0], earlier, task, answers)
 
 
+def called_tasks(workspace: Workspace, flow: str) -> list[str]:
+    """
+    The tasks that the last run of a flow called or mapped.
+
+    Raises:
+        UsageError: The flow has not run.
+    """
+    for run in list_runs(workspace, flow=flow, limit=1):
+        return _called(workspace, run)
+    raise UsageError(_not_run(workspace, flow))
+
+
+def _called(workspace: Workspace, run: RunView) -> list[str]:
+    mapped = load_rows(workspace, run.run_id).column("task").unique().to_pylist()
+    return list(dict.fromkeys([*(each["name"] for each in run.tasks), *mapped]))
+
+
 def _results(workspace: Workspace, run: RunView, task: str) -> list[Result]:
     """The rows of a task and its calls outside of maps, in order."""
     rows = load_rows(workspace, run.run_id).select(
@@ -259,7 +276,6 @@ def _not_run(workspace: Workspace, flow: str) -> str:
 
 
 def _not_called(workspace: Workspace, run: RunView, task: str) -> str:
-    mapped = load_rows(workspace, run.run_id).column("task").unique().to_pylist()
-    known = list(dict.fromkeys([*(each["name"] for each in run.tasks), *mapped]))
+    known = _called(workspace, run)
     hint = did_you_mean(task, known, f"it called {', '.join(known) or 'none'}.")
     return f"The last run of flow {run.flow_name!r} called no task {task!r}: {hint}"
