@@ -10,12 +10,14 @@ import pickle
 import re
 import subprocess
 import sys
-from collections import Counter, OrderedDict, defaultdict, deque, namedtuple
+from collections import Counter, OrderedDict, UserDict, defaultdict, deque, namedtuple
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 from itertools import combinations
 from pathlib import Path, PurePosixPath
+from threading import Barrier, Lock
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -27,7 +29,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, HttpUrl, PrivateAttr, SecretStr
+from pydantic import BaseModel, HttpUrl, PrivateAttr, SecretStr, computed_field
 
 from latent.cache import argument_hashes, file_key, row_key, stable_hash
 from latent.errors import UnhashableError
@@ -327,3 +329,116 @@ def test_a_key_that_cannot_be_computed_names_the_argument():
 
 def test_the_parts_of_a_key_are_the_hashes_of_its_arguments():
     assert argument_hashes({"a": 1, "b": [2]}) == {"a": stable_hash(1), "b": stable_hash([2])}
+
+
+# What an object carries beside its fields or its content.
+
+
+class Tagged(str):
+    pass
+
+
+class Rows(list):
+    __slots__ = ("source",)
+
+
+class Counts(defaultdict):
+    pass
+
+
+class Signal(np.ndarray):
+    pass
+
+
+class Settings(UserDict):
+    pass
+
+
+@dataclass
+class Words(list):
+    language: str = "en"
+
+
+@dataclass
+class Noted:
+    x: int
+
+    def __post_init__(self):
+        self.note = "as made"
+
+
+MAKERS = {
+    "a string": lambda: Tagged("a"),
+    "a list with slots": lambda: Rows([1]),
+    "a defaultdict": lambda: Counts(int, a=1),
+    "an array": lambda: np.zeros(3).view(Signal),
+    "a frame": lambda: pd.DataFrame({"a": [1]}),
+    "a mapping": lambda: Settings(a=1),
+    "a dataclass": lambda: Item(1),
+    "a dataclass that sets more": lambda: Noted(1),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_what_was_set_on_an_object_beside_its_content_counts(make):
+    plain, one, same, other = make(), make(), make(), make()
+    one.source, same.source, other.source = "a", "a", "b"
+    assert stable_hash(one) == stable_hash(same)
+    assert len({stable_hash(value) for value in (plain, one, other)}) == 3
+
+
+def test_a_client_beside_the_fields_counts_by_its_class():
+    """It was made from the fields: to give up on such an object would remember nothing of its calls."""
+    one, same, other = Item(1), Item(1), Item(1)
+    one.client, same.client, other.client = Lock(), Lock(), Barrier(1)
+    assert stable_hash(one) == stable_hash(same) != stable_hash(other)
+
+
+def test_a_dataclass_counts_with_the_list_that_it_extends():
+    one, other = Words(), Words()
+    other.append("a")
+    assert stable_hash(one) != stable_hash(other) != stable_hash(Words("de"))
+
+
+def test_what_a_masked_array_is_filled_with_counts_once_it_is_set():
+    plain, read, other = (np.ma.masked_array([1, 2], [0, 1]) for _ in range(3))
+    assert read.fill_value == np.ma.default_fill_value(read)
+    other.fill_value = 7
+    assert stable_hash(plain) == stable_hash(read) != stable_hash(other)
+
+
+class Document(BaseModel):
+    text: str
+
+    @cached_property
+    def words(self) -> list[str]:
+        return self.text.split()
+
+    @computed_field
+    @cached_property
+    def length(self) -> int:
+        return len(self.text)
+
+
+@dataclass
+class Page:
+    text: str
+
+    @cached_property
+    def words(self) -> list[str]:
+        return self.text.split()
+
+
+class Title(str):
+    @cached_property
+    def words(self) -> list[str]:
+        return self.split()
+
+
+@pytest.mark.parametrize(
+    "value", [Document(text="a b"), Page("a b"), Title("a b")], ids=lambda v: type(v).__name__
+)
+def test_a_cached_property_that_was_read_changes_nothing(value):
+    before = stable_hash(value)
+    assert value.words == ["a", "b"] and getattr(value, "length", 3) == 3
+    assert stable_hash(value) == before

@@ -30,8 +30,10 @@ def _encode_array(value: Any, fallback: Fallback | None) -> bytes:
     head = tagged(b"array", f"{class_name(type(value))} {value.dtype.descr!r} {value.shape}".encode())
     if isinstance(value, np.ma.MaskedArray):
         mask = _encode_array(np.ma.getmaskarray(value), fallback)
-        # What lies under the mask is not part of the value.
-        return head + mask + encode(value.compressed(), fallback)
+        # What lies under the mask is not part of the value; what it is filled with may be.
+        usual = np.ma.default_fill_value(value)
+        filled = b"" if str(value.fill_value) == str(usual) else b"fill" + encode(value.fill_value, fallback)
+        return head + mask + filled + encode(value.compressed(), fallback)
     if value.dtype.hasobject or value.dtype.kind == "T":
         return head + encode_items(b"l", value.ravel().tolist(), fallback)
     return head + _digest(np.ascontiguousarray(value).view(np.uint8) if value.size else b"")

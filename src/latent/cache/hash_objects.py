@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections import UserDict
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from latent.cache.classes import class_name
-from latent.cache.hashing import Encoder, Fallback, encode, encode_fields, encode_mapping, tagged, text
+from latent.cache.classes import attributes_of, caches_of, class_name
+from latent.cache.code_origin import module_is_own
+from latent.cache.hashing import (
+    Encoder,
+    Fallback,
+    builtin_encoder,
+    encode,
+    encode_fields,
+    encode_mapping,
+    tagged,
+    text,
+)
 
 _ARRAY_LIBRARIES = frozenset({"numpy", "pandas", "pyarrow", "polars"})
 _UNKNOWN: Any = object()
@@ -33,26 +44,64 @@ def _choose(cls: type) -> Encoder | None:
             # Whoever has such a value has loaded its library already.
             encoders = import_module("latent.cache.hash_arrays").ENCODERS
         if encoder := encoders.get((library, base.__name__)):
-            return encoder
+            internal = _INTERNAL.get((library, base.__name__))
+            return encoder if internal is None else _and_beside(encoder, internal)
     if dataclasses.is_dataclass(cls):
-        return _encode_dataclass
-    return _encode_attrs if hasattr(cls, "__attrs_attrs__") else None
+        return _fields_encoder(b"dataclass", cls, [field.name for field in dataclasses.fields(cls)])
+    if hasattr(cls, "__attrs_attrs__"):
+        return _fields_encoder(b"attrs", cls, [field.name for field in cls.__attrs_attrs__])
+    return None
 
 
-def _encode_dataclass(value: Any, fallback: Fallback | None) -> bytes:
-    names = [field.name for field in dataclasses.fields(value)]
-    return _named(b"dataclass", value) + encode_fields(b"o", _present(value, names), fallback)
+def _fields_encoder(tag: bytes, cls: type, names: list[str]) -> Encoder:
+    """For objects that are their fields, the builtin that they extend, and whatever else was set on them."""
+    known = frozenset(names) | caches_of(cls)  # type: ignore[arg-type]  # every class can be hashed
+    head, builtin = tagged(tag, class_name(cls).encode()), builtin_encoder(cls)
+
+    def encode_object(value: Any, fallback: Fallback | None) -> bytes:
+        content = head + encode_fields(b"o", _present(value, names), fallback)
+        if beside := list(attributes_of(value, known)):
+            # What has no hash among these (a client, a lock) counts by its class: the fields say what it is.
+            content += b"beside" + encode_fields(b"o", beside, _or_class(fallback))
+        return content if builtin is None else content + builtin(value, fallback)
+
+    return encode_object
 
 
-def _encode_attrs(value: Any, fallback: Fallback | None) -> bytes:
-    names = [field.name for field in type(value).__attrs_attrs__]
-    return _named(b"attrs", value) + encode_fields(b"o", _present(value, names), fallback)
+def _or_class(fallback: Fallback | None) -> Fallback:
+    def identify(value: Any) -> str:
+        known = None if fallback is None else fallback(value)
+        return class_name(type(value)) if known is None else known
+
+    return identify
+
+
+def encode_other_mapping(value: Mapping[Any, Any], fallback: Fallback | None) -> bytes:
+    """A mapping that is no dict: its pairs, and what else a class of the user's keeps on it."""
+    content = encode_mapping(b"map" + text(class_name(type(value))), value, fallback)
+    if not module_is_own(type(value).__module__):
+        return content  # a library's own attributes are how it keeps the pairs
+    beside = list(attributes_of(value, frozenset({"data"} if isinstance(value, UserDict) else ())))
+    return content + b"beside" + encode_fields(b"o", beside, _or_class(fallback)) if beside else content
+
+
+def _and_beside(encoder: Encoder, internal: frozenset[str]) -> Encoder:
+    """For containers of libraries, and classes that extend them: what else was set on them counts too."""
+
+    def encode_object(value: Any, fallback: Fallback | None) -> bytes:
+        content = encoder(value, fallback)
+        beside = list(attributes_of(value, internal))
+        return content + b"beside" + encode_fields(b"o", beside, fallback) if beside else content
+
+    return encode_object
 
 
 def _encode_model(value: Any, fallback: Fallback | None) -> bytes:
+    caches = caches_of(type(value))
+    own = [pair for pair in value.__dict__.items() if pair[0] not in caches]
     extra = value.__pydantic_extra__ or {}
     private = value.__pydantic_private__ or {}
-    fields = [*sorted(value.__dict__.items()), *sorted(extra.items()), *sorted(private.items())]
+    fields = [*sorted(own), *sorted(extra.items()), *sorted(private.items())]
     return _named(b"model", value) + encode_fields(b"o", fields, fallback)
 
 
@@ -101,3 +150,23 @@ _BY_CLASS: dict[tuple[str, str], Encoder] = {
     ("zoneinfo", "ZoneInfo"): _encode_by_text,
     ("ipaddress", "_IPAddressBase"): _encode_by_text,
 }
+
+_FRAME = frozenset({"_mgr", "_attrs", "_flags", "_name", "_cache", "_item_cache", "_cacher", "_is_copy"})
+_INTERNAL: dict[tuple[str, str], frozenset[str]] = {
+    ("collections", "defaultdict"): frozenset(),
+    ("numpy", "ndarray"): frozenset(
+        [
+            "_mask",
+            "_fill_value",
+            "_hardmask",
+            "_sharedmask",
+            "_isfield",
+            "_basedict",
+            "_optinfo",
+            "_baseclass",
+        ]
+    ),
+    ("pandas", "DataFrame"): _FRAME | {"plot", "sparse"},
+    ("pandas", "Series"): _FRAME | {"cat", "dt", "list", "plot", "sparse", "str", "struct"},
+}
+"""Where attributes may be set beside the content; the library's own are its content, or say nothing."""

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import xxhash
 
-from latent.cache.classes import class_name
+from latent.cache.classes import attributes_of, class_name
 from latent.errors import UnhashableError
 
 Fallback = Callable[[Any], str | None]
@@ -232,18 +232,23 @@ def _encode_other(value: Any, fallback: Fallback | None) -> bytes:
     encoder = find_encoder(type(value))
     if encoder is not None:
         return encoder(value, fallback)
-    base = next((kind for kind in type(value).__mro__[1:] if kind in _ENCODERS), None)
-    if base is not None:
+    if (builtin := builtin_encoder(type(value))) is not None:
         # A subclass may carry more than the builtin it extends.
-        own = getattr(value, "__dict__", {})
-        head = b"sub" + text(class_name(type(value))) + encode_fields(b"o", sorted(own.items()), fallback)
-        return head + _ENCODERS[base](value, fallback)
+        head = b"sub" + text(class_name(type(value))) + encode_fields(b"o", attributes_of(value), fallback)
+        return head + builtin(value, fallback)
     # First the fallback: reading a mapping of an unknown kind may run code.
     if fallback is not None and (identity := fallback(value)) is not None:
         return b"fallback" + text(identity)
     if isinstance(value, Mapping):
-        return encode_mapping(b"map" + text(class_name(type(value))), value, fallback)
+        from latent.cache.hash_objects import encode_other_mapping
+
+        return encode_other_mapping(value, fallback)
     raise unhashable(value, _why_not(value))
+
+
+def builtin_encoder(cls: type) -> Encoder | None:
+    """The encoder of the builtin that a class extends; None when it extends none."""
+    return next((_ENCODERS[base] for base in cls.__mro__[1:] if base in _ENCODERS), None)
 
 
 def _encode_enum(value: enum.Enum, fallback: Fallback | None) -> bytes:
@@ -265,11 +270,14 @@ def _why_not(value: object) -> str:
     return f"pass plain data instead, or give its class a method {HASH_METHOD}() that returns some"
 
 
+_LOOKED_AT = 5_000
+
+
 def _find_cycle(value: object) -> str | None:
-    """The path to the first container that contains itself; None when there is none."""
+    """The path to a container that contains itself; None when there is none among the first few thousand."""
     stack: list[tuple[object, str, frozenset[int]]] = [(value, "", frozenset())]
     seen: set[int] = set()
-    while stack:
+    while stack and len(seen) < _LOOKED_AT:
         item, path, above = stack.pop()
         if id(item) in above:
             return path

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import dataclass
+from functools import cached_property
 
 import pytest
 from prefect.states import Cancelled, Failed, Pending
@@ -188,6 +190,34 @@ def test_result_of_an_attempt_that_followed_a_changed_argument_is_not_remembered
         assert main(rows) == [3] * rows
     assert "changed its arguments in place" in caplog.text
     assert len(calls.seen) == 2 * (AS_RUNS + AS_BATCH)  # nothing was reused by the second map
+
+
+def test_retry_of_a_row_whose_cached_property_was_read_is_remembered(batched, calls, caplog):
+    batched()
+
+    @dataclass
+    class Page:
+        text: str
+
+        @cached_property
+        def words(self):
+            return self.text.split()
+
+    @task("count", retries=1)
+    def count(page):
+        calls.note(page.text)
+        if "words" not in vars(page):
+            raise ValueError(page.words)
+        return len(page.words)
+
+    @flow("main")
+    def main(rows):
+        return count.map([Page(f"{index} a") for index in range(rows)]).result()
+
+    for rows in (AS_RUNS, AS_BATCH):
+        assert main(rows) == main(rows) == [2] * rows
+    assert "changed its arguments" not in caplog.text
+    assert len(calls.seen) == 2 * AS_BATCH  # the second map has the first one's rows among its own
 
 
 def test_unknown_option_is_refused_with_the_nearest(batched):
