@@ -78,7 +78,7 @@ def slots_of(cls: Any) -> tuple[str, ...]:
 
 def attributes_of(value: object, known: frozenset[str] = frozenset()) -> Iterator[tuple[str, Any]]:
     """What an object carries beside what is `known` of it, by name; cached properties left out."""
-    cls = type(value)
+    cls: Any = type(value)
     own: dict[str, Any] = getattr(value, "__dict__", None) or {}
     slots = slots_of(cls)
     if slots or not own.keys() <= known:

@@ -55,7 +55,7 @@ def _choose(cls: type) -> Encoder | None:
 
 def _fields_encoder(tag: bytes, cls: type, names: list[str]) -> Encoder:
     """For objects that are their fields, the builtin that they extend, and whatever else was set on them."""
-    known = frozenset(names) | caches_of(cls)  # type: ignore[arg-type]  # every class can be hashed
+    known = frozenset(names) | caches_of(cls)
     head, builtin = tagged(tag, class_name(cls).encode()), builtin_encoder(cls)
 
     def encode_object(value: Any, fallback: Fallback | None) -> bytes:
@@ -97,7 +97,8 @@ def _and_beside(encoder: Encoder, internal: frozenset[str]) -> Encoder:
 
 
 def _encode_model(value: Any, fallback: Fallback | None) -> bytes:
-    caches = caches_of(type(value))
+    cls: Any = type(value)
+    caches = caches_of(cls)
     own = [pair for pair in value.__dict__.items() if pair[0] not in caches]
     extra = value.__pydantic_extra__ or {}
     private = value.__pydantic_private__ or {}
