@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -52,11 +52,15 @@ def score_array(scores: Values, scale: Scale | None = None) -> Floats:
     return values
 
 
+def plain(labels: Labels) -> list[Any]:
+    """Labels as Python's own values: numpy's would be other keys in messages."""
+    return labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+
+
 def codes_of(labels: Labels) -> tuple[Codes, int]:
     """Labels as numbers from 0, in the order in which they first appear, and how many there are."""
     seen: dict[Any, int] = {}
-    source: Iterable[Any] = labels.tolist() if isinstance(labels, np.ndarray) else labels
-    codes = np.fromiter((seen.setdefault(label, len(seen)) for label in source), np.intp, len(labels))
+    codes = np.fromiter((seen.setdefault(label, len(seen)) for label in plain(labels)), np.intp, len(labels))
     return codes, len(seen)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from math import inf
+from math import exp, inf, lgamma, log, log1p
 from statistics import NormalDist
 from typing import Any
 
@@ -44,6 +44,12 @@ def beta_quantile(probability: float, a: float, b: float) -> float:
 def binomial_cdf(successes: int, trials: int, probability: float) -> float:
     """Probability of at most `successes` in `trials`."""
     return float(_special().bdtr(successes, trials, probability)) if successes >= 0 else 0.0
+
+
+def binomial_pmf(successes: int, trials: int, probability: float) -> float:
+    """Probability of exactly `successes` in `trials`; for 0 < `probability` < 1."""
+    ways = lgamma(trials + 1) - lgamma(successes + 1) - lgamma(trials - successes + 1)
+    return exp(ways + successes * log(probability) + (trials - successes) * log1p(-probability))
 
 
 def _special() -> Any:

@@ -22,6 +22,9 @@ Method = Literal[
 POWER = 0.8
 """The usual chance, in planning, of seeing a difference that is there."""
 
+NOTHING_SCORED = "nothing was scored"
+ONE_UNIT = "one row or cluster says nothing about the spread"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:

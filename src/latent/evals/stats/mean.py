@@ -17,11 +17,10 @@ import numpy as np
 from latent.errors import StatisticsError
 from latent.evals.stats.arrays import ROUNDING, Codes, Floats, Labels, Scale, Values, row_means, score_array
 from latent.evals.stats.distributions import check_level, normal_quantile, t_quantile
-from latent.evals.stats.estimate import Bounds, Estimate
+from latent.evals.stats.estimate import NOTHING_SCORED, ONE_UNIT, Bounds, Estimate
 from latent.evals.stats.proportions import wilson
 
 CONSTANT = "all scores are equal"
-ONE_UNIT = "one row or cluster says nothing about the spread"
 
 
 def mean_interval(
@@ -63,9 +62,7 @@ def mean_interval(
     n = len(values)
     known = None if of_cluster is None else groups
     if n == 0:
-        return Estimate(
-            value=None, n=0, clusters=known, level=level, method="none", note="nothing was scored"
-        )
+        return Estimate(value=None, n=0, clusters=known, level=level, method="none", note=NOTHING_SCORED)
     mean = float(np.mean(values))
     units = n if known is None else known
     if units == 1:
