@@ -1,7 +1,9 @@
 """
 Rows from an iterator, and the most memory that they took.
 
-    python -m benchmarks.subjects.stream_latent ROWS
+    python -m benchmarks.subjects.stream_latent sync|async off|on ROWS
+
+The second argument says whether results are remembered. What is remembered already is only read.
 """
 
 from __future__ import annotations
@@ -18,10 +20,18 @@ from latent.prefect import flow, task
 
 logging.disable(logging.INFO)
 
+CACHE = "on" in sys.argv
 
-@task("trivial")
-async def trivial(row: int) -> dict[str, Any]:
-    """A row that costs nothing, remembered and recorded as any other."""
+
+@task("trivial", cache=CACHE)
+def trivial(row: int) -> dict[str, Any]:
+    """A row that costs nothing."""
+    return workload.trivial(row)
+
+
+@task("trivial_async", cache=CACHE)
+async def trivial_async(row: int) -> dict[str, Any]:
+    """The same as an async function."""
     return workload.trivial(row)
 
 
@@ -31,9 +41,16 @@ def numbers(rows: int) -> Iterator[int]:
 
 
 @flow("stream")
-def stream(rows: int) -> int:
-    """How many rows came back."""
-    return sum(1 for _ in trivial.map_stream(numbers(rows)))
+def stream(rows: int, *, is_async: bool) -> float:
+    """The most memory that was taken by the time that half of the rows had come back, in MB."""
+    half = 0.0
+    rows_left = rows
+    for _ in (trivial_async if is_async else trivial).map_stream(numbers(rows)):
+        rows_left -= 1
+        if rows_left == rows // 2:
+            half = peak_megabytes()
+    assert rows_left == 0
+    return half
 
 
 def peak_megabytes() -> float:
@@ -49,7 +66,7 @@ def peak_megabytes() -> float:
 
 
 if __name__ == "__main__":
-    count = int(sys.argv[1])
+    kind, _, count = sys.argv[1:]
     with Stopwatch() as watch:
-        assert stream(count) == count
-    report(row=watch.seconds / count, peak=peak_megabytes())
+        at_half = stream(int(count), is_async=kind == "async")
+    report(row=watch.seconds / int(count), peak=peak_megabytes(), half=at_half)

@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
     from latent.config import Masker
 
-PART_ROWS = 50_000
+PART_ROWS = 20_000
 """Rows in a full part."""
 PART_BYTES = 16_000_000
 """Long error messages fill a part sooner, in bytes of memory."""
+CHUNK_ROWS = 5_000
+"""Rows that wait as Python objects; more become Arrow columns, which take a fraction of the memory."""
 SAVE_SECONDS = 3.0
 """Rows are on disk at most so long after they were told."""
 MAX_WAITING_ROWS = 500_000
@@ -66,6 +68,8 @@ class RowParts:
         self._folder = folder
         self._masker = masker
         self._waiting: list[RowRecord] = []
+        self._packed: list[pa.Table] = []
+        """Rows that wait, older than those in `_waiting`."""
         self._part: list[pa.Table] = []
         """What the part that is being filled holds; the same as its file, except for what is unsaved."""
         self._number: int | None = None
@@ -75,7 +79,7 @@ class RowParts:
     @property
     def has_unsaved(self) -> bool:
         """Whether rows were told that are not on disk yet."""
-        return bool(self._waiting) or self._is_unsaved
+        return bool(self._waiting or self._packed) or self._is_unsaved
 
     def add(self, records: Sequence[RowRecord]) -> int:
         """Take rows; returns how many had to be given up, since the disk takes nothing for too long."""
@@ -84,10 +88,12 @@ class RowParts:
 
         if not self.has_unsaved:
             self._due = max(self._due, time.monotonic() + SAVE_SECONDS)
-        self._waiting.extend(records)
-        surplus = max(len(self._waiting) - MAX_WAITING_ROWS, 0) if self._is_unsaved else 0
-        del self._waiting[:surplus]
-        return surplus
+        room = max(MAX_WAITING_ROWS - self._rows_waiting(), 0) if self._is_unsaved else len(records)
+        for start in range(0, min(room, len(records)), CHUNK_ROWS):
+            self._waiting.extend(records[start : min(start + CHUNK_ROWS, room)])
+            if len(self._waiting) >= CHUNK_ROWS:
+                self._pack()
+        return max(len(records) - room, 0)
 
     def save(self, *, now: bool = False) -> None:
         """
@@ -97,19 +103,37 @@ class RowParts:
             OSError: The disk is full or the folder cannot be written; nothing is lost, and nothing is halved.
             WorkspaceError: The same, for the folder.
         """
-        is_due = now or time.monotonic() >= self._due or len(self._waiting) >= PART_ROWS
+        is_due = now or time.monotonic() >= self._due or self._rows_waiting() >= PART_ROWS
         if not is_due or not self.has_unsaved:
             return
         began = time.monotonic()
+        self._pack()
         self._write()  # what an earlier attempt could not write
-        while self._waiting:
-            taken = self._waiting[: PART_ROWS - sum(map(len, self._part))]
-            del self._waiting[: len(taken)]
-            self._part.append(table_of(taken, self._masker()))
-            self._is_unsaved = True
+        while self._packed:
+            self._fill_part()
             self._write()
         ended = time.monotonic()
         self._due = ended + max(SAVE_SECONDS, (ended - began) / _SHARE_OF_TIME)
+
+    def _rows_waiting(self) -> int:
+        return len(self._waiting) + sum(map(len, self._packed))
+
+    def _pack(self) -> None:
+        if self._waiting:
+            self._packed.append(table_of(self._waiting, self._masker()))
+            self._waiting = []
+
+    def _fill_part(self) -> None:
+        """Move rows that wait into the part, at most until it is full."""
+        room = PART_ROWS - sum(map(len, self._part))
+        while self._packed and room > 0:
+            table = self._packed.pop(0)
+            if len(table) > room:
+                self._packed.insert(0, table.slice(room))
+                table = table.slice(0, room)
+            self._part.append(table)
+            self._is_unsaved = True
+            room -= len(table)
 
     def _write(self) -> None:
         """Put the part, as it stands now, in the place of its file; once it is full, begin the next one."""

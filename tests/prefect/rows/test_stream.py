@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import threading
 import time
+import weakref
+from dataclasses import dataclass
 
 import pytest
 from prefect import unmapped
+from prefect.context import FlowRunContext
 
 from latent.errors import FailedRowsError, NotInRunError, RunStoppedError, UsageError
 from latent.prefect import flow, task
+from latent.prefect.rows.ends import RowTable
 from latent.tracking import load_rows, load_run
 
 
@@ -70,6 +76,81 @@ def test_no_more_rows_are_read_than_the_window_holds(batched):
     assert taken == 300
     # A row counts as handed on once the next one is asked for.
     assert most <= 21
+
+
+LIVE = weakref.WeakSet()
+"""The answers that somebody still holds."""
+
+
+@dataclass(eq=False)
+class Answer:
+    """What a row returns in the tests of memory."""
+
+    number: int
+
+    def __post_init__(self):
+        LIVE.add(self)
+
+
+def held_during(rows_of_stream, every):
+    """Of a stream, the most that was alive at any look: answers, parts of the stream, and threads."""
+    answers = parts = threads = 0
+    for count, _ in enumerate(rows_of_stream):
+        if count % every == 0:
+            gc.collect()
+            answers = max(answers, len(LIVE))
+            parts = max(parts, sum(isinstance(each, RowTable) for each in gc.get_objects()))
+            threads = max(threads, threading.active_count())
+    return answers, parts, threads
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["computed", "remembered"])
+@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_a_stream_holds_does_not_grow_with_its_rows(batched, is_async, cache, again):
+    """Forty times the window: answers, parts and threads of rows that were handed on are gone."""
+    batched()
+
+    async def answer_async(x):
+        return Answer(x)
+
+    def answer(x):
+        return Answer(x)
+
+    answering = task("answer", cache=cache)(answer_async if is_async else answer)
+    rows, window = 20_000, 500
+    before = threading.active_count()
+
+    @flow
+    def main():
+        if again:
+            for _ in answering.map_stream(iter(range(rows)), window=window):
+                pass
+        return held_during(answering.map_stream(iter(range(rows)), window=window), every=4_000)
+
+    answers, parts, threads = main()
+    # Beyond the window, the table of rows is still to be told of some: a fraction of a second of work.
+    assert parts <= 50, "of 162"
+    assert answers <= 50 * window // 4
+    assert threads - before <= 35
+
+
+def test_what_a_stream_holds_does_not_grow_when_each_row_is_a_task_run(batched):
+    """Prefect keeps the state and an event of each task run until the flow ends."""
+    batched()
+
+    @task(cache=False)
+    def answer(x):
+        return Answer(x)
+
+    @flow
+    def main():
+        context = FlowRunContext.get()
+        for _ in answer.map_stream(iter(range(300)), window=20, row_runs="all"):
+            pass
+        return len(context.run_results), len(context.task_runner._cancel_events), len(context.task_run_assets)
+
+    assert max(main()) <= 60
 
 
 def test_rows_of_a_slow_source_begin_and_are_handed_on_while_it_goes_on(batched):

@@ -303,6 +303,14 @@ class Home:
         """Rows of this range belong to this task run."""
         self._batch_runs.append((rows, task_run_id))
 
+    @property
+    def task_runs(self) -> list[UUID]:
+        """The ids of the task runs of rows and of batches."""
+        return [
+            *(future.task_run_id for future in self.started.values()),
+            *(run for _, run in self._batch_runs),
+        ]
+
     def task_run_of(self, index: int) -> UUID | None:
         """The id of the row's own task run, or of its batch; None when it has neither."""
         if index in self.started:

@@ -260,7 +260,9 @@ class Submission:
         if given is not None:
             return given
         if self.at_home:
-            return min(max(ceil(rows / BATCHES_PER_MAP), SMALLEST_BATCH), LARGEST_BATCH)
+            # A stream's part is one batch: its task runs would else take longer to end than quick rows do.
+            batches = BATCHES_PER_MAP if self.home.counts_rows else 1
+            return min(max(ceil(rows / batches), SMALLEST_BATCH), LARGEST_BATCH)
         # Workers share the batches out among them: several each, so that none is left alone with the last.
         return min(max(ceil(rows / (4 * processes_of(self.runner))), 1), LARGEST_BATCH)
 

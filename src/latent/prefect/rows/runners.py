@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 from prefect.task_runners import ThreadPoolTaskRunner
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from uuid import UUID
+
     from latent.prefect.tasks import Task
 
 
@@ -44,6 +47,30 @@ def _of_ray(runner: Any) -> int | None:
     # Not an import statement: the type checker would need ray installed, which only the `ray` extra does.
     ray: Any = import_module("ray")
     return int(ray.cluster_resources().get("CPU", 0)) or None
+
+
+def forget_runs(runner: Any, task_run_ids: Iterable[UUID]) -> None:
+    """
+    Drop what Prefect keeps of finished task runs until their flow ends.
+
+    For each, that is an event that would cancel it, its assets, and the state that goes with its result: a
+    million rows would fill the memory. What is lost is the UI's edge from a result to a later task.
+    """
+    from prefect.context import FlowRunContext
+
+    if not (gone := set(task_run_ids)):
+        return
+    events = getattr(runner, "_cancel_events", {})
+    for task_run_id in gone:
+        events.pop(task_run_id, None)
+    if (context := FlowRunContext.get()) is None:
+        return
+    for task_run_id in gone:
+        context.task_run_assets.pop(task_run_id, None)
+    links = list(context.run_results.items())  # a copy: other threads add to it
+    for which, (state, *_) in links:
+        if state.state_details.task_run_id in gone:
+            context.run_results.pop(which, None)
 
 
 def limited_tags(task: Task[..., Any]) -> list[str]:

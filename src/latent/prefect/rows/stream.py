@@ -23,6 +23,7 @@ from latent.prefect.rows.ends import RowEnd, RowTable
 from latent.prefect.rows.ids import KnownIds
 from latent.prefect.rows.map import Submission, home_of
 from latent.prefect.rows.parts import Parts
+from latent.prefect.rows.runners import forget_runs
 from latent.prefect.rows.sources import rows_of
 from latent.prefect.rows.tally import Tally
 from latent.prefect.run import current_run, surroundings
@@ -43,6 +44,9 @@ R = TypeVar("R")
 
 PATIENCE = 0.1
 """How long results are waited for before a slow source is asked again, as a share of what it took."""
+
+ENDING_PARTS = 4
+"""Parts whose rows have all ended while their task runs still end; beyond that, reading waits for those."""
 
 ERRORS_KEPT = 1_000
 """Errors of failed rows that are raised at the end; more are only counted."""
@@ -173,11 +177,21 @@ class _Stream(Generic[R]):
         home.counts_rows = False
         submission = Submission(home, self.runner, spec=self._spec)
         self._spec = submission.spec
-        self._parts = [each for each in self._parts if not each.home.feeder.is_over]
+        self._let_go()
         self._parts.append(submission)
         submission.load(submission.plan(home.rows))
         home.feeder.start()
         return len(part)
+
+    def _let_go(self) -> None:
+        """Forget parts that are over; task runs must not pile up behind rows that are quicker than they."""
+        ending = [part for part in self._parts if part.home.table.wait_all(0)]
+        for part in ending[:-ENDING_PARTS]:
+            part.home.feeder.wait()
+        for part in ending:
+            if part.home.feeder.is_over:
+                self._parts.remove(part)
+                forget_runs(self.runner, part.home.task_runs)
 
     def _check_ids(self, home: Home) -> None:
         if self.options.row_id is None:
