@@ -52,6 +52,7 @@ Each says what happened, where, and what to do next::
     │   ├── SourceConnectionError (ConnectionError)   a server or bucket does not give a file
     │   └── UnreadableDocumentError (ValueError)   a file that holds no text, or not in the form it should
     ├── ScoringError (ValueError)   what a scorer returned for a row is no score
+    ├── EvaluationNotFoundError (LookupError)   a run has no evaluation, or one that cannot be read
     ├── StoreError                  an index of a vector store
     │   ├── StoreNotFoundError (LookupError)      there is no such index
     │   ├── StoreMismatchError (UsageError, ValueError)   it was made for other vectors than those given
@@ -251,6 +252,17 @@ class ScoringError(LatentError, ValueError):
 
     def __str__(self) -> str:
         return f"Scorer {self.scorer!r}: {self.reason}."
+
+
+class EvaluationNotFoundError(LatentError, LookupError):
+    """A run has no evaluation, or one that cannot be read."""
+
+    def __init__(self, run: str, reason: str) -> None:
+        super().__init__(run, reason)  # all in args: errors cross process borders by pickle
+        self.run, self.reason = run, reason
+
+    def __str__(self) -> str:
+        return f"Evaluation {self.run!r} cannot be read: {self.reason}"
 
 
 class MissingExtraError(UsageError, ImportError):

@@ -28,7 +28,7 @@ class Workspace:
 
     root: Path
     found: bool = True
-    """False: neither a settings file nor a `flows/` folder was found; the current folder stands in."""
+    """False: no settings file, `flows/` or `.latent/runs` was found; the current folder stands in."""
 
     @cached_property
     def settings(self) -> Settings:
@@ -120,9 +120,10 @@ def find_workspace(start: Path | None = None) -> Workspace:
     """
     The workspace that `start` (default: the current folder) lies in.
 
-    The root is LATENT_WORKSPACE when that is set, else the nearest folder upwards with a settings file or
-    a `flows/` folder, else `start` itself with `found=False`. The same object is returned until the
-    settings file or a LATENT_* variable changes, so that asking costs a tenth of a millisecond.
+    The root is LATENT_WORKSPACE when that is set, else the nearest folder upwards with a settings file, a
+    `flows/` folder or a `.latent/runs` folder, else `start` itself with `found=False`. The same object is
+    returned until the settings file or a LATENT_* variable changes, so that asking costs a tenth of a
+    millisecond.
 
     Raises:
         WorkspaceError: LATENT_WORKSPACE names no folder, or the current folder was deleted.
@@ -190,9 +191,14 @@ def _locate(start: Path | None) -> tuple[Path, bool]:
     if here.is_file():
         here = here.parent
     for folder in (here, *here.parents):
-        if _is(stat.S_ISDIR, folder, "flows") or settings_files(folder):
+        if _is(stat.S_ISDIR, folder, "flows") or settings_files(folder) or _has_runs(folder):
             return folder, True
     return here, False
+
+
+def _has_runs(folder: Path) -> bool:
+    """Whether something ran here without a project around it: an evaluation from the command line, say."""
+    return _is(stat.S_ISDIR, folder, f"{STATE_FOLDER}{os.sep}runs")
 
 
 def _is(kind: Callable[[int], bool], folder: Path, name: str) -> bool:

@@ -6,6 +6,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from latent.evals.evaluating import evaluate as evaluate
+    from latent.evals.evaluating import evaluate_async as evaluate_async
+    from latent.evals.evaluation import Evaluation as Evaluation
+    from latent.evals.evaluation import load_evaluation as load_evaluation
+    from latent.evals.metrics import Metric as Metric
     from latent.evals.scoring import Abstain as Abstain
     from latent.evals.scoring import Score as Score
     from latent.evals.scoring import Scorer as Scorer
@@ -13,8 +18,13 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Abstain": "scoring",
+    "Evaluation": "evaluation",
+    "Metric": "metrics",
     "Score": "scoring",
     "Scorer": "scoring",
+    "evaluate": "evaluating",
+    "evaluate_async": "evaluating",
+    "load_evaluation": "evaluation",
     "scorer": "scoring",
 }
 

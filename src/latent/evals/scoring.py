@@ -150,6 +150,11 @@ class Scorer:
         return replace(self, columns={**self.columns, **columns})
 
     @property
+    def is_async(self) -> bool:
+        """Whether the function is."""
+        return inspect.iscoroutinefunction(self.fn)
+
+    @property
     def parameters(self) -> dict[str, tuple[str, bool]]:
         """
         What is read of each row: for each parameter the name of its column, and whether it is needed.
@@ -383,7 +388,7 @@ def _body(scorer: Scorer) -> Callable[..., Any]:
         except Abstain as error:
             return _abstention(error)
 
-    chosen: Any = body_async if inspect.iscoroutinefunction(fn) else body
+    chosen: Any = body_async if scorer.is_async else body
     named = [
         inspect.Parameter(
             name,

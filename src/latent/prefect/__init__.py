@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     from latent.prefect.logs import get_flow_logger, logger
     from latent.prefect.metrics import log_metric
     from latent.prefect.parameters import params
+    from latent.prefect.rows.ends import RowEnd
+    from latent.prefect.run import current_run
     from latent.prefect.tasks import Task, task
 
 __all__ = [
     "Flow",
+    "RowEnd",
     "Task",
     "checkpoint",
     "clear_checkpoints",
+    "current_run",
     "flow",
     "get_client",
     "get_config",
@@ -43,9 +47,11 @@ __all__ = [
 
 _HOME = {
     "Flow": "flows",
+    "RowEnd": "rows.ends",
     "Task": "tasks",
     "checkpoint": "checkpoints",
     "clear_checkpoints": "checkpoints",
+    "current_run": "run",
     "flow": "flows",
     "get_client": "clients",
     "get_config": "configuration",

@@ -371,10 +371,15 @@ def configuration(
 def workspace_for(file: str | None) -> Workspace:
     """The workspace around the current folder, else around `file`; the current folder where there is none."""
     workspace = find_workspace()
-    if workspace.found or file is None:
+    if workspace.found or file is None or _is_ours(file):
         return workspace
     around_file = find_workspace(Path(file).resolve().parent)
     return around_file if around_file.found else workspace
+
+
+def _is_ours(file: str) -> bool:
+    """Whether a file comes with latent, whose ready flows run in the user's folder."""
+    return Path(file).resolve().is_relative_to(Path(__file__).resolve().parents[1])
 
 
 def _folder_of(file: str | None, workspace: Workspace) -> str:

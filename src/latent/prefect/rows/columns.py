@@ -116,8 +116,11 @@ class Columns:
         The users' ids of all rows.
 
         Raises:
-            UsageError: Two rows have the same id, or a row has none.
+            UsageError: Two rows have the same id, or a row has none, or there are not as many ids as rows.
         """
+        if not isinstance(row_id, str) and not callable(row_id) and len(row_id) != len(self.rows):
+            numbers = f"{len(row_id):,} ids for {len(self.rows):,} rows"
+            raise UsageError(f"{task.label}: `row_id` has {numbers}: give one for each.")
         seen: dict[str, int] = {}
         for index in self.rows:
             name = self._id_of_row(task, row_id, index)
@@ -135,6 +138,8 @@ class Columns:
         return str(value)
 
     def _given_id(self, task: Task[..., Any], row_id: RowId, index: int) -> object:
+        if not isinstance(row_id, str) and not callable(row_id):
+            return row_id[index - self.rows.start]
         picture = self.picture(index)
         if callable(row_id):
             try:

@@ -163,6 +163,17 @@ class MappedFutures(PrefectFutureList[R]):
         self._home.save()
         return [cast("R", end.value if end.error is None else end.error) for end in ends]
 
+    def ends(self) -> list[RowEnd]:
+        """
+        How each row ended, in input order, once all have: outcome, value or error, attempts, time and cost.
+
+        Failures are the caller's to deal with from here on, as after `result(raise_on_failure=False)`.
+        """
+        for row in self.rows:
+            row.looked_at = True
+        self.settle()
+        return [self._home.end_of(row.index) for row in self.rows]
+
     def settle(self) -> None:
         """Wait for all rows and save their results as the task's `output`; not when one has none."""
         self.wait()

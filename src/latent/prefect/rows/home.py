@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from uuid import UUID
 
+    from latent.prefect.call import Call
     from latent.prefect.rows.columns import Columns
     from latent.prefect.rows.job import Job
     from latent.prefect.rows.options import RowOptions
@@ -234,10 +235,7 @@ class Home:
         self.stop.has_results |= outcome in ("ok", "abstained") and call.attempts > 0
         if outcome == "skipped":
             error = self._skipped(index, error)
-        end = RowEnd(
-            index, outcome, value, error, call.attempts, call.started_at or None, call.duration_seconds,
-            call.queue_seconds, call.key.key if call.key else None, call.cost_usd,
-        )  # fmt: skip
+        end = _own_run(index, call, outcome, value, error)
         try:
             if self.run.recorder is not None:
                 self.run.recorder.rows([self._record(end)])
@@ -279,10 +277,10 @@ class Home:
             return end
         assert isinstance(end, TaskFuture), "the row has ended"
         if (error := end.error()) is None:
-            return RowEnd(index, end.call.outcome or "ok", end.result_now())
+            return _own_run(index, end.call, end.call.outcome or "ok", end.result_now())
         if end.call.outcome == "skipped":
-            return RowEnd(index, "skipped", error=self._skipped(index, error))
-        return RowEnd(index, "failed", error=error)
+            return _own_run(index, end.call, "skipped", error=self._skipped(index, error))
+        return _own_run(index, end.call, "failed", error=error)
 
     # -- the end -----------------------------------------------------------------------------------------
 
@@ -341,6 +339,16 @@ class Home:
             self._reason(end),
             end.cost_usd,
         )
+
+
+def _own_run(
+    index: int, call: Call, outcome: Outcome, value: Any = None, error: Exception | None = None
+) -> RowEnd:
+    """How a row ended that was a task run of its own."""
+    return RowEnd(
+        index, outcome, value, error, call.attempts, call.started_at or None, call.duration_seconds,
+        call.queue_seconds, call.key.key if call.key else None, call.cost_usd,
+    )  # fmt: skip
 
 
 class _Records(Sequence[RowRecord]):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from latent.errors import UsageError
 
-RowId = str | Callable[[Mapping[str, Any]], object]
+RowId = str | Callable[[Mapping[str, Any]], object] | Sequence[object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +17,8 @@ class RowOptions:
 
     row_id: RowId | None = None
     """
-    What names a row for good: an argument, a column of mapped mappings, or a function of the row's arguments.
+    What names a row for good: an argument, a column of mapped mappings, a function of the row's arguments,
+    or a list with a name for each row.
 
     None: its index and the hash of its content.
     """
@@ -48,9 +49,11 @@ class RowOptions:
         self._check_choice(owner, "row_runs", ("auto", "all"))
         self._check_choice(owner, "on_error", ("raise", "collect"))
         _check_max_failures(owner, self.max_failures)
-        if self.row_id is not None and not isinstance(self.row_id, str) and not callable(self.row_id):
+        is_usable = callable(self.row_id) or isinstance(self.row_id, str | list | tuple)
+        if self.row_id is not None and not is_usable:
             raise UsageError(
-                f"{owner}: `row_id` is the name of a column or argument, or a function, not {self.row_id!r}."
+                f"{owner}: `row_id` is the name of a column or argument, a function, or a list of ids, not "
+                f"{self.row_id!r}."
             )
         return self
 

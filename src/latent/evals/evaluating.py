@@ -1,0 +1,340 @@
+"""`evaluate`: ask a target about every row, score what it said, and keep both."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from latent.errors import RunStoppedError, ScorerError, UsageError
+from latent.evals.answering import Answered, FunctionTarget, GivenOutputs, Target, target_of
+from latent.evals.evaluation import Cost, Evaluation
+from latent.evals.items import Data, Items, load_items
+from latent.evals.measuring import Measured, check_names, check_scorers, measure
+from latent.evals.metrics import Metric, metrics_of, sliced
+from latent.evals.records import FORMAT, rows_table, scores_table, to_json, write
+from latent.evals.scoring import Scorer
+from latent.llm import Answer
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+
+    from latent.llm import Model, PromptTemplate
+
+DEFAULT_NAME = "evaluate"
+
+PLANNED = "This is a plan: nothing is sent, so there is nothing to score."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What `evaluate` was asked for."""
+
+    data: Data
+    target: Target
+    scorers: Sequence[Scorer]
+    expected: str
+    row_id: str
+    repeats: int
+    cluster: str | None
+    slices: Sequence[str]
+    name: str
+
+
+def evaluate(
+    data: Data,
+    target: Model | Callable[..., Any] | None = None,
+    scorers: Scorer | Iterable[Scorer] = (),
+    *,
+    prompt: str | PromptTemplate | None = None,
+    expected: str = "expected",
+    row_id: str = "id",
+    repeats: int = 1,
+    cluster: str | None = None,
+    slices: str | Sequence[str] = (),
+    name: str | None = None,
+) -> Evaluation:
+    """
+    Ask a target about every row of the data, and score its answers.
+
+    Inside a flow it is part of that run; alone it makes a run of a flow `evaluate`, or of `name`. Answers and
+    scores are remembered like all rows: only what is new or has changed is asked and scored.
+
+    Args:
+        data: A dataset's name, a path, a frame, or a list of mappings.
+        target: A `Model`; a function of a row, plain or async, or a task; None when rows have an `output`.
+        prompt: For a model, a template that the row's columns fill: `"Answer briefly: {{ question }}"`. None:
+            the column `prompt`.
+        expected: The column of expected answers.
+        row_id: The column of ids; where there is none, ids are made of the rows' content.
+        repeats: How often each row is asked.
+        cluster: A column that tells which rows belong together: intervals allow for it.
+        slices: Columns for each of whose values the metrics are told apart.
+        name: Of the evaluation, and of its run where it makes one.
+
+    Raises:
+        EvaluationDataError: The rows cannot be evaluated: an id stands twice, a column is missing.
+        ScorerError: A scorer cannot be used, or reads what the rows do not have.
+    """
+    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
+        raise UsageError(f"`repeats` is how often each row is asked, at least 1, not {repeats!r}.")
+    request = Request(
+        data=data,
+        target=target_of(target, prompt),
+        scorers=_scorers(scorers),
+        expected=expected,
+        row_id=row_id,
+        repeats=repeats,
+        cluster=cluster,
+        slices=[slices] if isinstance(slices, str) else list(slices),
+        name=name or DEFAULT_NAME,
+    )
+    return _in_a_run(request.name, lambda: _evaluated(request))
+
+
+async def evaluate_async(*args: Any, **kwargs: Any) -> Evaluation:
+    """As `evaluate`, without blocking the event loop."""
+    return await asyncio.to_thread(evaluate, *args, **kwargs)
+
+
+def score_again(evaluation: Evaluation, scorers: Scorer | Iterable[Scorer]) -> Evaluation:
+    """The answers of an evaluation with further scores; see `Evaluation.score`."""
+    chosen = _scorers(scorers)
+    return _in_a_run(evaluation.name, lambda: _scored_again(evaluation, chosen))
+
+
+def _scorers(given: Any) -> list[Scorer]:
+    found = [given] if isinstance(given, Scorer) or callable(given) else list(given)
+    for each in found:
+        if not isinstance(each, Scorer):
+            name = str(getattr(each, "__name__", repr(each)))
+            raise ScorerError(name, "it is no scorer: put @scorer above the function.")
+    return found
+
+
+def _in_a_run(name: str, work: Callable[[], Evaluation]) -> Evaluation:
+    """Do the work in the run around, or in one of its own."""
+    from latent.prefect import Flow, current_run
+
+    if (run := current_run()) is not None and run.run_id:
+        return work()
+
+    def evaluation() -> Evaluation:
+        return work()
+
+    made: Flow[[], Evaluation] = Flow(evaluation, name)
+    return made()
+
+
+def _evaluated(request: Request) -> Evaluation:
+    from latent.prefect import current_run
+
+    run = current_run()
+    assert run is not None, "an evaluation is part of a run"
+    items = load_items(
+        request.data,
+        workspace=run.workspace,
+        catalog=run.catalog,
+        row_id=request.row_id,
+        expected=request.expected,
+    )
+    request.target.check(items)
+    check_scorers(
+        request.scorers,
+        items,
+        asks=not isinstance(request.target, GivenOutputs),
+        open_ended=isinstance(request.target, FunctionTarget),
+    )
+    for column in (*([request.cluster] if request.cluster else []), *request.slices):
+        items.check_column(column, "The evaluation")
+    began = time.time()
+    answered = request.target.answer(items, request.repeats)
+    measured = measure(request.scorers, answered, items)
+    if run.outlook is not None and any(each.outcome == "skipped" for each in answered):
+        raise RunStoppedError(PLANNED, request.name)
+    about = {
+        "name": request.name,
+        "created_at": began,
+        "seconds": time.time() - began,
+        "data": _about_data(items, request.row_id),
+        "target": {"name": request.target.name, **request.target.about},
+        "repeats": request.repeats,
+        "cluster": request.cluster,
+        "slice_columns": list(request.slices),
+    }
+    made = _finished(about, items, answered, measured, rows_table(answered, items.expected))
+    _raise_if_nothing_was_answered(answered)
+    return made
+
+
+def _about_data(items: Items, row_id: str) -> dict[str, Any]:
+    return {
+        "source": items.source,
+        "fingerprint": items.fingerprint,
+        "rows": len(items.rows),
+        "columns": items.columns,
+        "row_id": row_id,
+        "expected": items.expected,
+    }
+
+
+def _raise_if_nothing_was_answered(answered: Sequence[Answered]) -> None:
+    """Where not one row has an answer, the first one's error is what the caller has to see."""
+    if any(each.has_output or each.outcome == "abstained" for each in answered):
+        return
+    error = next((each.exception for each in answered if each.exception is not None), None)
+    if error is not None:
+        raise error
+
+
+def _scored_again(evaluation: Evaluation, scorers: Sequence[Scorer]) -> Evaluation:
+    about, answered = dict(evaluation.about), evaluation.answered()
+    first = {each.item.id: each.item for each in answered}
+    items = Items(
+        source=about["data"]["source"],
+        fingerprint=about["data"]["fingerprint"],
+        rows=list(first.values()),
+        expected=about["data"]["expected"],
+    )
+    check_scorers(scorers, items, asks=True, open_ended=True)
+    known = [*items.columns, *dict.fromkeys(name for each in answered for name in each.values)]
+    check_names(scorers, known, items)
+    measured = measure(scorers, answered, items)
+    about |= {"scored_from": about["run_id"], "created_at": time.time()}
+    return _finished(about, items, answered, measured, evaluation.rows_table, kept=evaluation)
+
+
+def _finished(
+    about: Mapping[str, Any],
+    items: Items,
+    answered: Sequence[Answered],
+    measured: Sequence[Measured],
+    rows: pa.Table,
+    kept: Evaluation | None = None,
+) -> Evaluation:
+    """Work out the metrics, write everything down, and tell MLflow."""
+    import pyarrow as pa
+    import pyarrow.compute as pc  # type: ignore[import-untyped]  # it ships no types
+
+    from latent.config import masker_for
+    from latent.prefect import current_run
+
+    run = current_run()
+    assert run is not None, "an evaluation is part of a run"
+    clusters = _clusters(about["cluster"], answered)
+    metrics = [metric for each in measured for metric in metrics_of(each, answered, clusters)]
+    slices = [line for each in measured for line in sliced(each, answered, clusters, about["slice_columns"])]
+    described = [_about_scorer(each) for each in measured]
+    scores = scores_table(measured, answered)
+    lines = [metric.as_dict() for metric in metrics]
+    if kept is not None:
+        new = {each.scorer.name for each in measured}
+        lines = [each for each in kept.about["metrics"] if each["scorer"] not in new] + lines
+        slices = [each for each in kept.about["slices"] if each["scorer"] not in new] + slices
+        described = [each for each in kept.about["scorers"] if each["name"] not in new] + described
+        old = kept.scores_table
+        stays = pc.invert(pc.is_in(old.column("scorer"), pa.array(sorted(new), pa.string())))
+        scores = pa.concat_tables([old.filter(stays), scores])
+    content = masker_for(run.workspace).data(
+        {
+            "format": FORMAT,
+            **about,
+            "run_id": run.run_id,
+            "flow": run.flow_name,
+            "scorers": described,
+            "totals": _totals(answered),
+            "cost": _cost(answered, measured),
+            "metrics": lines,
+            "slices": slices,
+        }
+    )
+    content = json.loads(to_json(content))  # the same values as those that will be read again
+    folder = None
+    if run.recorder is not None:
+        folder = write(run.recorder.folder.path, _file_name(about["name"]), content, rows, scores)
+        _tell(run.recorder, about["name"], folder, [Metric.from_dict(each) for each in lines], len(scores))
+    return Evaluation(content, rows, scores, folder)
+
+
+def _clusters(column: str | None, answered: Sequence[Answered]) -> list[Any] | None:
+    if column is None:
+        return None
+    return [
+        f"row {each.item.id}" if (value := each.item.values.get(column)) is None else str(value)
+        for each in answered
+    ]
+
+
+def _about_scorer(measured: Measured) -> dict[str, Any]:
+    scorer = measured.scorer
+    return {
+        "name": scorer.name,
+        "version": measured.version,
+        "kind": scorer.kind,
+        "scale": dict(scorer.scale) if isinstance(scorer.scale, Mapping) else scorer.scale,
+        "higher_is_better": scorer.higher_is_better,
+        "unit": scorer.unit,
+        "revision": scorer.revision,
+        "description": ((scorer.fn.__doc__ or "").strip().partition("\n")[0]) or None,
+        "options": {name: repr(value) for name, value in scorer.options.items()},
+        "metrics": measured.metrics,
+        "cost_usd": measured.cost_usd,
+    }
+
+
+def _totals(answered: Sequence[Answered]) -> dict[str, Any]:
+    """Rows, answers by outcome, tokens and latency of all answers."""
+
+    def of(name: str) -> list[float]:
+        found = (each.values.get(name) for each in answered)
+        return [float(value) for value in found if isinstance(value, int | float)]
+
+    latencies = sorted(of("latency_seconds"))
+    return {
+        "rows": len({each.item.id for each in answered}),
+        "answers": len(answered),
+        "outcomes": dict(Counter(each.outcome for each in answered)),
+        "input_tokens": int(sum(of("input_tokens"))),
+        "output_tokens": int(sum(of("output_tokens"))),
+        "latency_seconds": {
+            str(share): latencies[min(int(share * len(latencies)), len(latencies) - 1)]
+            for share in (0.5, 0.9, 0.99)
+            if latencies
+        },
+    }
+
+
+def _cost(answered: Sequence[Answered], measured: Sequence[Measured]) -> dict[str, Any]:
+    models = [each for each in answered if isinstance(each.values.get("answer"), Answer)]
+    return asdict(
+        Cost(
+            answers_usd=sum(each.cost_usd or 0.0 for each in answered),
+            judges_usd=sum(each.cost_usd for each in measured),
+            saved_usd=sum(each.saved_usd or 0.0 for each in answered),
+            answers_reused=sum(each.outcome == "cached" for each in answered),
+            unpriced=sum(each.values["answer"].cost_usd is None for each in models),
+        )
+    )
+
+
+def _tell(recorder: Any, name: str, folder: Any, metrics: Sequence[Metric], scores: int) -> None:
+    """The metrics with their intervals and coverage, and the scores as a table, to MLflow and the log."""
+    from latent.evals.table import one_line
+    from latent.prefect import logger
+
+    for metric in metrics:
+        for suffix in ("mean", "ci_low", "ci_high", "n", "missing"):
+            value = getattr(metric, suffix)
+            if value is not None:
+                recorder.metric(metric.name if suffix == "mean" else f"{metric.name}.{suffix}", value)
+        logger.info(one_line(metric))
+    recorder.dataset(f"{name}.scores", "output", path=folder / "scores.parquet", rows=scores)
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or DEFAULT_NAME
