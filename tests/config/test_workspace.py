@@ -25,13 +25,19 @@ def touch(path: Path, text: str = "") -> Path:
 
 
 @pytest.mark.parametrize(
-    "marker", ["config/latent.toml", "latent.toml", ".latent.toml", "flows/hello/flow.py"]
+    "marker",
+    ["config/latent.toml", "latent.toml", ".latent.toml", "flows/hello/flow.py", ".latent/runs/1/run.json"],
 )
-def test_nearest_folder_upwards_with_settings_or_flows_is_the_root(tmp_path, marker):
+def test_nearest_folder_upwards_with_settings_flows_or_runs_is_the_root(tmp_path, marker):
     touch(tmp_path / marker)
     deep = tmp_path / "data" / "raw"
     deep.mkdir(parents=True)
     assert find_workspace(deep) == Workspace(tmp_path.resolve(), found=True)
+
+
+def test_a_folder_of_results_without_runs_is_no_workspace(tmp_path):
+    touch(tmp_path / ".latent" / "cache" / "cache.db")
+    assert not find_workspace(tmp_path).found
 
 
 def test_inner_workspace_wins_over_the_one_around_it(tmp_path):

@@ -21,6 +21,7 @@ from latent.errors import EvaluationNotFoundError
 from latent.evals.answering import ANSWER, OUTPUT, Answered, values_of
 from latent.evals.items import Item
 from latent.evals.measuring import Measured, ScoreRow
+from latent.files import replace_file
 from latent.llm import Answer, Usage
 
 if TYPE_CHECKING:
@@ -236,8 +237,6 @@ def write(run_folder: Path, name: str, about: Mapping[str, Any], rows: pa.Table,
 
 def replace(folder: Path, about: Mapping[str, Any], rows: pa.Table | None, scores: pa.Table) -> None:
     """Write the files of an evaluation, each whole or not at all; its JSON last: it names the others."""
-    from latent.tracking import replace_file
-
     if rows is not None:
         replace_file(folder / ROWS, _parquet(rows))
     replace_file(folder / SCORES, _parquet(scores))

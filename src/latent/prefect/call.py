@@ -35,6 +35,7 @@ from latent.prefect.outputs import check_outputs, count_rows, restore_outputs, s
 from latent.prefect.run import Run, entered, is_entered
 from latent.prefect.scope import Scope, current_scope, open_scope, record_read
 from latent.prefect.shared import Shared
+from latent.prefect.usage import ServiceAccount, merged
 from latent.registry import TaskRegistry
 from latent.tracking.records import TaskRecord, describe_error
 
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from latent.cache import Hit
     from latent.prefect.rows.stop import Stop
     from latent.prefect.tasks import Task
-    from latent.prefect.usage import ServiceAccount
     from latent.tracking.records import CacheState, Outcome
 
 
@@ -199,6 +199,7 @@ class Call:
                 yield attempt
             except Exception as error:
                 error.__dict__[_ATTEMPTS] = self.attempts
+                attempt.book()
                 if self.stop is not None:
                     reason = self.task.why_map_stops(error, has_results=self.stop.has_results)
                     if reason is not None:
@@ -318,6 +319,7 @@ class Attempt:
         self.value: Any = NO_VALUE
         self.lease: Lease | None = None
         self._rows_in: int | None = None
+        self._is_booked = False
 
     @property
     def is_recalled(self) -> bool:
@@ -369,11 +371,23 @@ class Attempt:
             self.scope.parent.record(call.run.read_datasets(fingerprints))
         return call.task.binder.positional(call.arguments | loaded)
 
+    def book(self) -> None:
+        """Add what was paid in this attempt to the call; a failed one was paid for, too."""
+        call, scope = self.call, self.scope
+        if self._is_booked:
+            return
+        self._is_booked = True
+        if scope.cost_usd is not None:
+            call.cost_usd = (call.cost_usd or 0.0) + scope.cost_usd
+        if scope.used is not None:
+            call.used = call.used or {}
+            merged(call.used, scope.used)
+
     def keep(self, value: Any) -> Any:
         """Remember, save and account for what the function returned; the value once all of that is done."""
         call = self.call
         # First the memory, then the datasets: a save that fails must not cost the computation again.
-        call.cost_usd, call.used = self.scope.cost_usd, self.scope.used
+        self.book()
         entry = self._remember(value)
         if call.task.outputs and call.row_index is None:
             fingerprints = save_outputs(call.run, call.task.outputs, value, owner=call.task.label)

@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from latent.tracking.folders import replace_file as replace_file
     from latent.tracking.launch import ensure_writer as ensure_writer
     from latent.tracking.launch import stop_writer as stop_writer
     from latent.tracking.preview import shorten as shorten
@@ -48,7 +47,6 @@ _HOME = {
     "load_rows": "rows_view",
     "load_run": "views",
     "parse_where": "where",
-    "replace_file": "folders",
     "shorten": "preview",
     "stop_writer": "launch",
     "wait_for_tracking": "views",

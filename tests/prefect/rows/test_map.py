@@ -679,6 +679,55 @@ def test_ids_may_be_made_by_a_function_of_the_row(batched):
     assert sorted(row["id"] for row in rows) == ["1+3", "2+4"]
 
 
+@pytest.mark.parametrize(
+    ("ids", "said"),
+    [
+        (["a", "b"], "`row_id` has 2 ids for 3 rows"),
+        (["a", "b", "a"], "rows 0 and 2 have the same id 'a'"),
+        (["a", None, "c"], "row 1 has no id"),
+    ],
+)
+def test_ids_may_be_given_one_for_each_row(batched, ids, said):
+    workspace = batched()
+
+    @task("twice")
+    def twice(x):
+        return 2 * x
+
+    @flow("named")
+    def named(ids):
+        return twice.map([1, 2, 3], row_id=ids).result()
+
+    assert named(["a", "b", "c"]) == [2, 4, 6]
+    rows = load_rows(workspace, list_runs(workspace)[0].run_id).to_pylist()
+    assert sorted(row["id"] for row in rows) == ["a", "b", "c"]
+    with pytest.raises(UsageError, match=said):
+        named(ids)
+
+
+@pytest.mark.parametrize("how", [{"row_runs": "all"}, {"batch_size": 2}])
+def test_a_map_tells_how_each_row_ended_and_what_it_took(batched, how):
+    batched()
+
+    @task("half", retries=1, retry_delay_seconds=0)
+    def half(x):
+        spend(0.5)
+        return 10 / x
+
+    @flow("ending")
+    def ending():
+        return half.map([1, 0, 2], **how).ends()
+
+    first, failed, last = ending()
+    assert [end.outcome for end in (first, failed, last)] == ["ok", "failed", "ok"]
+    assert (first.value, failed.value, last.value) == (10, None, 5)
+    assert (first.attempts, failed.attempts, first.cost_usd, failed.cost_usd) == (1, 2, 0.5, 1.0)
+    assert isinstance(failed.error, ZeroDivisionError)
+    again = ending()
+    assert [end.outcome for end in again] == ["cached", "failed", "cached"]
+    assert (again[0].attempts, again[0].cost_usd) == (0, None)
+
+
 def test_rows_without_ids_are_known_by_index_and_content(batched):
     workspace = batched()
 
