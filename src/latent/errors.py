@@ -43,6 +43,7 @@ Each says what happened, where, and what to do next::
     │   ├── ModelRefusedError       the provider answered with an error; its status and words
     │   │   ├── WrongKeyError       it does not take the key
     │   │   ├── UnknownModelError (LookupError)   it has no model of this name
+    │   │   ├── WrongAddressError (LookupError)   nothing answers below this `base_url`
     │   │   └── ContextWindowError (ValueError)   the prompt is longer than the model can read
     │   ├── ModelConnectionError (ConnectionError)   no whole answer came
     │   ├── ModelAnswerError (ValueError)            a whole one came, and cannot be read
@@ -499,6 +500,10 @@ class WrongKeyError(ModelRefusedError):
 
 class UnknownModelError(ModelRefusedError, LookupError):
     """The provider has no model of this name."""
+
+
+class WrongAddressError(ModelRefusedError, LookupError):
+    """There is no such API at the address: `base_url` lacks a part, or has one too many."""
 
 
 class ContextWindowError(ModelRefusedError, ValueError):

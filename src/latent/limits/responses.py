@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from latent.limits import quota
 from latent.limits.connection_errors import trouble_of
+from latent.limits.error_words import message_of
 from latent.limits.response_headers import HeaderLimit, header_limits, retry_after_seconds
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ class ProviderAnswer:
     limits: tuple[HeaderLimit, ...] = ()
     quota_exhausted: bool = False
     """The credit or allowance is used up: no further request of this key can succeed."""
+    is_of_a_day: bool = False
+    """Of a quota that is used up: it is the allowance of a day (or longer), and comes back by itself."""
+    is_too_large: bool = False
+    """This one request asks for more than its limit ever lets through; smaller ones may pass."""
     message: str = field(default="", repr=False)
     """What the provider says in words; may repeat parts of the request."""
     is_timeout: bool = False
@@ -56,7 +61,7 @@ class ProviderAnswer:
 
         503 and 529 are not counted, since they tell of the provider's load; see `is_overloaded`.
         """
-        return self.status == 429 and not self.quota_exhausted
+        return self.status == 429 and not self.quota_exhausted and not self.is_too_large
 
     @property
     def is_overloaded(self) -> bool:
@@ -66,7 +71,7 @@ class ProviderAnswer:
     @property
     def is_transient(self) -> bool:
         """Whether the same request may succeed later."""
-        if self.quota_exhausted:
+        if self.quota_exhausted or self.is_too_large:
             return False
         if self.status is None:
             return self.is_timeout or self.is_connection_error
@@ -175,22 +180,26 @@ def _of_aws(response: Mapping[str, Any], now: Callable[[], float]) -> ProviderAn
 
 
 def _answer(
-    status: int | None, headers: Mapping[str, str], body: Any, now: Callable[[], float]
+    status: int | None, headers: dict[str, str], body: Any, now: Callable[[], float]
 ) -> ProviderAnswer:
     clock = now()
-    hint = retry_after_seconds(headers, clock)
-    limits = header_limits(headers, clock)
-    if status is not None and status >= 400 and hint is None:
+    is_error = status is not None and status >= 400
+    told = headers | quota.headers_in_body(body) if is_error else headers
+    hint = retry_after_seconds(told, clock)
+    limits = header_limits(told, clock)
+    if is_error and hint is None:
         hint = quota.hint_in_body(body)
     if status == 429 and hint is None:
-        hint = _end_of_window(headers, limits)
+        hint = _end_of_window(told, limits)
     return ProviderAnswer(
         status=status,
         retry_after_seconds=hint,
         headers=headers,
         limits=limits,
-        quota_exhausted=quota.is_exhausted(status, body, has_hint=hint is not None),
-        message=quota.message_of(body) if status is not None and status >= 400 else "",
+        quota_exhausted=quota.is_exhausted(status, body, hint_seconds=hint),
+        is_of_a_day=quota.is_of_a_day(status, body, hint_seconds=hint),
+        is_too_large=quota.is_too_large(status, body),
+        message=message_of(body) if is_error else "",
     )
 
 

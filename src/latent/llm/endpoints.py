@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
+from ipaddress import ip_address
 from math import inf
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -179,6 +181,19 @@ def shown_url(url: str) -> str:
     except ValueError:
         return "an address that cannot be read"
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+@lru_cache(maxsize=256)
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine: nothing that is sent there is for a proxy to see."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
 
 
 def _parts(spec: str) -> tuple[str, str]:

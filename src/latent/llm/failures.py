@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from latent.config.secrets import Masker
@@ -10,10 +11,13 @@ from latent.errors import (
     MissingKeyError,
     ModelRefusedError,
     UnknownModelError,
+    WrongAddressError,
     WrongKeyError,
     nearest,
 )
-from latent.limits.quota import QUOTA_CODES, message_of, status_of_type
+from latent.limits.error_words import message_of
+from latent.limits.quota import QUOTA_CODES, is_too_large, status_of_type
+from latent.llm.addresses import address_hint, is_no_route
 from latent.llm.bodies import document_in
 
 if TYPE_CHECKING:
@@ -34,14 +38,36 @@ _TOO_LONG_WORDS = (
     "maximum number of tokens",
     "too many tokens",
     "exceed_context_size",
+    "too large to process",  # llama.cpp, of a text to embed
+)
+_TOO_LONG_PATTERN = re.compile(
+    r"must have less than \d+ tokens"  # text-embeddings-inference
+    r"|(?:input|sequence|token)\w* (?:length|count)?.{0,40}(?:exceeds|is (?:too long|longer than)).{0,40}"
+    r"(?:max\w*|limit|length|context|tokens)",  # Ollama, Jina, Voyage
+    re.IGNORECASE,
 )
 _LONGEST_TEXT = 500
 """Characters of an answer that is no JSON (a proxy's page, say) that a message repeats."""
 
 
-def refusal(endpoint: Endpoint, status: int, headers: Mapping[str, str], body: bytes) -> ModelRefusedError:
-    """The error for an answer with a status of 400 or more; a key that is repeated there is masked."""
-    return _refusal(endpoint, status, headers, _decoded(body))
+def refusal(
+    endpoint: Endpoint, path: str, status: int, headers: Mapping[str, str], body: bytes
+) -> ModelRefusedError:
+    """
+    The error for an answer with a status of 400 or more; a key that is repeated there is masked.
+
+    Args:
+        path: Below the `base_url`, that was asked.
+    """
+    known = _masked(endpoint, _decoded(body))
+    said = _words(known)
+    if is_no_route(status, known) and not _is_unknown_model(endpoint, status, known, said):
+        said = said or "there is no such address"
+        place, hint = endpoint.place + path, address_hint(endpoint, path)
+        return WrongAddressError(
+            endpoint.spec, place, said, status, _masked(endpoint, dict(headers)), known, hint
+        )
+    return _refusal(endpoint, status, headers, known)
 
 
 def failure_in(endpoint: Endpoint, reply: Reply) -> ModelRefusedError | None:
@@ -64,7 +90,7 @@ def hopeless(error: BaseException) -> str | None:
     Not a status of 403: some gateways say so of single prompts that their moderation refuses.
     """
     is_key = isinstance(error, WrongKeyError) and error.status != 403
-    if not (is_key or isinstance(error, MissingKeyError | UnknownModelError)):
+    if not (is_key or isinstance(error, MissingKeyError | UnknownModelError | WrongAddressError)):
         return None
     return f"No other row can succeed either: {error}"
 
@@ -100,9 +126,13 @@ def _status_of(body: Any) -> int:
 
 def _refusal(endpoint: Endpoint, status: int, headers: Mapping[str, str], body: Any) -> ModelRefusedError:
     known = _masked(endpoint, body)
-    said = message_of(known)[:_LONGEST_TEXT] or "it does not say why"
+    said = _words(known) or _code(known) or "it does not say why"
     kind, hint = _explained(endpoint, status, known, said)
     return kind(endpoint.spec, endpoint.place, said, status, _masked(endpoint, dict(headers)), known, hint)
+
+
+def _words(body: Any) -> str:
+    return message_of(body).strip()[:_LONGEST_TEXT]
 
 
 def _explained(endpoint: Endpoint, status: int, body: Any, said: str) -> tuple[type[ModelRefusedError], str]:
@@ -114,22 +144,29 @@ def _explained(endpoint: Endpoint, status: int, body: Any, said: str) -> tuple[t
         return ContextWindowError, "Shorten the prompt, or take a model that reads more."
     if _is_unknown_model(endpoint, status, body, said):
         return UnknownModelError, _nearest_model(endpoint)
+    if is_too_large(status, body):
+        return ModelRefusedError, (
+            "This one request is larger than what the account may send in that time, so waiting does not "
+            "help: shorten the prompt, lower max_tokens, or have the limit raised there."
+        )
     return ModelRefusedError, ""
 
 
 def _is_too_long(status: int, body: Any, said: str) -> bool:
-    if status not in (400, 413, 422):
+    if status not in (400, 413, 422, 500):
         return False
     words = said.lower()
     if _code(body) in ("context_length_exceeded", "exceed_context_size_error"):
         return True
-    return any(phrase in words for phrase in _TOO_LONG_WORDS)
+    return any(phrase in words for phrase in _TOO_LONG_WORDS) or bool(_TOO_LONG_PATTERN.search(said))
 
 
 def _is_unknown_model(endpoint: Endpoint, status: int, body: Any, said: str) -> bool:
     if _code(body) in ("model_not_found", "invalid_model"):
         return True
-    return status == 404 and (endpoint.model in said or "model" in said.lower())
+    # As a word of its own: a model `m` stands in "some model" only by its letter.
+    named = re.search(rf"(?<!\w){re.escape(endpoint.model)}(?!\w)", said)
+    return status == 404 and (named is not None or "model" in said.lower())
 
 
 def _nearest_model(endpoint: Endpoint) -> str:

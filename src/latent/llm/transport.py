@@ -20,9 +20,10 @@ import orjson
 
 from latent.errors import ModelConnectionError, ModelSpecError, ModelTimeoutError, UsageError
 from latent.limits.permit import observe
+from latent.llm.addresses import address_hint
 from latent.llm.bodies import document_in
 from latent.llm.characters import check_whole
-from latent.llm.endpoints import shown_url
+from latent.llm.endpoints import is_loopback, shown_url
 from latent.llm.failures import refusal
 from latent.prefect.rows.loop_lane import row_loop
 
@@ -110,7 +111,7 @@ async def _post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], timeo
     # A local model's server is started in a thread: it reads a file of some hundred megabytes.
     address = endpoint.address(path) if endpoint.base_url else await asyncio.to_thread(endpoint.address, path)
     try:
-        session = await _session()
+        session = await _session(directly=is_loopback(address))
         sending = session.post(
             address,
             data=data,
@@ -132,11 +133,11 @@ async def _post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], timeo
             endpoint.spec, f"{place} sends on to {elsewhere}: if that is right, make it the base_url."
         )
     if response.status >= 400:
-        raise refusal(endpoint, response.status, answered, body)
+        raise refusal(endpoint, path, response.status, answered, body)
     observe(answered)
     document = _document(body)
     if document is None:
-        raise ModelConnectionError(endpoint.spec, place, "what it sent is no whole JSON document.")
+        raise ModelConnectionError(endpoint.spec, place, _no_document(endpoint, path, body))
     return Reply(document, answered)
 
 
@@ -171,44 +172,64 @@ def _document(body: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
+def _no_document(endpoint: Endpoint, path: str, body: bytes) -> str:
+    """Why an answer cannot be read; a page for people is what the wrong address of a server shows."""
+    if not body.lstrip()[:1] == b"<":
+        return "what it sent is no whole JSON document."
+    return f"what it sent is a page for browsers, no JSON. {address_hint(endpoint, path)}"
+
+
 def _lower(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-_open: aiohttp.ClientSession | None = None
+_open: dict[bool, aiohttp.ClientSession] = {}
+"""By whether they pass proxies by."""
 _loop: asyncio.AbstractEventLoop | None = None
-"""The loop that the session belongs to."""
+"""The loop that the sessions belong to."""
 _opening = Lock()
-_inherited: aiohttp.ClientSession | None = None
+_inherited: dict[bool, aiohttp.ClientSession] = {}
 
 
-async def _session() -> aiohttp.ClientSession:
-    """The session of the row loop; a new one when the loop is a new one, as after a fork."""
-    global _open, _loop
+async def _session(*, directly: bool) -> aiohttp.ClientSession:
+    """
+    A session of the row loop; a new one when the loop is a new one, as after a fork.
+
+    Args:
+        directly: Whatever `HTTP_PROXY` says: what is asked on this machine is for nobody else to read.
+    """
+    global _loop
     import aiohttp
 
     loop = asyncio.get_running_loop()
-    if _open is not None and not _open.closed and _loop is loop:
-        return _open
+    known = _open.get(directly)
+    if known is not None and not known.closed and _loop is loop:
+        return known
     with _opening:
+        if _loop is not loop:
+            _open.clear()
         _loop = loop
-        _open = aiohttp.ClientSession(
+        session = _open[directly] = aiohttp.ClientSession(
             # How many calls are under way is for rows and limits to say.
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
             headers={"content-type": "application/json", "user-agent": USER_AGENT},
             # Looking for proxies takes time at each request.
-            trust_env=any(name.lower().endswith("_proxy") and value for name, value in os.environ.items()),
+            trust_env=not directly and _names_proxies(),
             auto_decompress=True,
         )
-        atexit.register(_close, _open, loop)
-        return _open
+        atexit.register(_close, session, loop)
+        return session
+
+
+def _names_proxies() -> bool:
+    return any(name.lower().endswith("_proxy") and value for name, value in os.environ.items())
 
 
 def _begin_anew() -> None:
-    """In a forked child: the session, and what closes it, are the parent's."""
+    """In a forked child: the sessions, and what closes them, are the parent's."""
     global _open, _loop, _opening, _inherited
-    _inherited = _open  # once collected, it would complain that nobody has closed it
-    _open, _loop, _opening = None, None, Lock()
+    _inherited = _open  # once collected, they would complain that nobody has closed them
+    _open, _loop, _opening = {}, None, Lock()
     atexit.unregister(_close)
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from latent.errors import LatentError, RegistryError, RowEndedError, TaskExecutionError
+from latent.errors import ContextWindowError, LatentError, RegistryError, RowEndedError, TaskExecutionError
 from latent.limits.responses import answer_of
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ Matcher: TypeAlias = "type[BaseException] | int | Callable[[BaseException], obje
 
 RetryOn: TypeAlias = "Matcher | Iterable[Matcher]"
 """What `@task(retry_on=...)` takes."""
+
+_SHORTEST_DAY_SECONDS = 60.0
+"""Gemini names a wait of some seconds also where the allowance of a day is used up, which is no help."""
 
 HINT_SPREAD = 0.1
 """Share that a provider's wait is prolonged by at most, so that rows told the same do not return together."""
@@ -139,7 +143,8 @@ def can_succeed_later(error: BaseException, answer: ProviderAnswer | None) -> bo
     """
     if answer is None:
         return not isinstance(error, LatentError)
-    return not answer.is_refusal
+    # llama.cpp says of a prompt that is too long for it that it failed (500).
+    return not answer.is_refusal and not isinstance(error, ContextWindowError)
 
 
 def why_everything_stops(error: BaseException) -> str | None:
@@ -154,11 +159,21 @@ def why_everything_stops(error: BaseException) -> str | None:
     if answer is None or not answer.quota_exhausted:
         return None
     said = f": {answer.message.strip()}" if answer.message.strip() else ""
+    what, until = "quota is used up", "credit is added or the limit is raised there"
+    if answer.is_of_a_day:
+        what, until = "allowance of the day, or longer, is used up", _until(answer.retry_after_seconds)
     return (
-        f"The provider says that the quota is used up (HTTP {answer.status}{said}). No further request can "
-        "succeed until credit is added or the limit is raised there. What is finished is kept: run again "
-        "then, and it goes on from there."
+        f"The provider says that the {what} (HTTP {answer.status}{said}). No further request can succeed "
+        f"until {until}. What is finished is kept: run again then, and it goes on from there."
     )
+
+
+def _until(seconds: float | None) -> str:
+    """When an allowance is there again, by the local clock."""
+    if seconds is None or seconds < _SHORTEST_DAY_SECONDS:
+        return "it begins anew (the provider does not say when), or the limit is raised there"
+    moment = datetime.now().astimezone() + timedelta(seconds=seconds)
+    return f"{moment:%H:%M on %Y-%m-%d}, when there is room again, or the limit is raised there"
 
 
 def original_of(error: BaseException) -> BaseException:
