@@ -7,7 +7,7 @@ import math
 import pickle
 from collections import Counter, OrderedDict, defaultdict, deque
 from contextlib import suppress
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 from latent.cache import decode, encode, stable_hash
 from latent.cache.codecs import DamagedValueError, UnreadableValueError
+from latent.cache.later import LATER
 from latent.errors import UnstorableError
 
 from . import shapes
@@ -416,3 +417,26 @@ def test_polars_frames_come_back_exactly():
     assert stable_hash(frame) != stable_hash(frame.rename({"a": "z"}))
     assert stable_hash(frame) != stable_hash(frame.to_arrow())
     assert stable_hash(frame["a"]) != stable_hash(frame["a"].cast(polars.Int32))
+
+
+@dataclass(frozen=True)
+class Grown:
+    """As a dataclass of ours that gets a field after results of it were remembered."""
+
+    text: str
+    note: str | None = field(default=None, metadata=LATER)
+
+
+def test_entries_from_before_a_later_field_stay_readable_and_keep_their_hash(monkeypatch):
+    before = make_dataclass(
+        "Grown", [("text", "str")], frozen=True, namespace={"__module__": __name__, "__qualname__": "Grown"}
+    )
+    now = Grown
+    monkeypatch.setitem(globals(), "Grown", before)
+    codec, data = encode(before("x"))
+    hashed = stable_hash(before("x"))
+    monkeypatch.setitem(globals(), "Grown", now)
+    assert decode(codec, data) == now("x")
+    assert stable_hash(now("x")) == hashed
+    assert stable_hash(now("x", "y")) != hashed
+    assert decode(*encode(now("x", "y"))) == now("x", "y")

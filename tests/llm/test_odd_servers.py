@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -15,53 +12,13 @@ from latent.errors import ModelAnswerError, ModelRefusedError, ModelSpecError
 from latent.llm import Embedder, Model
 from latent.prefect import flow
 from latent.tracking import list_runs
-
-
-class Server:
-    """Answers each request with one status, its headers and a document."""
-
-    def __init__(self) -> None:
-        self.status, self.headers = 200, dict[str, str]()
-        self.document: Any = {}
-        self.body: bytes | None = None
-        """Sent as it is, in the place of the document."""
-        self.requests, self.paths = 0, list[str]()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                self.rfile.read(int(self.headers["content-length"]))
-                outer.requests += 1
-                outer.paths.append(self.path)
-                self.send_response(outer.status)
-                for name, value in outer.headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(outer.body or json.dumps(outer.document).encode())
-
-            def log_message(self, *args: object) -> None:
-                """Nothing is printed."""
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-
-    def says(self, content: Any, **more: Any) -> None:
-        """Answer with this content."""
-        self.document = {"choices": [{"message": {"content": content}, "finish_reason": "stop"}], **more}
-
-    def model(self, spec: str = "mine:m", **options: Any) -> Model:
-        """A model that asks this server."""
-        return Model(spec, base_url=f"http://127.0.0.1:{self.http.server_port}/v1", api_key="any", **options)
+from tests.llm.scripted import Server, scripted_server
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    started = Server()
-    thread = threading.Thread(target=started.http.serve_forever, args=(0.01,))
-    thread.start()
-    yield started
-    started.http.shutdown()
-    thread.join()
-    started.http.server_close()
+    with scripted_server() as started:
+        yield started
 
 
 def test_counts_that_cannot_be_cost_nothing_that_is_known_and_are_paid_once(server: Server):

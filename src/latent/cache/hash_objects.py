@@ -6,6 +6,7 @@ import dataclasses
 from collections import UserDict
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,6 +22,7 @@ from latent.cache.hashing import (
     tagged,
     text,
 )
+from latent.cache.later import is_later
 
 _ARRAY_LIBRARIES = frozenset({"numpy", "pandas", "pyarrow", "polars"})
 _UNKNOWN: Any = object()
@@ -47,19 +49,30 @@ def _choose(cls: type) -> Encoder | None:
             internal = _INTERNAL.get((library, base.__name__))
             return encoder if internal is None else _and_beside(encoder, internal)
     if dataclasses.is_dataclass(cls):
-        return _fields_encoder(b"dataclass", cls, [field.name for field in dataclasses.fields(cls)])
+        later = {field.name: field.default for field in dataclasses.fields(cls) if is_later(field)}
+        return _fields_encoder(b"dataclass", cls, [field.name for field in dataclasses.fields(cls)], later)
     if hasattr(cls, "__attrs_attrs__"):
         return _fields_encoder(b"attrs", cls, [field.name for field in cls.__attrs_attrs__])
     return None
 
 
-def _fields_encoder(tag: bytes, cls: type, names: list[str]) -> Encoder:
-    """For objects that are their fields, the builtin that they extend, and whatever else was set on them."""
+def _fields_encoder(
+    tag: bytes, cls: type, names: list[str], later: Mapping[str, Any] = MappingProxyType({})
+) -> Encoder:
+    """
+    For objects that are their fields, the builtin that they extend, and whatever else was set on them.
+
+    Args:
+        later: Fields that count only where they hold something else than this: see `latent.cache.later`.
+    """
     known = frozenset(names) | caches_of(cls)
     head, builtin = tagged(tag, class_name(cls).encode()), builtin_encoder(cls)
 
     def encode_object(value: Any, fallback: Fallback | None) -> bytes:
-        content = head + encode_fields(b"o", _present(value, names), fallback)
+        present = _present(value, names)
+        if later:
+            present = ((name, item) for name, item in present if name not in later or item is not later[name])
+        content = head + encode_fields(b"o", present, fallback)
         if beside := list(attributes_of(value, known)):
             # What has no hash among these (a client, a lock) counts by its class: the fields say what it is.
             content += b"beside" + encode_fields(b"o", beside, _or_class(fallback))

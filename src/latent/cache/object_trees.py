@@ -11,6 +11,7 @@ from typing import Any
 from latent.cache.classes import class_name, find_class, is_findable
 from latent.cache.codecs import UnreadableValueError
 from latent.cache.hashing import stable_hash
+from latent.cache.later import is_later
 from latent.cache.trees import Attachments, Reader, Writer, from_tree, named_to_tree, to_tree, unstorable
 
 _UNSET: Any = object()
@@ -92,6 +93,9 @@ def _read_dataclass(tree: Any, attachments: Attachments) -> Any:
         raise UnreadableValueError(f"{tree[0]} is no dataclass any more.")
     _check_schema(cls, tree[1])
     value = object.__new__(cls)
+    if tree[1] != _schema(cls):
+        for field in filter(is_later, dataclasses.fields(cls)):
+            object.__setattr__(value, field.name, field.default)
     for name, item in tree[2]:
         # Not the constructor: it may compute, and a remembered value is restored, not made again.
         object.__setattr__(value, name, from_tree(item, attachments))
@@ -142,7 +146,7 @@ def _class(name: str, base: type[Any]) -> Any:
 
 
 def _check_schema(cls: Any, schema: str) -> None:
-    if _schema(cls) != schema:
+    if _schema(cls) != schema and schema != _earlier_schema(cls):
         raise UnreadableValueError(f"The fields of {class_name(cls)} have changed.")
 
 
@@ -150,6 +154,15 @@ def _check_schema(cls: Any, schema: str) -> None:
 def _schema(cls: Any) -> str:
     """A hash over the names and types of a class's fields."""
     return stable_hash(sorted(_field_types(cls)))
+
+
+@lru_cache(maxsize=1024)
+def _earlier_schema(cls: Any) -> str | None:
+    """The hash of before the class got its later fields; None where it has none."""
+    if not dataclasses.is_dataclass(cls) or not any(map(is_later, dataclasses.fields(cls))):
+        return None
+    earlier = [field for field in dataclasses.fields(cls) if not is_later(field)]
+    return stable_hash(sorted((field.name, _type_name(field.type)) for field in earlier))
 
 
 def _field_types(cls: Any) -> Iterable[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """
 What an error says in words, wherever a provider puts them.
 
-`error.message` (OpenAI, Anthropic), `message` (Cohere), `error` as a text (Ollama, Hugging Face), `detail` as a
-text or as FastAPI's list of what is wrong with which field (vLLM, NVIDIA), `message.detail` (Mistral),
+`error.message` (OpenAI, Anthropic), `message` (Cohere), `error` as a text (Ollama, Hugging Face), `detail` as
+a text or as FastAPI's list of what is wrong with which field (vLLM, NVIDIA), `message.detail` (Mistral),
 `errors[]` (Cloudflare), and what another provider said inside of an error (OpenRouter's `metadata.raw`).
 """
 

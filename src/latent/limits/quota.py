@@ -68,8 +68,8 @@ _SHORT_WINDOW = re.compile(r"\bper[-_ ](?:second|minute|hour)\b|\b[rt]p[ms]\b", 
 """Beside those of a day: which of the two is used up is not known then, and to wait is no mistake."""
 _SOON_SECONDS = 10.0
 """
-OpenAI's allowance of 10,000 requests a day fills up steadily, one in 8.6 s, and says so: that is a slow limit.
-One that has no room within this time would keep a map busy with one row a minute.
+OpenAI's allowance of 10,000 requests a day fills up steadily, one in 8.6 s, and says so: that is a slow
+limit. One that has no room within this time would keep a map busy with one row a minute.
 """
 
 _REQUESTED = re.compile(r"\blimit:?\s+(\d[\d,]*).*?\brequested:?\s+(\d[\d,]*)", re.IGNORECASE | re.DOTALL)
@@ -114,7 +114,9 @@ def is_exhausted(status: int | None, body: Any, *, hint_seconds: float | None) -
     if any(code in QUOTA_CODES for code in _codes(body)):
         return True
     words = message_of(body).lower()
-    if any(phrase in words for phrase in _QUOTA_WORDS) or is_of_a_day(status, body, hint_seconds=hint_seconds):
+    if any(phrase in words for phrase in _QUOTA_WORDS) or is_of_a_day(
+        status, body, hint_seconds=hint_seconds
+    ):
         return True
     return status == 402 and hint_seconds is None
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
+from latent.cache.later import LATER
 from latent.llm.schemas import instance_of, judged, type_of
+from latent.llm.thoughts import is_only_thought
 
 FinishReason = Literal["stop", "length", "refusal", "tool", "other"]
 """Why an answer ended: it was complete, the limit on tokens cut it, the model would not, it called a tool."""
@@ -79,6 +81,8 @@ class Answer(_Made):
     """The provider's, for its support."""
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     """`id`, `name` and `arguments` (JSON as text) of tools that the model wants called."""
+    reasoning: str | None = field(default=None, metadata=LATER)
+    """What the model thought before it answered, where the provider shows it; no part of the text."""
 
     def __post_init__(self) -> None:
         # A remembered answer is restored without its constructor, and so is known by what it lacks.
@@ -123,8 +127,10 @@ class Answer(_Made):
 
     @property
     def is_complete(self) -> bool:
-        """Whether it is neither cut nor refused nor invalid."""
-        return self.problem is None and self.finish_reason in ("stop", "tool")
+        """Whether it is neither cut nor refused nor invalid, and more than thoughts."""
+        if self.problem is not None or self.finish_reason not in ("stop", "tool"):
+            return False
+        return bool(self.tool_calls) or not is_only_thought(self.text)
 
     @property
     def latent_abstained(self) -> bool:

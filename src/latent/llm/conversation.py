@@ -85,6 +85,7 @@ async def converse(
             break
     answer = Answer(
         text=text,
+        reasoning=reading.reasoning,
         output_type=None if request.output is None else request.output.reference,
         usage=account.usage,
         cost_usd=account.cost_usd,
@@ -131,8 +132,9 @@ def _judged(request: Request, reading: Reading) -> tuple[str, str | None, ValueE
     output = request.output
     if output is None:
         return reading.text, None, None
-    called = next((call for call in reading.tool_calls if call.get("name") == output.name), None)
-    text = reading.text if called is None else str(called.get("arguments") or "")
+    calls = reading.tool_calls
+    called = next((call for call in calls if call.get("name") == output.name), calls[0] if calls else None)
+    text = reading.text if called is None else str(called["arguments"])
     if reading.finish_reason == "refusal":
         return text, "The model refused to answer.", None
     verdict = judged(output, text)

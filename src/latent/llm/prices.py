@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from latent.llm.endpoints import LOCAL
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from latent.llm.answer import Usage
 
 _SAME_PRICES = {"openai-responses": "openai", "gemini": "google", "xai": "x-ai", "moonshot": "moonshotai"}
@@ -35,6 +38,30 @@ def cost_usd(provider: str, model: str, usage: Usage | None) -> float | None:
         usage.cached_tokens,
         usage.cache_write_tokens,
     )
+
+
+def stated_cost_usd(document: Mapping[str, Any]) -> float | None:
+    """
+    What the provider itself says that a call cost: it knows its prices best. None where it does not say.
+
+    `usage.cost` is OpenRouter's, in US dollars; with a key of one's own that is its fee, and what the
+    provider behind it charges stands beside it. Perplexity has the total among its parts.
+    """
+    usage = document.get("usage")
+    if not isinstance(usage, dict) or "cost" not in usage:
+        return None
+    said = usage["cost"]
+    cost = _amount(said.get("total_cost") if isinstance(said, dict) else said)
+    details = usage.get("cost_details")
+    if cost is None or not usage.get("is_byok") or not isinstance(details, dict):
+        return cost
+    return cost + (_amount(details.get("upstream_inference_cost")) or 0.0)
+
+
+def _amount(value: object) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if 0 <= value < inf else None
 
 
 @lru_cache(maxsize=4096)

@@ -87,6 +87,8 @@ class Reading:
 
     text: str
     finish_reason: Any
+    reasoning: str | None = None
+    """What the model thought, as far as the provider shows it."""
     model: str = ""
     request_id: str | None = None
     tool_calls: tuple[Mapping[str, Any], ...] = ()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from latent.errors import ModelRefusedError, RunStoppedError
 from latent.llm.failures import failure_in
-from latent.llm.prices import cost_usd
+from latent.llm.prices import cost_usd, stated_cost_usd
 from latent.prefect.budget import use
 from latent.prefect.retry_policy import why_everything_stops
 from latent.prefect.scope import current_scope
@@ -99,7 +99,9 @@ async def _sent(
     reply = await way.post(endpoint, path, payload, timeout_seconds=request.timeout_seconds)
     seconds = time.perf_counter() - began
     usage, failure = usage_in(reply.document), failure_in(endpoint, reply)
-    cost = cost_usd(endpoint.provider, endpoint.model, usage)
+    cost = stated_cost_usd(reply.document)
+    if cost is None:
+        cost = cost_usd(endpoint.provider, endpoint.model, usage)
     # A failure that says nothing of tokens took none, as one with a status of its own.
     if failure is None or usage is not None:
         use(endpoint.spec, {} if usage is None else usage.amounts(), cost)

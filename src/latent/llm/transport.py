@@ -174,7 +174,7 @@ def _document(body: bytes) -> dict[str, Any] | None:
 
 def _no_document(endpoint: Endpoint, path: str, body: bytes) -> str:
     """Why an answer cannot be read; a page for people is what the wrong address of a server shows."""
-    if not body.lstrip()[:1] == b"<":
+    if body.lstrip()[:1] != b"<":
         return "what it sent is no whole JSON document."
     return f"what it sent is a page for browsers, no JSON. {address_hint(endpoint, path)}"
 

@@ -6,10 +6,12 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+import orjson
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from latent.llm.answer import Usage
+    from latent.llm.answer import FinishReason, Usage
     from latent.llm.messages import Message, Part, Turns
     from latent.llm.request import Reading, Request
 
@@ -53,6 +55,60 @@ def told(document: object, *names: str) -> int | None:
 def count(document: object, *names: str) -> int:
     """As `told`, for what is a part of other counts: 0 where nothing is said of it."""
     return told(document, *names) or 0
+
+
+def output_counts(given: int, made: int, total: int | None, reasoning: int) -> tuple[int, int]:
+    """
+    All tokens that a model made, and those of them that it thought with.
+
+    Most providers count thoughts among the output. xAI and Gemini count them beside it, and only the total
+    has them: they are paid for all the same.
+
+    Args:
+        made: The output as the provider counts it.
+        total: What it counts altogether; None where it does not say.
+        reasoning: The thoughts as it counts them; 0 where it does not say.
+    """
+    if total is None:  # more thoughts than output are no part of it
+        total = given + made + (reasoning if reasoning > made else 0)
+    beside = max(0, total - given - made)
+    return made + beside, min(max(reasoning, beside), made + beside)
+
+
+_ENDS: dict[FinishReason, str] = {
+    "stop": "stop eos eos_token end_turn stop_sequence stop_token end complete completed",
+    "length": "length max_tokens max_new_tokens max_output_tokens max_length model_length "
+    "model_context_window_exceeded context_length_exceeded",
+    "refusal": "content_filter content_filtered refusal safety recitation blocklist sensitive "
+    "prohibited_content spii guardrail_intervened",
+    "tool": "tool_calls tool_call tool_use function_call",
+}
+"""
+What servers call the end of an answer, in lower case: OpenAI and Anthropic, text-generation-inference and
+Together (`eos`, `eos_token`), Mistral (`model_length`), Gemini (`MAX_TOKENS`, `SAFETY`), Bedrock.
+"""
+_FINISH = {word: reason for reason, words in _ENDS.items() for word in words.split()}
+
+
+def finish_reason(said: object, *, has_text: bool, has_calls: bool) -> FinishReason:
+    """
+    Why an answer ended, by what the server calls it; some gateways say nothing of it.
+
+    Args:
+        has_text: Whether the model said something.
+        has_calls: Whether it called a tool.
+    """
+    if said is None or said == "":
+        return "tool" if has_calls else "stop" if has_text else "other"
+    # Gemini's own reason stands behind a colon: `content_filter: SAFETY`.
+    return _FINISH.get(str(said).lower().partition(":")[0].strip(), "other")
+
+
+def as_text(arguments: object) -> str:
+    """The arguments of a tool as JSON: some servers send an object in place of its text."""
+    if isinstance(arguments, str):
+        return arguments
+    return "{}" if arguments is None else orjson.dumps(arguments).decode()
 
 
 def spoken(message: Message, part: Callable[[Part], dict[str, Any]]) -> dict[str, Any]:

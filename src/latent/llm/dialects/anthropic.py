@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
 from latent.errors import ModelSpecError
-from latent.llm.answer import FinishReason, Usage
-from latent.llm.dialects import count, spoken, told
+from latent.llm.answer import Usage
+from latent.llm.dialects import as_text, count, finish_reason, spoken, told
 from latent.llm.messages import Attachment, File, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
@@ -20,14 +18,6 @@ MAX_TOKENS = 4096
 """The API wants a limit; this is ours where the model has none. Tokens to think with come on top."""
 
 _OURS = frozenset({"max_tokens", "temperature", "top_p", "stop", "seed", "reasoning"})
-_FINISH: dict[str, FinishReason] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "refusal": "refusal",
-    "tool_use": "tool",
-}
 
 
 def check(spec: str, sampling: dict[str, Any]) -> None:
@@ -81,19 +71,19 @@ def reading(document: dict[str, Any]) -> Reading:
     content = document.get("content")
     if not isinstance(content, list):
         raise ValueError("it has no `content`")
-    texts = [block["text"] for block in content if block.get("type") == "text"]
+    text = "".join(block["text"] for block in content if block.get("type") == "text")
+    thoughts = [block.get("thinking") or "" for block in content if block.get("type") == "thinking"]
     tools = [block for block in content if block.get("type") == "tool_use"]
     return Reading(
-        text="".join(texts),
-        finish_reason=_FINISH.get(str(document.get("stop_reason")), "other"),
+        text=text,
+        reasoning="\n\n".join(filter(None, thoughts)) or None,
+        finish_reason=finish_reason(
+            document.get("stop_reason"), has_text=bool(text.strip()), has_calls=bool(tools)
+        ),
         model=str(document.get("model") or ""),
         request_id=document.get("id"),
         tool_calls=tuple(
-            {
-                "id": tool.get("id"),
-                "name": tool.get("name"),
-                "arguments": orjson.dumps(tool.get("input")).decode(),
-            }
+            {"id": tool.get("id"), "name": tool.get("name"), "arguments": as_text(tool.get("input"))}
             for tool in tools
         ),
     )

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from latent.errors import ModelSpecError
-from latent.llm.answer import FinishReason, Usage
-from latent.llm.dialects import count, spoken, told
+from latent.llm.answer import Usage
+from latent.llm.dialects import as_text, count, finish_reason, output_counts, spoken, told
 from latent.llm.messages import Attachment, File, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
@@ -16,13 +16,8 @@ PATH = "/chat/completions"
 
 _SAME = ("temperature", "top_p", "stop", "seed")
 _OURS = frozenset({*_SAME, "max_tokens", "reasoning"})
-_FINISH: dict[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "content_filter": "refusal",
-    "tool_calls": "tool",
-    "function_call": "tool",
-}
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""Where a message has what the model thought: DeepSeek and vLLM, OpenRouter and Groq, Ollama."""
 
 
 def check(spec: str, sampling: dict[str, Any]) -> None:
@@ -68,26 +63,50 @@ def reading(document: dict[str, Any]) -> Reading:
     if not isinstance(choices, list) or not choices:
         raise ValueError("it has no `choices`")
     message = choices[0].get("message") or {}
-    refused = message.get("refusal")
-    finish = _FINISH.get(str(choices[0].get("finish_reason")), "other")
+    refused, calls = message.get("refusal"), _calls(message)
+    text = refused or _said(message.get("content"), "text")
+    finish = finish_reason(
+        choices[0].get("finish_reason"), has_text=bool(text.strip()), has_calls=bool(calls)
+    )
     return Reading(
-        text=refused or _said(message.get("content")),
+        text=text,
+        reasoning=_thoughts(message) or None,
         finish_reason="refusal" if refused else finish,
         model=str(document.get("model") or ""),
         request_id=document.get("id"),
         tool_calls=tuple(
-            {"id": call.get("id"), **{name: call["function"].get(name) for name in ("name", "arguments")}}
-            for call in message.get("tool_calls") or ()
-            if call.get("function")
+            {"id": id, "name": function.get("name"), "arguments": as_text(function.get("arguments"))}
+            for id, function in calls
         ),
     )
 
 
-def _said(content: Any) -> str:
+def _calls(message: Mapping[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
+    """The tools that a message calls, by their ids; `function_call` is what they were called before."""
+    if isinstance(function := message.get("function_call"), dict):
+        return [(None, function)]
+    calls = message.get("tool_calls") or ()
+    return [(call.get("id"), call["function"]) for call in calls if call.get("function")]
+
+
+def _said(content: Any, kind: str) -> str:
     """What an answer says: a text, or as with Mistral a list whose parts are texts and thoughts."""
-    if isinstance(content, list):
-        return "".join(part["text"] for part in content if part.get("type") == "text")
-    return str(content or "")
+    if not isinstance(content, list):
+        return str(content or "") if kind == "text" else ""
+    parts = (part.get(kind) for part in content if part.get("type") == kind)
+    return "".join(_said(part, "text") for part in parts)
+
+
+def _thoughts(message: Mapping[str, Any]) -> str:
+    for name in _THOUGHTS:
+        if isinstance(thought := message.get(name), str) and thought.strip():
+            return thought
+    details = message.get("reasoning_details")
+    listed = details if isinstance(details, list) else ()
+    told = (part.get("text") or part.get("summary") for part in listed if isinstance(part, dict))
+    return "".join(part for part in told if isinstance(part, str)) or _said(
+        message.get("content"), "thinking"
+    )
 
 
 def usage(document: dict[str, Any]) -> Usage | None:
@@ -96,12 +115,23 @@ def usage(document: dict[str, Any]) -> Usage | None:
     given, made = told(said, "prompt_tokens"), told(said, "completion_tokens")
     if given is None or made is None:
         return None
+    reasoning = count(said, "completion_tokens_details", "reasoning_tokens") or count(
+        said, "reasoning_tokens"
+    )
+    output, reasoning = output_counts(given, made, told(said, "total_tokens"), reasoning)
     return Usage(
         input_tokens=given,
-        output_tokens=made,
-        cached_tokens=count(said, "prompt_tokens_details", "cached_tokens"),
-        reasoning_tokens=count(said, "completion_tokens_details", "reasoning_tokens"),
+        output_tokens=output,
+        cached_tokens=_cached(said),
+        cache_write_tokens=count(said, "prompt_tokens_details", "cache_write_tokens"),
+        reasoning_tokens=reasoning,
     )
+
+
+def _cached(said: object) -> int:
+    """What came from the provider's cache: OpenAI and most others, DeepSeek, Moonshot."""
+    names = (("prompt_tokens_details", "cached_tokens"), ("prompt_cache_hit_tokens",), ("cached_tokens",))
+    return next(filter(None, (count(said, *each) for each in names)), 0)
 
 
 def _reasoning(wanted: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import FinishReason, Usage
-from latent.llm.dialects import count, spoken, told
+from latent.llm.dialects import as_text, count, output_counts, spoken, told
 from latent.llm.messages import Attachment, File, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
@@ -72,11 +72,12 @@ def reading(document: dict[str, Any]) -> Reading:
     calls = [item for item in items if item.get("type") == "function_call"]
     return Reading(
         text="".join(refusals or texts),
+        reasoning=_thoughts(items) or None,
         finish_reason=_finish_reason(document, bool(refusals), bool(calls)),
         model=str(document.get("model") or ""),
         request_id=document.get("id"),
         tool_calls=tuple(
-            {"id": call.get("call_id"), "name": call.get("name"), "arguments": call.get("arguments")}
+            {"id": call.get("call_id"), "name": call.get("name"), "arguments": as_text(call.get("arguments"))}
             for call in calls
         ),
     )
@@ -88,13 +89,22 @@ def usage(document: dict[str, Any]) -> Usage | None:
     given, made = told(said, "input_tokens"), told(said, "output_tokens")
     if given is None or made is None:
         return None
+    reasoning = count(said, "output_tokens_details", "reasoning_tokens")
+    output, reasoning = output_counts(given, made, told(said, "total_tokens"), reasoning)
     return Usage(
         input_tokens=given,
-        output_tokens=made,
+        output_tokens=output,
         cached_tokens=count(said, "input_tokens_details", "cached_tokens"),
         cache_write_tokens=count(said, "input_tokens_details", "cache_write_tokens"),
-        reasoning_tokens=count(said, "output_tokens_details", "reasoning_tokens"),
+        reasoning_tokens=reasoning,
     )
+
+
+def _thoughts(items: list[dict[str, Any]]) -> str:
+    """What the model thought: as OpenAI sums it up, or whole, from servers that show it."""
+    thoughts = [item for item in items if item.get("type") == "reasoning"]
+    parts = (part for item in thoughts for part in item.get("summary") or item.get("content") or ())
+    return "\n\n".join(part["text"] for part in parts if part.get("text"))
 
 
 def _finish_reason(document: dict[str, Any], refused: bool, called: bool) -> FinishReason:
