@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, Field, create_model
 
 import latent.llm.request as layer
+from latent.cache.hashing import stable_hash
 from latent.cache.keys import argument_hashes
 from latent.llm import Embedder, File, Image, Message, Model
 from latent.llm.messages import turns_of
 from latent.llm.request import Request
+from tests.llm.conftest import Provider
 
 
 class Verdict(BaseModel):
@@ -220,3 +222,14 @@ def test_two_calls_share_a_key_exactly_when_they_are_the_same(one: dict[str, Any
         return key(Model("openai:gpt-5-mini", **given), call["prompt"], repeat=call["repeat"])
 
     assert (key_of(one) == key_of(other)) == (shown(one) == shown(other))
+
+
+def test_an_answer_counts_the_same_new_remembered_and_read(provider: Provider):
+    """What is computed from answers is not computed again because they come from memory now."""
+    provider.says(lambda call: '{"score": 3}')
+    new = Model("openai:gpt-5-mini").complete("hello", output=Verdict)
+    known = Model("openai:gpt-5-mini").complete("hello", output=Verdict)
+    assert known.from_memory and not new.from_memory
+    before = stable_hash(known)
+    assert known.output == Verdict(score=3) and known.problem is None
+    assert stable_hash(known) == before == stable_hash(new)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import os
 import pickle
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from latent.errors import BrokenTextError, ModelSpecError
 from latent.llm import File, Image, Message, Model
+from latent.llm.messages import turns_of
 from tests.llm.conftest import SPECS, Provider
 
 PNG = b"\x89PNG\r\n\x1a\n and so on"
@@ -131,3 +134,71 @@ def test_two_surrogates_that_are_one_character_are_sent_as_it(provider: Provider
 
 def test_the_text_of_a_message_is_that_of_its_parts():
     assert Message("user", ("a", "b")).text == "a\nb"
+
+
+GUIDE = {"type": "text", "text": "a long guide", "cache_control": {"type": "ephemeral"}}
+ASKED = [{"role": "user", "content": [GUIDE, {"type": "text", "text": "a question"}]}]
+
+
+def test_a_mark_for_the_cache_reaches_those_who_know_it(provider: Provider):
+    router = Model("openrouter:anthropic/claude", base_url=os.environ["OPENAI_BASE_URL"], api_key="any")
+    for model in (Model(SPECS[2]), router):
+        model.complete(ASKED)
+        model.complete(
+            [{"role": "system", "content": [GUIDE, "Be brief."]}, {"role": "user", "content": "a"}]
+        )
+        model.complete([{"role": "user", "content": [GUIDE]}])
+    asked, told, alone, routed, routed_told, _ = provider.bodies
+    plain = {"type": "text", "text": "a question"}
+    assert asked["messages"][0]["content"] == routed["messages"][0]["content"] == [GUIDE, plain]
+    assert told["system"] == [GUIDE, {"type": "text", "text": "Be brief."}]
+    assert routed_told["messages"][0] == {"role": "system", "content": told["system"]}
+    assert alone["messages"][0]["content"] == [GUIDE]
+
+
+def test_words_about_the_output_stand_behind_a_system_prompt_with_a_mark(provider: Provider):
+    class Verdict(BaseModel):
+        score: int
+
+    provider.says(lambda call: '{"score": 1}')
+    prompt = [{"role": "system", "content": [GUIDE]}, {"role": "user", "content": "a"}]
+    assert Model(SPECS[2], output_mode="json").complete(prompt, output=Verdict).output == Verdict(score=1)
+    blocks = provider.bodies[0]["system"]
+    assert blocks[0] == GUIDE and "JSON schema" in blocks[1]["text"]
+
+
+def test_a_mark_changes_no_answer_and_so_no_key(provider: Provider):
+    model = Model(SPECS[2])
+    unmarked = [{"role": "user", "content": ["a long guide", "a question"]}]
+    answer = model.complete(unmarked)
+    known = model.complete(pickle.loads(pickle.dumps(ASKED)))
+    assert known.from_memory and known.text == answer.text
+    marked = pickle.loads(pickle.dumps(turns_of("m", ASKED)))
+    assert marked[0].is_marked and marked[0].parts[0].cache_control == {"type": "ephemeral"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "part", "said"),
+    [
+        (SPECS[1], GUIDE, "no `cache_control`"),
+        (SPECS[2], {"type": "text", "text": "a", "cache_control": "ephemeral"}, "is a mapping"),
+        (SPECS[2], {"type": "text", "text": "a", "citations": {"enabled": True}}, "no 'citations'"),
+        (SPECS[0], {"type": "text", "text": "a", "annotations": [1]}, "no 'annotations'"),
+    ],
+)
+def test_what_would_not_be_sent_is_refused(provider: Provider, spec: str, part: dict[str, object], said: str):
+    with pytest.raises(ModelSpecError, match=said):
+        Model(spec).complete([{"role": "user", "content": [part]}])
+    assert provider.requests == 0
+
+
+def test_openai_itself_knows_no_mark(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(ModelSpecError, match="caches long prompts by itself"):
+        Model(SPECS[0], api_key="any").complete(ASKED)
+
+
+def test_what_sdks_write_down_of_texts_that_have_none_is_left_out(provider: Provider):
+    part = {"type": "text", "text": "a", "citations": None, "annotations": []}
+    Model(SPECS[0]).complete([{"role": "user", "content": [part]}])
+    assert provider.bodies[0]["messages"][0]["content"] == "a"

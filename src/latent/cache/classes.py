@@ -53,13 +53,18 @@ def is_findable(cls: type) -> bool:
 
 @lru_cache(maxsize=1024)
 def caches_of(cls: Any) -> frozenset[str]:
-    """The cached properties of a class: their values follow from the rest, and are there or not."""
-    return frozenset(
+    """
+    The cached properties of a class: their values follow from the rest, and are there or not.
+
+    A class of ours that keeps some by hand names them in `__latent_caches__`.
+    """
+    cached = (
         name
         for base in cls.__mro__
         for name, member in vars(base).items()
         if type(member).__name__ == "cached_property"  # also those of other libraries
     )
+    return frozenset(cached) | frozenset(getattr(cls, "__latent_caches__", ()))
 
 
 @lru_cache(maxsize=1024)

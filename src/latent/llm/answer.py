@@ -47,6 +47,7 @@ class _Made:
     """What an answer holds beside its fields: neither remembered nor compared."""
 
     __slots__ = ("_instance", "_is_new", "_problem")
+    __latent_caches__ = __slots__
     _instance: Any
     _problem: str | None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
@@ -13,6 +13,7 @@ from latent.errors import ModelSpecError
 from latent.limits.permit import held_permit
 from latent.llm.embedding import EmbeddingRequest, checked_texts
 from latent.llm.endpoints import LOCAL, check_seconds, endpoint_of
+from latent.llm.headers import identity_of
 from latent.llm.local import wordllama
 from latent.llm.local.weights import fingerprint_of, gguf_of
 from latent.registry import TaskRegistry
@@ -48,6 +49,7 @@ class Embedder:
         dimensions: int | None = None,
         base_url: str | None = None,
         api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
         limit: str | None = None,
         batch_size: int = 100,
         batch_tokens: int = 100_000,
@@ -61,6 +63,7 @@ class Embedder:
             dimensions: Shorter vectors, where the model can; None: as long as the model makes them.
             base_url: Where the API is, say `http://localhost:11434/v1`.
             api_key: Instead of the environment variable.
+            headers: Further headers of each request: `{"api-key": ...}` for Azure, or what a gateway goes by.
             limit: Name of a `[limits.NAME]` section of the settings that each request takes part in.
             batch_size: The most texts of one request.
             batch_tokens: The most tokens of one request, by a rough count; OpenAI takes 300,000.
@@ -70,7 +73,7 @@ class Embedder:
         Raises:
             ModelSpecError: There is no such provider, it makes no embeddings, or a parameter cannot be used.
         """
-        self.endpoint = endpoint_of(spec, base_url=base_url, api_key=api_key)
+        self.endpoint = endpoint_of(spec, base_url=base_url, api_key=api_key, headers=headers)
         self.base_url, self.limit, self.remember = base_url, limit, remember
         self.batch_size, self.batch_tokens = batch_size, batch_tokens
         self.timeout_seconds = timeout_seconds
@@ -101,7 +104,8 @@ class Embedder:
         if self.endpoint.provider == LOCAL and self.base_url is None:
             return f"{self.spec} {fingerprint_of(gguf_of(self.spec))}{cut}"
         place = "" if self.endpoint.is_usual else f" at {self.endpoint.identity}"
-        return f"{self.spec}{place}{cut}"
+        by = "".join(f" {name}={value}" for name, value in identity_of(self.endpoint.own_headers).items())
+        return f"{self.spec}{place}{cut}{by}"
 
     def __repr__(self) -> str:
         return f"Embedder({self.identity!r})"

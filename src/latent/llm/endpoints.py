@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
@@ -12,6 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
 from latent.errors import MissingKeyError, ModelSpecError, nearest
+from latent.llm.headers import Headers, checked_headers, key_header, secrets_of
 
 Dialect = Literal["anthropic", "openai", "openai-responses"]
 """Whose API is spoken: Anthropic's messages, OpenAI's chat completions (as by many others), its responses."""
@@ -58,6 +60,8 @@ class Endpoint:
     needs_key: bool
     given_key: str | None = field(default=None, repr=False)
     """What `api_key=` said; None: the environment decides, at each call."""
+    own_headers: Headers = field(default=(), repr=False)
+    """What `headers=` said; keys may be among them."""
 
     @property
     def spec(self) -> str:
@@ -101,7 +105,7 @@ class Endpoint:
         """
         given = (self.given_key or "").strip()
         # Keys that are read from files end with a line feed.
-        key = given or os.environ.get(self.key_variable, "").strip()
+        key = given or ("" if self.brings_key else os.environ.get(self.key_variable, "").strip())
         if not key and self.needs_key:
             raise MissingKeyError(self.spec, self.key_variable)
         if not key.isprintable():
@@ -110,8 +114,30 @@ class Endpoint:
             raise ModelSpecError(self.spec, reason)
         return key or None
 
+    @property
+    def brings_key(self) -> bool:
+        """Whether a header of the user's own holds the key, so that the environment's is not sent."""
+        return key_header(self.own_headers) is not None
+
+    @property
+    def key_source(self) -> str:
+        """Where the key of a call comes from: what to look at where it is refused."""
+        if self.given_key:
+            return "api_key="
+        name = key_header(self.own_headers)
+        return self.key_variable if name is None else f"the header {name!r}"
+
+    @property
+    def secrets(self) -> list[str]:
+        """What a call sends that nobody is to see."""
+        key = self.key()
+        return ([key] if key else []) + secrets_of(self.own_headers)
+
     def headers(self) -> dict[str, str]:
-        """What a call sends beside its body; holds the key."""
+        """What a call sends beside its body, names in lower case; holds the key."""
+        return self._headers() | dict(self.own_headers)
+
+    def _headers(self) -> dict[str, str]:
         key = self.key()
         if self.dialect == "anthropic":
             return {"anthropic-version": ANTHROPIC_VERSION} | ({} if key is None else {"x-api-key": key})
@@ -125,7 +151,13 @@ class Endpoint:
 _OPENAI_HEADERS = {"OPENAI_ORG_ID": "openai-organization", "OPENAI_PROJECT_ID": "openai-project"}
 
 
-def endpoint_of(spec: str, *, base_url: str | None = None, api_key: str | None = None) -> Endpoint:
+def endpoint_of(
+    spec: str,
+    *,
+    base_url: str | None = None,
+    api_key: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Endpoint:
     """
     Where the model `spec` is called.
 
@@ -149,14 +181,16 @@ def endpoint_of(spec: str, *, base_url: str | None = None, api_key: str | None =
             f"there is no provider {provider!r} (known: {', '.join(PROVIDERS)}): {hint}"
             "Any other that speaks OpenAI's API is reached by base_url=.",
         )
+    own_headers = checked_headers(spec, headers)
     endpoint = Endpoint(
         provider=provider,
         model=model,
         dialect=known.dialect if known else "openai",
         base_url="" if is_local else _checked_url(spec, base_url or _usual_url(known)),
         key_variable=known.key_variable if known else f"{_variable(provider)}_API_KEY",
-        needs_key=base_url is None and not is_local,
+        needs_key=base_url is None and not is_local and key_header(own_headers) is None,
         given_key=api_key,
+        own_headers=own_headers,
     )
     _check_credentials(endpoint)
     return endpoint
@@ -242,12 +276,14 @@ def _checked_url(spec: str, url: object) -> str:
 
 def _check_credentials(endpoint: Endpoint) -> None:
     """A user in the address and a key would both be the one header that says who asks."""
-    if endpoint.dialect == "anthropic" or urlsplit(endpoint.base_url).username is None:
+    if urlsplit(endpoint.base_url).username is None:
         return
-    if endpoint.given_key or os.environ.get(endpoint.key_variable):
-        source = "api_key=" if endpoint.given_key else endpoint.key_variable
+    sends_key = endpoint.given_key or (not endpoint.brings_key and os.environ.get(endpoint.key_variable))
+    is_same_header = endpoint.dialect != "anthropic" and bool(sends_key)
+    if is_same_header or "authorization" in dict(endpoint.own_headers):
         reason = (
-            f"its base_url holds a user, and {source} a key: only one of them can be sent. Leave out one."
+            f"its base_url holds a user, and {endpoint.key_source} a key: only one of them can be sent. "
+            "Leave out one."
         )
         raise ModelSpecError(endpoint.spec, reason)
 

@@ -54,7 +54,7 @@ def estimator(arguments: Mapping[str, Any]) -> Estimate:
 def rendered(request: Request, turns: Turns) -> str:
     """A prompt as people read it: who says what; attachments by their kind and name."""
     system, messages = split_system(request.system, messages_of(turns))
-    lines = [f"system: {system}"] if system else []
+    lines = ["system: " + "\n\n".join(system)] if system else []
     for message in messages:
         parts = [part if isinstance(part, str) else f"[{part!r}]" for part in message.parts]
         lines.append(f"{message.role}: " + "\n".join(parts))

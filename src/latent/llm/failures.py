@@ -138,8 +138,7 @@ def _words(body: Any) -> str:
 def _explained(endpoint: Endpoint, status: int, body: Any, said: str) -> tuple[type[ModelRefusedError], str]:
     """The class of the error, and what the user can do."""
     if status in (401, 403) or _code(body) == "invalid_api_key":
-        source = "api_key=" if endpoint.given_key else endpoint.key_variable
-        return WrongKeyError, f"Check the key in {source}, and what it may use."
+        return WrongKeyError, f"Check the key in {endpoint.key_source}, and what it may use."
     if _is_too_long(status, body, said):
         return ContextWindowError, "Shorten the prompt, or take a model that reads more."
     if _is_unknown_model(endpoint, status, body, said):
@@ -193,6 +192,5 @@ def _decoded(body: bytes) -> Any:
 
 
 def _masked(endpoint: Endpoint, value: Any) -> Any:
-    key = endpoint.key()
     # By value and by shape: a provider may repeat the key, whole or in part.
-    return Masker([key] if key else []).data(value)
+    return Masker(endpoint.secrets).data(value)

@@ -105,6 +105,29 @@ class File(Attachment):
         return "application/pdf"
 
 
+class MarkedText(str):
+    """
+    A text up to which the provider is to keep the prompt in its cache: a part with `cache_control`.
+
+    It is a text like any other but where it is sent; answers are found again without looking at the mark,
+    which changes what a call costs and not what it says.
+    """
+
+    cache_control: Mapping[str, Any]
+
+    def __new__(cls, text: str, cache_control: Mapping[str, Any]) -> MarkedText:
+        """
+        Args:
+            cache_control: As the provider takes it: `{"type": "ephemeral"}`.
+        """
+        made = super().__new__(cls, text)
+        made.cache_control = dict(cache_control)
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MarkedText, (str(self), self.cache_control)
+
+
 Part: TypeAlias = "str | Attachment"
 
 
@@ -116,12 +139,18 @@ class Message:
     parts: tuple[Part, ...]
 
     @property
+    def is_marked(self) -> bool:
+        """Whether a part of it has `cache_control`."""
+        return any(isinstance(part, MarkedText) for part in self.parts)
+
+    @property
     def text(self) -> str:
         """Its texts, one below the other."""
         return "\n".join(part for part in self.parts if isinstance(part, str))
 
     def __latent_hash__(self) -> Any:
-        return ("latent.llm.message", self.role, self.parts)
+        plain = tuple(str(part) if isinstance(part, MarkedText) else part for part in self.parts)
+        return ("latent.llm.message", self.role, plain)
 
 
 Prompt: TypeAlias = "str | Message | Attachment | Mapping[str, Any] | Sequence[Any]"
@@ -153,12 +182,7 @@ def turns_of(spec: str, prompt: Prompt, name: str = "the prompt") -> Turns:
     for part in (part for message in messages for part in message.parts):
         check_whole(spec, name, part if isinstance(part, str) else part.name or "")
     first = messages[0]
-    if (
-        len(messages) == 1
-        and first.role == "user"
-        and len(first.parts) == 1
-        and isinstance(first.parts[0], str)
-    ):
+    if len(messages) == 1 and first.role == "user" and len(first.parts) == 1 and type(first.parts[0]) is str:
         return first.parts[0]
     return messages
 
@@ -168,14 +192,18 @@ def messages_of(turns: Turns) -> tuple[Message, ...]:
     return (Message("user", (turns,)),) if isinstance(turns, str) else turns
 
 
-def split_system(system: str | None, turns: Turns) -> tuple[str | None, tuple[Message, ...]]:
-    """The system prompt, with what messages add to it, and the other messages."""
+def split_system(system: str | None, turns: Turns) -> tuple[list[str], tuple[Message, ...]]:
+    """The texts of the system prompt, with what messages add to it, and the other messages."""
     messages = messages_of(turns)
-    told = [message.text for message in messages if message.role == "system"]
+    texts = [system] if system else []
+    told = [message for message in messages if message.role == "system"]
     if not told:
-        return system, messages
-    texts = ([system] if system else []) + told
-    return "\n\n".join(texts), tuple(message for message in messages if message.role != "system")
+        return texts, messages
+    for message in told:
+        texts += (
+            [part for part in message.parts if isinstance(part, str)] if message.is_marked else [message.text]
+        )
+    return texts, tuple(message for message in messages if message.role != "system")
 
 
 def _messages(spec: str, prompt: Any) -> list[Message]:
@@ -221,11 +249,29 @@ def _part(spec: str, given: Any) -> Part:
     if isinstance(given, (str, Attachment)):
         return given
     if isinstance(given, Mapping) and given.get("type") == "text" and isinstance(given.get("text"), str):
-        return str(given["text"])
+        return _text_part(spec, given)
     raise ModelSpecError(
         spec,
         f"a part of a message is a text, Image.of(...) or File.of(...), not {_a_kind(given)}.",
     )
+
+
+def _text_part(spec: str, given: Mapping[str, Any]) -> str:
+    text, mark = str(given["text"]), given.get("cache_control")
+    # What SDKs write down of texts that have none (`citations: None`) says nothing.
+    unknown = [name for name in given if name not in ("type", "text", "cache_control") and given[name]]
+    if unknown:
+        reason = (
+            f"a part of a message that is a text has no {unknown[0]!r}: it would not be sent. Leave it out."
+        )
+        raise ModelSpecError(spec, reason)
+    if mark is None:
+        return text
+    if not isinstance(mark, Mapping) or "type" not in mark:
+        raise ModelSpecError(
+            spec, f'`cache_control` is a mapping such as {{"type": "ephemeral"}}, not {mark!r}.'
+        )
+    return MarkedText(text, mark) if text else ""
 
 
 def _a_kind(given: object) -> str:

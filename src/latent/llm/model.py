@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from latent.prefect.rows.futures import MappedFutures
 
 _SAMPLING = ("max_tokens", "temperature", "top_p", "stop", "seed", "reasoning")
-_OTHERS = ("base_url", "api_key", "system", "limit", "timeout_seconds", "output_mode", "repairs")
+_OTHERS = ("base_url", "api_key", "headers", "system", "limit", "timeout_seconds", "output_mode", "repairs")
 PARAMETERS = frozenset({*_SAMPLING, *_OTHERS, "retries", "cache_expiration"})
 
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
@@ -58,6 +58,7 @@ class Model:
         *,
         base_url: str | None = None,
         api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
         max_tokens: int | None = None,
         temperature: float | None = None,
         top_p: float | None = None,
@@ -80,6 +81,7 @@ class Model:
             base_url: Where the API is, say `http://localhost:11434/v1`.
             api_key: Instead of the environment variable: `OPENAI_API_KEY`, `ANTHROPIC_API_KEY`, or for
                 another provider its name with `_API_KEY` behind it.
+            headers: Further headers of each request: `{"api-key": ...}` for Azure, or what a gateway goes by.
             max_tokens: Where an answer is cut. None: where the provider does; 4,096 with Anthropic.
             reasoning: How much the model thinks before it answers: an effort (`"low"`), for Anthropic also a
                 number of tokens, or what the provider's API takes, as a mapping.
@@ -95,7 +97,7 @@ class Model:
         Raises:
             ModelSpecError: There is no such provider, or a parameter cannot be used.
         """
-        self.endpoint = endpoint_of(spec, base_url=base_url, api_key=api_key)
+        self.endpoint = endpoint_of(spec, base_url=base_url, api_key=api_key, headers=headers)
         self._check_kinds(
             temperature=temperature, top_p=top_p, stop=stop, seed=seed, reasoning=reasoning, system=system,
             limit=limit, cache_expiration=cache_expiration,

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 from latent.errors import ModelSpecError, nearest
 from latent.llm.endpoints import LOCAL, Endpoint
+from latent.llm.headers import identity_of
 from latent.llm.schemas import OutputType
+from latent.llm.sdk_arguments import WRITTEN_AS
 
 LAYER_VERSION = 1
 """
@@ -75,7 +77,7 @@ class Request:
             "output": None if self.output is None else self.output.identity,
             "mode": None if self.output is None else self.mode,
             "repairs": None if self.output is None else self.repairs,
-        }
+        } | ({"headers": headers} if (headers := identity_of(endpoint.own_headers)) else {})
 
     def __latent_hash__(self) -> Any:
         return ("latent.llm.request", self.identity())
@@ -108,8 +110,14 @@ def sampling_of(
     """
     sampling = {name: value for name, value in own.items() if value is not None}
     for name, value in given.items():
+        written = WRITTEN_AS.get(name, "")
         if name in _OURS:
-            raise ModelSpecError(spec, f"`{name}` is filled by latent; it is no parameter of a model.")
+            instead = f": {written}" if written else ""
+            raise ModelSpecError(
+                spec, f"`{name}` is filled by latent; it is no parameter of a model{instead}."
+            )
+        if written:
+            raise ModelSpecError(spec, f"`{name}` cannot be given here: {written}.")
         near = nearest(name, names)
         if near is not None and _is_slip(name, near):
             raise ModelSpecError(spec, f"there is no parameter `{name}`: did you mean `{near}`?")

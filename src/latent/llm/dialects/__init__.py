@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import orjson
 
+from latent.errors import ModelSpecError
+from latent.llm.messages import MarkedText
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from latent.llm.answer import FinishReason, Usage
     from latent.llm.messages import Message, Part, Turns
@@ -118,9 +121,29 @@ def spoken(message: Message, part: Callable[[Part], dict[str, Any]]) -> dict[str
     Args:
         part: A part as the API at hand takes it.
     """
-    if all(isinstance(each, str) for each in message.parts):
+    if all(isinstance(each, str) for each in message.parts) and not message.is_marked:
         return {"role": message.role, "content": message.text}
     return {"role": message.role, "content": [part(each) for each in message.parts]}
+
+
+def system_prompt(texts: Sequence[str], part: Callable[[Part], dict[str, Any]]) -> str | list[dict[str, Any]]:
+    """The system prompt as APIs take it: one text; its parts where one of them is marked for the cache."""
+    if any(isinstance(text, MarkedText) for text in texts):
+        return [part(text) for text in texts]
+    return "\n\n".join(texts)
+
+
+def check_unmarked(spec: str, system: Sequence[str], messages: Sequence[Message]) -> None:
+    """Raise `ModelSpecError` for `cache_control` where the API does not know it."""
+    if any(isinstance(text, MarkedText) for text in system) or any(each.is_marked for each in messages):
+        reason = "OpenAI's API has no `cache_control`, and caches long prompts by itself: leave it out."
+        raise ModelSpecError(spec, reason)
+
+
+def text_part(text: str) -> dict[str, Any]:
+    """A text as a part of a message, with its mark."""
+    found: dict[str, Any] = {"type": "text", "text": text}
+    return found | {"cache_control": text.cache_control} if isinstance(text, MarkedText) else found
 
 
 _MODULES = {"anthropic": "anthropic", "openai": "openai_chat", "openai-responses": "openai_responses"}

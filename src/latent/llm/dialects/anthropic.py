@@ -7,7 +7,7 @@ from typing import Any
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import Usage
-from latent.llm.dialects import as_text, count, finish_reason, spoken, told
+from latent.llm.dialects import as_text, count, finish_reason, spoken, system_prompt, text_part, told
 from latent.llm.messages import Attachment, File, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
@@ -54,9 +54,9 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
         tool = {"name": output.name, "description": "Gives the answer.", "input_schema": output.schema}
         body |= {"tools": [tool], "tool_choice": {"type": "tool", "name": output.name}}
     elif output is not None:
-        system = "\n\n".join(filter(None, [system, in_words(output)]))
+        system.append(in_words(output))
     if system:
-        body["system"] = system
+        body["system"] = system_prompt(system, _part)
     return body
 
 
@@ -125,7 +125,7 @@ def _budget(wanted: Any) -> int:
 
 def _part(part: Part) -> dict[str, Any]:
     if not isinstance(part, Attachment):
-        return {"type": "text", "text": part}
+        return text_part(part)
     source = (
         {"type": "url", "url": part.url}
         if part.url

@@ -7,7 +7,17 @@ from typing import Any
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import Usage
-from latent.llm.dialects import as_text, count, finish_reason, output_counts, spoken, told
+from latent.llm.dialects import (
+    as_text,
+    check_unmarked,
+    count,
+    finish_reason,
+    output_counts,
+    spoken,
+    system_prompt,
+    text_part,
+    told,
+)
 from latent.llm.messages import Attachment, File, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
@@ -46,8 +56,10 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
         body["tool_choice"] = {"type": "function", "function": {"name": output.name}}
     elif output is not None:
         body["response_format"] = {"type": "json_object"}
-        system = "\n\n".join(filter(None, [system, in_words(output)]))
-    head = [{"role": "system", "content": system}] if system else []
+        system.append(in_words(output))
+    if request.endpoint.is_usual:
+        check_unmarked(request.endpoint.spec, system, messages)
+    head = [{"role": "system", "content": system_prompt(system, _part)}] if system else []
     body["messages"] = head + [spoken(message, _part) for message in messages]
     return body
 
@@ -143,7 +155,7 @@ def _reasoning(wanted: Any) -> dict[str, Any]:
 
 def _part(part: Part) -> dict[str, Any]:
     if not isinstance(part, Attachment):
-        return {"type": "text", "text": part}
+        return text_part(part)
     if isinstance(part, File):
         if part.url:
             reason = "OpenAI's chat takes no address of a file: read it, or use 'openai-responses:...'."

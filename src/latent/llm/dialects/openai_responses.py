@@ -8,7 +8,7 @@ from typing import Any
 
 from latent.errors import ModelSpecError
 from latent.llm.answer import FinishReason, Usage
-from latent.llm.dialects import as_text, count, output_counts, spoken, told
+from latent.llm.dialects import as_text, check_unmarked, count, output_counts, spoken, told
 from latent.llm.messages import Attachment, File, Part, Turns, split_system
 from latent.llm.request import Reading, Request
 from latent.llm.schemas import in_words
@@ -49,9 +49,10 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
         body["tool_choice"] = {"type": "function", "name": output.name}
     elif output is not None:
         body["text"] = {**body.get("text", {}), "format": {"type": "json_object"}}
-        system = "\n\n".join(filter(None, [system, in_words(output)]))
+        system.append(in_words(output))
+    check_unmarked(request.endpoint.spec, system, messages)
     if system:
-        body["instructions"] = system
+        body["instructions"] = "\n\n".join(system)
     body["input"] = [spoken(message, partial(_part, message.role)) for message in messages]
     return body
 
