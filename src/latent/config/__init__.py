@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from latent.config.extras import import_extra as import_extra
     from latent.config.parameters import Parameters as Parameters
     from latent.config.parameters import load_flow_parameters as load_flow_parameters
     from latent.config.parameters import load_parameters as load_parameters
@@ -44,6 +45,7 @@ _HOME = {
     "Workspace": "workspace",
     "ensure_private_dir": "workspace",
     "find_workspace": "workspace",
+    "import_extra": "extras",
     "interpolate": "variables",
     "load_flow_parameters": "parameters",
     "load_parameters": "parameters",
