@@ -8,10 +8,12 @@ import importlib
 import itertools
 import linecache
 import os
+import re
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -783,22 +785,214 @@ def test_thousands_of_functions_defined_in_a_loop_do_not_pile_up(project):
     assert sum(ref() is not None for ref in kept) <= 128
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ("string.Template('A one $q')", "string.Template('A two $q')"),
-        ("argparse.Namespace(a=1)", "argparse.Namespace(a=2)"),
-        ("collections.ChainMap({'a': 1})", "collections.ChainMap({'a': 2})"),
-        ("operator.itemgetter(0)", "operator.itemgetter(1)"),
-        ("'1'.join", "'2'.join"),
-        ("{'k': 1}.get", "{'k': 2}.get"),
-        ("jinja2.Template('one')", "jinja2.Template('two')"),
-    ],
-)
-def test_what_a_constant_of_the_standard_library_holds_counts(project, before, after):
-    text = f"import argparse, collections, jinja2, operator, string\nP = {before}\ndef f(x): return P, x\n"
-    assert project.digest(text) != project.digest(text.replace(before, after))
-    assert project.digest(text) == project.digest(text)
+CONSTANTS = [
+    ("string.Template('A one $q')", "string.Template('A two $q')"),
+    ("argparse.Namespace(a=1)", "argparse.Namespace(a=2)"),
+    ("collections.ChainMap({'a': 1})", "collections.ChainMap({'a': 2})"),
+    ("operator.itemgetter(0)", "operator.itemgetter(1)"),
+    ("'1'.join", "'2'.join"),
+    ("str.upper", "str.lower"),
+    ("{'k': 1}.get", "{'k': 2}.get"),
+    ("random.Random(1)", "random.Random(2)"),
+    ("http.client.HTTPSConnection('one')", "http.client.HTTPSConnection('two')"),
+    ("urllib.request.Request('http://one')", "urllib.request.Request('http://two')"),
+    ("json.JSONEncoder(indent=1)", "json.JSONEncoder(indent=2)"),
+    ("functools.partialmethod(print, 1)", "functools.partialmethod(print, 2)"),
+    ("jinja2.Template('one')", "jinja2.Template('two')"),
+    (
+        "jinja2.Environment(loader=jinja2.DictLoader({'p': 'one'}))",
+        "jinja2.Environment(loader=jinja2.DictLoader({'p': 'two'}))",
+    ),
+    ("httpx.Client(base_url='http://one')", "httpx.Client(base_url='http://two')"),
+    ("httpx.Client(timeout=1)", "httpx.Client(timeout=2)"),
+    (
+        "openai.OpenAI(api_key='k', base_url='http://one')",
+        "openai.OpenAI(api_key='k', base_url='http://two')",
+    ),
+    ("anthropic.Anthropic(api_key='k', max_retries=1)", "anthropic.Anthropic(api_key='k', max_retries=2)"),
+    ("numpy.random.default_rng(1)", "numpy.random.default_rng(2)"),
+    ("numpy.random.RandomState(1)", "numpy.random.RandomState(2)"),
+    ("numpy.log", "numpy.exp"),
+    ("linear_model.LogisticRegression(C=1.0)", "linear_model.LogisticRegression(C=2.0)"),
+    (
+        "preprocessing.FunctionTransformer(lambda v: v + 1)",
+        "preprocessing.FunctionTransformer(lambda v: v + 2)",
+    ),
+    (
+        "pipeline.make_pipeline(preprocessing.Binarizer(threshold=1))",
+        "pipeline.make_pipeline(preprocessing.Binarizer(threshold=2))",
+    ),
+    ("[{'m': linear_model.Ridge(1)}]", "[{'m': linear_model.Ridge(2)}]"),
+    # Types, and what is made by calls.
+    ("Literal['a', 'b']", "Literal['a', 'c']"),
+    ("Annotated[int, Field(ge=1)]", "Annotated[int, Field(ge=2)]"),
+    ("int | str", "int | float"),
+    ("Optional[list[int]]", "Optional[list[str]]"),
+    ("Callable[[int], str]", "Callable[[str], str]"),
+    ("dict[str, tuple[Literal[1], ...]]", "dict[str, tuple[Literal[2], ...]]"),
+    ("NewType('Id', int)", "NewType('Id', str)"),
+    ("TypeVar('T', bound=int)", "TypeVar('T', bound=str)"),
+    ("TypeAdapter(Literal['a', 'b'])", "TypeAdapter(Literal['a', 'c'])"),
+    ("TypeAdapter(Annotated[int, Field(ge=1)])", "TypeAdapter(Annotated[int, Field(ge=2)])"),
+    ("create_model('M', a=(int, 1))", "create_model('M', a=(int, 2))"),
+    ("create_model('M', a=(int, Field(ge=1)))", "create_model('M', a=(int, Field(ge=2)))"),
+    ("create_model('M', a=(int, ...))", "create_model('M', b=(int, ...))"),
+    (
+        "create_model('M', __config__={'extra': 'allow'}, a=(int, 1))",
+        "create_model('M', __config__={'extra': 'forbid'}, a=(int, 1))",
+    ),
+    ("dataclasses.make_dataclass('D', [('a', int)])", "dataclasses.make_dataclass('D', [('b', int)])"),
+    (
+        "dataclasses.make_dataclass('D', [('a', int, 1)])",
+        "dataclasses.make_dataclass('D', [('a', int, 2)])",
+    ),
+    (
+        "dataclasses.make_dataclass('D', [('a', int)], namespace={'f': lambda self: 1})",
+        "dataclasses.make_dataclass('D', [('a', int)], namespace={'f': lambda self: 2})",
+    ),
+    ("collections.namedtuple('P', 'a b')", "collections.namedtuple('P', 'b a')"),
+    ("enum.Enum('E', {'A': 1})", "enum.Enum('E', {'A': 2})"),
+    ("TypedDict('D', {'a': int})", "TypedDict('D', {'a': str})"),
+    ("type('T', (), {'a': 1})", "type('T', (), {'a': 2})"),
+    # The user's own classes inside of data.
+    ("[Config(1)]", "[Config(2)]"),
+]
+MAKES = """
+import argparse, collections, dataclasses, enum, functools, http.client, json, operator, random, string
+import urllib.request
+from typing import Annotated, Callable, Literal, NewType, Optional, TypedDict, TypeVar
+import anthropic, httpx, jinja2, numpy, openai
+from pydantic import Field, TypeAdapter, create_model
+from sklearn import linear_model, pipeline, preprocessing
+
+@dataclasses.dataclass
+class Config:
+    k: int
+    def limit(self): return self.k + 1
+"""
+
+
+@pytest.mark.parametrize(("before", "after"), CONSTANTS)
+@pytest.mark.parametrize("use", ["P", "{'inside': [P]}"])
+def test_what_a_constant_was_made_of_counts(project, before, after, use):
+    text = f"{MAKES}\nP = {before}\nQ = {use}\ndef f(x): return Q, x\n"
+    same, other = project.digest(text), project.digest(text.replace(before, after))
+    assert project.digest(text) == same != other
+
+
+def test_methods_of_the_users_classes_count_inside_of_data_too(project):
+    text = MAKES + "CONFIGS = {'a': [Config(1)]}\ndef f(x): return CONFIGS['a'][0].limit()\n"
+    assert project.digest(text) == project.digest(text) != project.digest(text.replace("+ 1", "+ 2"))
+
+
+def test_what_a_library_imports_under_the_same_name_counts(project):
+    text = "from numpy import {} as g\ndef f(x): return g(x)\n"
+    assert project.digest(text.format("log")) != project.digest(text.format("exp"))
+
+
+def test_how_a_dataclass_compares_and_shows_itself_counts(project):
+    text = (
+        "from dataclasses import dataclass\n@dataclass{}\nclass D:\n    a: int\ndef f(x): return str(D(x))\n"
+    )
+    ways = ["", "(repr=False)", "(eq=False)", "(order=True)"]
+    assert len({project.digest(text.format(way)) for way in ways}) == len(ways)
+    assert project.digest(text.format("(frozen=True)")) == project.digest(text.format(""))
+
+
+def test_a_set_of_functions_counts_the_same_in_every_process(project):
+    body = "\n".join(f"def g{n}(x): return x + {n}" for n in range(20))
+    names = ", ".join(f"g{n}" for n in range(20))
+    project.write(f"{body}\nALL = {{{names}}}\ndef f(x): return ALL, x\n")
+    program = (
+        "import pathlib, sys; from latent.cache import code_fingerprint; import flow\n"
+        "print(code_fingerprint(flow.f, pathlib.Path(sys.argv[1])).digest)"
+    )
+    path = f"{project.root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    ask = [sys.executable, "-c", program, str(project.root)]
+    printed = {
+        subprocess.run(ask, env={**os.environ, "PYTHONPATH": path}, capture_output=True, check=True).stdout
+        for _ in range(3)
+    }
+    assert len(printed) == 1
+
+
+USED = [
+    ("httpx.Client(base_url='http://127.0.0.1:1')", "contextlib.suppress(httpx.HTTPError)", "P.get('/')"),
+    ("jinja2.Environment(loader=jinja2.DictLoader({'p': 'A'}))", "", "P.get_template('p').render()"),
+    ("numpy.random.default_rng(1)", "", "P.integers(9)"),
+    ("random.Random(1)", "", "P.random()"),
+    ("Mock()", "", "P.ask(1)"),
+    ("linear_model.LogisticRegression()", "", "P.fit([[0], [1]], [0, 1])"),
+]
+
+
+@pytest.mark.parametrize(("made", "around", "used"), USED)
+def test_an_object_of_a_library_counts_as_it_was_before_it_was_used(project, made, around, used):
+    project.write(
+        f"{MAKES}\nimport contextlib\nfrom unittest.mock import Mock\nP = {made}\n"
+        f"def f(x):\n    with {around or 'contextlib.nullcontext()'}:\n        {used}\n"
+    )
+    flow = project.load()
+    before = project.fingerprint(flow.f)
+    flow.f(1)
+    assert project.fingerprint(flow.f) == before
+
+
+def test_a_setting_that_is_changed_on_an_object_of_a_library_counts(project):
+    project.write(f"{MAKES}\nP = linear_model.LogisticRegression(C=1.0)\ndef f(x): return P.predict(x)\n")
+    flow = project.load()
+    before = project.fingerprint(flow.f)
+    flow.P.set_params(C=2.0)
+    changed = project.fingerprint(flow.f)
+    flow.P.set_params(C=1.0)
+    assert project.fingerprint(flow.f) == before != changed
+
+
+@pytest.mark.parametrize("client", ["openai.OpenAI", "openai.AsyncOpenAI", "anthropic.Anthropic"])
+def test_a_rotated_key_of_a_client_does_not_count(project, client):
+    text = f"{MAKES}\nP = {client}(api_key='{{}}')\ndef f(x): return P, x\n"
+    assert project.digest(text.replace("{}", "sk-one")) == project.digest(text.replace("{}", "sk-two"))
+
+
+# Objects that lead back to themselves, or on for ever.
+
+CYCLES = {
+    "ConfigParser": "import configparser\nP = configparser.ConfigParser()\nP.read_string('[a]\\nb = 1')",
+    "section": "import configparser as c\np = c.ConfigParser()\np.read_string('[a]\\nb = 1')\nP = p['a']",
+    "ArgumentParser": "import argparse\nP = argparse.ArgumentParser()\nP.add_argument('--a', default=1)",
+    "minidom": "from xml.dom import minidom\nP = minidom.parseString('<a><b>1</b><c/></a>')",
+    "Mock": "from unittest.mock import Mock\nP = Mock(**{'ask.return_value': 1})",
+    "MagicMock": "from unittest.mock import MagicMock\nP = MagicMock(side_effect=[1])",
+    "list": "P = [1]\nP.append(P)",
+    "dict": "P = {'a': {'b': 1}}\nP['a']['up'] = P",
+    "dataclass": "import dataclasses\n@dataclasses.dataclass\nclass D:\n    a: int\n    up: list = None\n"
+    "P = D(1)\nP.up = [P]",
+    "own object": "class D:\n    pass\nP = D()\nP.up, P.a = P, 1",
+}
+
+
+@pytest.mark.parametrize("made", CYCLES.values(), ids=CYCLES)
+def test_an_object_that_contains_itself_counts_with_what_it_holds(project, made):
+    text = f"{made}\ndef f(x): return P, x\n"
+    other = re.sub(r"(?<![\w.])1(?!\w)", "2", made)
+    assert project.digest(text) == project.digest(text) != project.digest(text.replace(made, other))
+
+
+def test_objects_that_make_ever_new_objects_end(project, monkeypatch):
+    site = project.root / "site-packages"
+    site.mkdir()
+    monkeypatch.syspath_prepend(site)
+    (site / "endless.py").write_text(
+        "class Node:\n"
+        "    def __init__(self, n): self.n = n\n"
+        "    @property\n"
+        "    def __dict__(self): return {'n': self.n, 'one': Node(self.n + 1), 'two': Node(self.n + 2)}\n"
+    )
+    project.loaded.add("endless")
+    started = time.process_time()
+    text = "import endless\nP = endless.Node(1)\ndef f(x): return P, x\n"
+    assert project.digest(text) != project.digest(text.replace("Node(1)", "Node(5)"))
+    assert time.process_time() - started < 20
 
 
 @pytest.mark.parametrize(

@@ -5,37 +5,45 @@ from __future__ import annotations
 import functools
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from inspect import getattr_static
 from pathlib import Path
 from types import BuiltinFunctionType, CellType, FunctionType, MethodType, ModuleType
 from typing import Any
 
+from latent.cache.classes import caches_of, class_name, slots_of
 from latent.cache.code_bytes import Read
-from latent.cache.code_members import (
+from latent.cache.code_objects import (
+    Noting,
     annotations_of,
-    caches_of,
+    attributes_of,
     content_of,
+    fields_of,
     file_of,
+    first_seen,
+    is_made,
     is_member,
     is_own_code,
     library_name,
-    slots_of,
+    parts_of_type,
     state_of,
+    ways_of,
     wrapped,
 )
 from latent.cache.code_origin import describe_file, module_is_own, own_module, version_of
 from latent.cache.code_plan import Plan, plan_of
-from latent.cache.code_state import first_seen
 from latent.cache.code_syntax import class_syntax, module_digest
 from latent.cache.code_watch import MISSING, Watch, is_builtin
-from latent.cache.hashing import is_hashable_type, stable_hash
+from latent.cache.hashing import children_of, is_hashable_type, stable_hash
 from latent.errors import UnhashableError
 
 _CODE_TYPES = (
-    FunctionType, BuiltinFunctionType, MethodType, ModuleType, type, functools.partial, property, classmethod,
-    staticmethod,
+    FunctionType, BuiltinFunctionType, MethodType, ModuleType, type, functools.partial,
+    functools.partialmethod, property, classmethod, staticmethod,
 )  # fmt: skip
+
+_OBJECTS = 2_000
+"""After so many functions, classes and objects, those of libraries count by their class alone."""
 
 
 class Walk:
@@ -53,24 +61,31 @@ class Walk:
         self._root = root
         self._numbers: dict[int, str] = {}
         self._held: list[Any] = []
-        self._queue: deque[Any] = deque()
+        self._queue: deque[tuple[Callable[[Any], None], Any]] = deque()
         self._state: dict[int, set[str]] = {}
         self._facts: list[Any] = []
         self._parts: dict[str, str] = {}
         self._asked = 0
 
-    def fingerprint(self, fn: Any) -> tuple[str, dict[str, str]]:
-        """The digest over all that was visited, and its parts by name."""
+    def fingerprint(self, fn: Any, classes: Iterable[type] = ()) -> tuple[str, dict[str, str]]:
+        """
+        The digest over all that was visited, and its parts by name.
+
+        Args:
+            classes: Of the arguments: they count beside the function, unless it uses them anyway.
+        """
         self._facts.append(self._identify(fn))
-        while self._queue:
-            value = self._queue.popleft()
-            if isinstance(value, FunctionType):
-                self._visit_function(value)
-            elif isinstance(value, type):
-                self._visit_class(value)
-            else:
-                self._visit_object(value)
+        self._drain()
+        for cls in sorted(classes, key=class_name):
+            if id(cls) not in self._numbers:
+                self._facts.append(self._number(cls))
+                self._drain()
         return stable_hash(self._facts), self._parts
+
+    def _drain(self) -> None:
+        while self._queue:
+            visit, value = self._queue.popleft()
+            visit(value)
 
     # How a value counts where it is used.
 
@@ -79,16 +94,18 @@ class Walk:
         if isinstance(value, _CODE_TYPES) or value is MISSING:
             return self._identify(value)
         asked = self._asked
+        fallback = Noting(self._identify, set())
         try:
-            known = stable_hash(value, self._identify)
-        except UnhashableError:
-            known = library_name(type(value))  # it contains itself, or its parts cannot be read
+            known = stable_hash(value, fallback)
+        except UnhashableError:  # it contains itself
+            return self._number(value, self._visit_parts)
         is_data = asked == self._asked  # what holds code or objects is explained by their parts
         self.watch.note_data(value, known if is_data else None)
         if label and is_data:
             self._add_part(label, known)
-        # The methods of a dataclass or model count as well as its fields.
-        return f"{known} {self._number(type(value))}" if is_own_code(type(value)) else known
+        # The methods of a dataclass or model count as well as its fields, wherever in a value it stands.
+        classes = sorted(fallback.classes, key=lambda cls: (cls is not type(value), class_name(cls)))
+        return " ".join([known, *map(self._number, classes)])
 
     def _identify(self, value: Any) -> str:
         """The identity of what has no hash of its own: functions, classes, modules and objects."""
@@ -99,9 +116,9 @@ class Walk:
             return self._module(value)
         if isinstance(value, MethodType):
             return f"method {self._identify(value.__func__)} of {self._value(value.__self__)}"
-        if isinstance(value, functools.partial):
+        if isinstance(value, functools.partial | functools.partialmethod):
             given = f"{self._value(value.args)} {self._value(value.keywords)}"
-            return f"partial {self._identify(value.func)} {given}"
+            return f"{type(value).__name__} {self._identify(value.func)} {given}"
         if isinstance(value, property):
             return " ".join(
                 ["property", *(self._identify(f) for f in (value.fget, value.fset, value.fdel) if f)]
@@ -112,25 +129,39 @@ class Walk:
             return self._number(value)
         return self._library(value)
 
-    def _number(self, value: Any) -> str:
+    def _number(self, value: Any, visit: Callable[[Any], None] | None = None) -> str:
         """The place of a function, class or object in this walk; it is visited when it is new."""
         if id(value) not in self._numbers:
+            if visit is not None and len(self._numbers) >= _OBJECTS:
+                return library_name(type(value))
             self._numbers[id(value)] = f"#{len(self._numbers)}"
             self._held.append(value)
-            self._queue.append(value)
+            if visit is None:
+                is_code = isinstance(value, FunctionType)
+                of_object = self._visit_class if isinstance(value, type) else self._visit_object
+                visit = self._visit_function if is_code else of_object
+            self._queue.append((visit, value))
         return self._numbers[id(value)]
 
     def _library(self, value: Any) -> str:
-        """Code that was installed: its name and version, or the user's functions that it wraps."""
+        """Code that was installed: its name and version, with what an object holds or a wrapper wraps."""
         if inner := wrapped(value):
             return " ".join([type(value).__qualname__, *map(self._identify, inner)])
-        name = library_name(
-            value if isinstance(value, FunctionType | BuiltinFunctionType | type) else type(value)
-        )
+        is_code = isinstance(value, FunctionType | BuiltinFunctionType | type)
+        name = library_name(value if is_code else type(value))
         if version := version_of(name.partition(":")[0]):
             self._parts[name] = version
-        content = content_of(value)
-        return f"{name}=={version}" if content is None else f"{name}=={version} {self._value(content)}"
+        known = f"{name}=={version}"
+        if isinstance(value, BuiltinFunctionType):
+            is_bound = not isinstance(value.__self__, ModuleType | None)
+            return f"{known} {self._value((value.__self__,))}" if is_bound else known
+        if isinstance(value, type):
+            return f"{known} {self._number(value)}" if is_made(value) else known
+        if not is_code and parts_of_type(value) is not None:
+            return f"{known} {self._number(value, self._visit_type)}"
+        if not is_code and content_of(value) is not None:
+            return f"{known} {self._number(value, self._visit_library_object)}"
+        return known
 
     def _module(self, module: ModuleType) -> str:
         if not module_is_own(module.__name__):
@@ -240,6 +271,10 @@ class Walk:
         bases = [self._identify(base) for base in cls.__bases__ if base is not object]
         named = dict(self._class_names(cls, syntax.names if syntax is not None else frozenset(), where))
         self._facts.append([digest, bases, members, named])
+        if syntax is None:
+            self._facts.append({n: self._value(item) for n, item in fields_of(cls).items()})
+        if ways := ways_of(cls):
+            self._facts.append(ways)
 
     def _class_names(self, cls: type, names: frozenset[str], where: str) -> Iterator[tuple[str, str]]:
         """The helpers and constants that the statements of a class name: a field's type, a default."""
@@ -250,7 +285,7 @@ class Walk:
 
     def _visit_object(self, value: Any) -> None:
         """An object of the user's class: its class, and what it was set up with, but not what it changes."""
-        cls = type(value)
+        cls: Any = type(value)
         state = frozenset(self._state.get(id(value), ())).union(*map(state_of, cls.__mro__))
         label = f"{describe_file(file_of(cls), self._root)}:{cls.__qualname__}"
         attributes = getattr(value, "__dict__", {})
@@ -264,9 +299,30 @@ class Walk:
             if name not in state and (item := getattr(value, name, MISSING)) is not MISSING:
                 held[name] = self._value(item, f"{label}().{name}")
                 self.watch.note_slot(value, name, item)
-        for name in sorted(state - caches_of(cls)):  # type: ignore[arg-type]  # every class can be hashed
+        for name in sorted(state - caches_of(cls)):
             held[f"{name} (at first)"] = first_seen(value, name, getattr_static(value, name, None))
         self._facts.append([self._identify(cls), held])
+
+    def _visit_library_object(self, value: Any) -> None:
+        """What an object of a library held at first, and what users set on it since."""
+        content = content_of(value)
+        if content is None:
+            return
+        now, then = attributes_of(value), content.settings
+        today = {name: self.watch.look_up(now, name) for name in then if name in now}
+        changed = {n: self._value(v) for n, v in today.items() if (type(v), v) != (type(then[n]), then[n])}
+        self._facts.append([content.digest, [self._identify(part) for part in content.parts], changed])
+
+    def _visit_type(self, value: Any) -> None:
+        self._facts.append(self._value(parts_of_type(value)))
+
+    def _visit_parts(self, value: Any) -> None:
+        """Data that contains itself: each of its containers by itself."""
+        self._facts.append(library_name(type(value)))
+        for step, item in children_of(value):
+            has_parts = is_hashable_type(type(item)) and bool(list(children_of(item)))
+            known = self._number(item, self._visit_parts) if has_parts else self._value(item)
+            self._facts.append([step, known])
 
     def _add_part(self, label: str, digest: str) -> None:
         name, number = label, 1

@@ -165,7 +165,16 @@ def _name(key: str) -> bytes:
 
 def _encode_set(value: Set[Any], fallback: Fallback | None) -> bytes:
     tag = b"set" if type(value) is set else b"frozenset"
-    return b"%b%d{%b" % (tag, len(value), b"".join(sorted(encode(item, fallback) for item in value)))
+    items: Iterable[Any] = value
+    if fallback is not None and any(type(item) not in _ENCODERS for item in value):
+        # A fallback may number what it is asked for; the order of a set of functions is another each time.
+        items = sorted(value, key=_place_of)
+    return b"%b%d{%b" % (tag, len(value), b"".join(sorted(encode(item, fallback) for item in items)))
+
+
+def _place_of(value: Any) -> str:
+    line = getattr(getattr(value, "__code__", None), "co_firstlineno", 0)
+    return f"{type(value)} {getattr(value, '__module__', '')}:{getattr(value, '__qualname__', '')}:{line:09}"
 
 
 def _encode_float(value: float, fallback: Fallback | None) -> bytes:
@@ -219,6 +228,8 @@ _ENCODERS: dict[type, Encoder] = {
 
 def _encode_other(value: Any, fallback: Fallback | None) -> bytes:
     """Everything but the exact builtin types: subclasses, objects with fields, arrays, frames."""
+    if (note := getattr(fallback, "note", None)) is not None:
+        note(type(value))
     if hasattr(type(value), HASH_METHOD):
         name = text(class_name(type(value)))
         return b"own" + name + encode(getattr(value, HASH_METHOD)(), fallback)
@@ -285,11 +296,12 @@ def _find_cycle(value: object) -> str | None:
             continue
         seen.add(id(item))
         inner = above | {id(item)}
-        stack.extend((child, path + step, inner) for step, child in reversed(list(_children(item))))
+        stack.extend((child, path + step, inner) for step, child in reversed(list(children_of(item))))
     return None
 
 
-def _children(value: object) -> Iterable[tuple[str, object]]:
+def children_of(value: object) -> Iterable[tuple[str, object]]:
+    """What stands in a container or on an object, each behind the step that leads to it."""
     if isinstance(value, dict):
         return [(f"[{key!r:.60}]", item) for key, item in value.items()]
     if isinstance(value, list | tuple | deque):
