@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from latent.evals.evaluating import evaluate_async as evaluate_async
     from latent.evals.evaluation import Evaluation as Evaluation
     from latent.evals.evaluation import load_evaluation as load_evaluation
+    from latent.evals.judging import Judge as Judge
     from latent.evals.metrics import Metric as Metric
     from latent.evals.scoring import Abstain as Abstain
     from latent.evals.scoring import Score as Score
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Abstain": "scoring",
     "Evaluation": "evaluation",
+    "Judge": "judging",
     "Metric": "metrics",
     "Score": "scoring",
     "Scorer": "scoring",

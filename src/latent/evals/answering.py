@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from latent.llm import Model, PromptTemplate
     from latent.prefect import RowEnd
 
-OUTPUT, ANSWER, EXPECTED = "output", "answer", "expected"
+OUTPUT, ANSWER, EXPECTED, INPUT = "output", "answer", "expected", "input"
 
 KNOWN_OF_ANSWERS = (
     "latency_seconds", "cost_usd", "input_tokens", "output_tokens", "finish_reason", "tool_calls",
@@ -174,14 +174,16 @@ class ModelTarget:
 
     def answer(self, items: Items, repeats: int) -> list[Answered]:
         answered = [Answered(item, repeat) for repeat in range(repeats) for item in items.rows]
+        prompts = self.prompts(items)
         futures = self.model.map(
-            self.prompts(items) * repeats,
+            prompts * repeats,
             repeat=[each.repeat for each in answered],
             row_id=[each.name for each in answered],
             on_error="collect",
         )
-        for each, end in zip(answered, futures.ends(), strict=True):
+        for each, end, prompt in zip(answered, futures.ends(), prompts * repeats, strict=True):
             take_end(each, end)
+            each.values.setdefault(INPUT, prompt)
         return answered
 
 
@@ -329,6 +331,16 @@ def values_of(value: Any) -> dict[str, Any]:
     return {OUTPUT: value, ANSWER: value}
 
 
+def input_of(answered: Answered, expected: str) -> str:
+    """What the target was asked, as text: the prompt, the question, or all columns of the row."""
+    values = answered.item.values
+    for name in ("prompt", "question", "query"):
+        if isinstance(text := values.get(name), str):
+            return text
+    own = {name: value for name, value in values.items() if name not in (expected, OUTPUT, ANSWER)}
+    return "\n".join(f"{name}: {value}" for name, value in own.items() if value is not None)
+
+
 def error_text(error: BaseException) -> tuple[str, str]:
     """What an error says in one text, and its type's name; of a task's error, the original's."""
     if isinstance(error, RunStoppedError):
@@ -340,7 +352,7 @@ def error_text(error: BaseException) -> tuple[str, str]:
 
 def names_of(answered: Sequence[Answered]) -> list[str]:
     """What scorers can ask for by name: columns of the rows, and what is known of the answers."""
-    found: dict[str, None] = {OUTPUT: None, ANSWER: None, **dict.fromkeys(KNOWN_OF_ANSWERS)}
+    found: dict[str, None] = {INPUT: None, OUTPUT: None, ANSWER: None, **dict.fromkeys(KNOWN_OF_ANSWERS)}
     for each in answered:
         found |= dict.fromkeys(each.values)
     return list(found)

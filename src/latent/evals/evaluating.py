@@ -15,7 +15,7 @@ from latent.errors import RunStoppedError, ScorerError, UsageError
 from latent.evals.answering import Answered, FunctionTarget, GivenOutputs, Target, target_of
 from latent.evals.evaluation import Cost, Evaluation
 from latent.evals.items import Data, Items, load_items
-from latent.evals.measuring import Measured, check_names, check_scorers, measure
+from latent.evals.measuring import Measured, check_scorers, measure
 from latent.evals.metrics import Metric, metrics_of, sliced
 from latent.evals.records import FORMAT, rows_table, scores_table, to_json, write
 from latent.evals.scoring import Scorer
@@ -202,8 +202,6 @@ def _scored_again(evaluation: Evaluation, scorers: Sequence[Scorer]) -> Evaluati
         expected=about["data"]["expected"],
     )
     check_scorers(scorers, items, asks=True, open_ended=True)
-    known = [*items.columns, *dict.fromkeys(name for each in answered for name in each.values)]
-    check_names(scorers, known, items)
     measured = measure(scorers, answered, items)
     about |= {"scored_from": about["run_id"], "created_at": time.time()}
     return _finished(about, items, answered, measured, evaluation.rows_table, kept=evaluation)

@@ -7,7 +7,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from latent.errors import ScorerError, did_you_mean
-from latent.evals.answering import ANSWER, EXPECTED, KNOWN_OF_ANSWERS, OUTPUT, Answered, error_text, names_of
+from latent.evals.answering import (
+    ANSWER,
+    EXPECTED,
+    INPUT,
+    KNOWN_OF_ANSWERS,
+    OUTPUT,
+    Answered,
+    error_text,
+    input_of,
+    names_of,
+)
 from latent.evals.scoring import Score, Scorer, Value
 
 if TYPE_CHECKING:
@@ -71,7 +81,7 @@ def check_scorers(scorers: Sequence[Scorer], items: Items, *, asks: bool, open_e
         if scorer.missing_options:
             missing = scorer.missing_options[0]
             raise ScorerError(scorer.name, f"it needs the option {missing!r}: {scorer.name}({missing}=...).")
-    known = dict.fromkeys([OUTPUT, *items.columns])
+    known = dict.fromkeys([OUTPUT, INPUT, *items.columns])
     if asks:
         known |= dict.fromkeys([ANSWER, *KNOWN_OF_ANSWERS])
     if not open_ended:
@@ -109,7 +119,7 @@ def measure(scorers: Sequence[Scorer], answered: Sequence[Answered], items: Item
         ScorerError: One reads what is nowhere.
     """
     if any(each.has_output for each in answered):
-        known = [*items.columns, *names_of([each for each in answered if each.has_output])]
+        known = [*dict.fromkeys([*items.columns, *names_of([e for e in answered if e.has_output])])]
         check_names(scorers, known, items)
     table = _Columns(answered, items)
     waiting = {scorer.name: _Mapped(scorer, table) for scorer in scorers if scorer.is_async}
@@ -131,6 +141,11 @@ class _Columns:
                 each.values[column] if column in each.values else each.item.values.get(own)
                 for each in self.answered
             ]
+            if column == INPUT:
+                self._known[column] = [
+                    input_of(each, self.expected) if known is None else known
+                    for each, known in zip(self.answered, self._known[column], strict=True)
+                ]
         return self._known[column]
 
 

@@ -59,6 +59,8 @@ class Metric:
     note: str | None = None
     distribution: Mapping[str, Any] = field(default_factory=dict)
     """`counts` by value, or `bins` with `edges`; `quantiles`, `median` and `stddev` of numbers."""
+    is_derived: bool = False
+    """Whether it is no mean of scores, but something else that all of them come to: an F1, an agreement."""
     flaky: tuple[str, ...] = ()
     """Ids of rows whose repeats differ, of a binary score."""
 
@@ -132,7 +134,7 @@ def _metric(
         scorer=scorer.name,
         version=measured.version,
         distribution=_distribution([row.value for row in scored], kind),
-        note=f"{len(odd)} scores are of another type than the others" if odd else None,
+        note=f"{len(odd)} scores are of another type than the others" if odd else scorer.note,
     )
     if kind == "label":
         return base
@@ -202,7 +204,14 @@ def _of_estimate(
     name: str, value: Any, scorer: Scorer, version: str, n: int, rows: int, missing: int
 ) -> Metric:
     base = Metric(
-        name=name, n=n, rows=rows, missing=missing, not_applicable=0, scorer=scorer.name, version=version
+        name=name,
+        n=value.n if isinstance(value, Estimate) else n,
+        rows=rows,
+        missing=missing,
+        not_applicable=0,
+        scorer=scorer.name,
+        version=version,
+        is_derived=True,
     )
     if not isinstance(value, Estimate):
         return replace(base, mean=None if value is None else float(value))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import EvaluationNotFoundError
-from latent.evals.answering import ANSWER, OUTPUT, Answered, values_of
+from latent.evals.answering import ANSWER, INPUT, OUTPUT, Answered, values_of
 from latent.evals.items import Item
 from latent.evals.measuring import Measured, ScoreRow
 from latent.files import replace_file
@@ -128,7 +128,7 @@ def _plain_answer(values: Mapping[str, Any]) -> dict[str, Any]:
     if whole.usage is not None:
         fields["usage"] = whole.usage.amounts()
     fields["tool_calls"] = [dict(call) for call in whole.tool_calls]
-    return {"model_answer": fields}
+    return {"model_answer": fields, INPUT: values.get(INPUT)}
 
 
 def read_answered(table: pa.Table, expected: str) -> list[Answered]:
@@ -138,7 +138,7 @@ def read_answered(table: pa.Table, expected: str) -> list[Answered]:
         content = json.loads(line["returned"]) if line["exact"] is None else _exactly(line["exact"])
         values = content["values"]
         if "model_answer" in values:
-            values = values_of(_model_answer(values["model_answer"]))
+            values = {**values_of(_model_answer(values.pop("model_answer"))), **values}
         elif OUTPUT in values:
             values.setdefault(ANSWER, values[OUTPUT])
         found.append(

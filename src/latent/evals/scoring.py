@@ -6,8 +6,9 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
 from latent.errors import ScorerError, ScoringError, did_you_mean
 
@@ -19,7 +20,7 @@ Kind = Literal["binary", "ordinal", "continuous", "label"]
 
 KINDS: tuple[Kind, ...] = ("binary", "ordinal", "continuous", "label")
 
-Scale = tuple[float, float] | Mapping[int, str]
+Scale = tuple[float, float] | Mapping[Any, str]
 """The ends of a scale, or its grades with what each means."""
 
 Value = bool | int | float | str | None
@@ -29,6 +30,9 @@ _PLAIN = (bool, int, float, str, type(None))
 
 SCORING = "scoring"
 """The argument of a scorer's task that holds what else the meaning of its scores depends on."""
+
+_MADE = ("task", "signature")
+"""What a scorer makes when it is first asked for it."""
 
 RESERVED = frozenset({SCORING, "name"})
 
@@ -92,6 +96,8 @@ class Scorer:
     """Values of parameters that are the same for every row."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Columns by the parameter that they fill, where the two have different names."""
+    note: str | None = None
+    """What a reader of its scores has to know."""
     task_options: Mapping[str, Any] = field(default_factory=dict)
     """What else its task is told: `timeout_seconds`, `retries`, `limit`, `cache_expiration`."""
 
@@ -133,7 +139,7 @@ class Scorer:
             if option not in known:
                 hint = did_you_mean(option, [*known, "name"], f"it has {', '.join(known)}.")
                 raise ScorerError(self.name, f"there is no option {option!r}: {hint}")
-        return replace(self, options={**self.options, **options}, name=name or self.name)
+        return self.changed(options={**self.options, **options}, name=name or self.name)
 
     def from_columns(self, **columns: str) -> Scorer:
         """
@@ -147,7 +153,15 @@ class Scorer:
             if parameter not in known:
                 hint = did_you_mean(parameter, known, f"it has {', '.join(known)}.")
                 raise ScorerError(self.name, f"there is no parameter {parameter!r}: {hint}")
-        return replace(self, columns={**self.columns, **columns})
+        return self.changed(columns={**self.columns, **columns})
+
+    def changed(self, **fields: Any) -> Self:
+        """A copy in which some fields are others."""
+        made = copy(self)
+        for name in _MADE:
+            made.__dict__.pop(name, None)
+        made.__dict__.update(fields)
+        return made
 
     @property
     def is_async(self) -> bool:
@@ -208,7 +222,7 @@ class Scorer:
         return Task(_body(self), self.name, span_type="EVALUATOR", **given)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("task", "signature")}
+        return {name: value for name, value in self.__dict__.items() if name not in _MADE}
 
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.options.items())

@@ -62,7 +62,8 @@ def _interval(metric: Metric) -> str:
 
 def _bounds(metric: Metric) -> str:
     if metric.worst is None or metric.best is None:
-        return "" if not metric.missing or metric.kind == "label" else "unbounded"
+        is_open = metric.missing and metric.kind != "label" and not metric.is_derived
+        return "unbounded" if is_open else ""
     return f"{number(metric.worst)} / {number(metric.best)}"
 
 
