@@ -28,12 +28,21 @@ from latent.prefect.claims import claim, claim_async
 from latent.prefect.deliveries import packed
 from latent.prefect.failures import explained, row_error
 from latent.prefect.global_limits import attached
+from latent.prefect.kept_reads import with_kept
 from latent.prefect.key import CallKey, call_key, is_still_key
 from latent.prefect.logs import warn_once
 from latent.prefect.outlook import REASON
 from latent.prefect.outputs import check_outputs, count_rows, restore_outputs, save_outputs
 from latent.prefect.run import Run, entered, is_entered
-from latent.prefect.scope import Scope, current_scope, open_scope, record_read
+from latent.prefect.scope import (
+    Scope,
+    current_scope,
+    hear_children,
+    open_scope,
+    open_scopes,
+    record_read,
+    record_read_around,
+)
 from latent.prefect.shared import Shared
 from latent.prefect.usage import ServiceAccount, merged
 from latent.registry import TaskRegistry
@@ -84,6 +93,8 @@ class Call:
         scope = current_scope()
         self.span_id = f"{getrandbits(64):016x}"
         self.parent_span_id = scope.span_id if scope else None
+        self._around = open_scopes() if scope is None and not is_entered(run) else ()
+        """In a thread without context, the calls that this one may be a part of: all that run."""
         self.key: CallKey | None = None
         self.missed: dict[str, str] = {}
         """Why the result was not reused, by key, as far as it is known."""
@@ -190,7 +201,11 @@ class Call:
         self.started_at = self.started_at or time.time()
         self._ended_at = None
         self.arguments = unpack(given)
-        with in_run(self.run), self._shown_running(), open_scope(self.task.name, self.span_id) as scope:
+        with (
+            in_run(self.run),
+            self._shown_running(),
+            open_scope(self.task.name, self.span_id, self._around) as scope,
+        ):
             scope.attempt = self.attempts
             budget = self.run.budget if self.row_index is not None else None
             scope.is_counted = scope.is_counted or (budget is not None and budget.counts(self.task))
@@ -305,7 +320,7 @@ class Call:
     # A worker process gets the call without the run's live parts, and attaches to its own.
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "run": self.run.reference()}
+        return {**self.__dict__, "run": self.run.reference(), "_around": ()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, run=attached(state["run"]), is_away=True)
@@ -366,9 +381,9 @@ class Attempt:
             if name not in call.arguments
         }
         self._rows_in = count_rows(*loaded.values(), *call.arguments.values())
-        if self.scope.parent is not None and call.task.inputs:
+        if self.scope.around and call.task.inputs:
             fingerprints = {name: call.run.dataset_fingerprint(name) for name in call.task.inputs}
-            self.scope.parent.record(call.run.read_datasets(fingerprints))
+            record_read_around(self.scope, call.run.read_datasets(fingerprints))
         return call.task.binder.positional(call.arguments | loaded)
 
     def book(self) -> None:
@@ -403,6 +418,8 @@ class Attempt:
             return None
         if call.attempts > 1 and not is_still_key(key, call.task, call.run, call.arguments, call.shared):
             return None
+        hear_children()
+        reads = with_kept(self.scope.parameters_read, call.task.fn, call.code, call.run.workspace.root)
         try:
             return call.run.memory.remember(
                 key.key,
@@ -410,7 +427,7 @@ class Attempt:
                 task=call.task.name,
                 kind="row" if call.row_index is not None else "task",
                 code=call.code,
-                parameters_read={} if key.users_own else self.scope.parameters_read,
+                parameters_read={} if key.users_own else reads,
                 key_parts=key.parts,
                 expires_in=call.task.expires_in(call.run.workspace.settings),
             )

@@ -18,6 +18,7 @@ from latent.cache.memory import open_memory
 from latent.errors import UnhashableError, UnstorableError
 from latent.prefect.claims import claim, claim_async
 from latent.prefect.inputs import signature_of
+from latent.prefect.kept_reads import with_kept
 from latent.prefect.logs import warn_once
 from latent.prefect.run import Run, current_run, surroundings, workspace_for
 from latent.prefect.scope import current_scope, open_scope, record_read
@@ -117,6 +118,7 @@ class _Place:
     task_name: str
     label: str
     key: str
+    fn: Callable[..., Any]
     code: CodeFingerprint
 
     @classmethod
@@ -133,7 +135,7 @@ class _Place:
         except UnhashableError as error:
             warn_once(f"checkpoint:{label}", f"Calls of checkpoint {label!r} are not remembered: {error}")
             return None
-        return cls(run, task_name, label, key, code)
+        return cls(run, task_name, label, key, fn, code)
 
     def recall(self) -> Hit | None:
         """What is remembered; what it depends on, the surrounding task depends on too."""
@@ -159,7 +161,7 @@ class _Place:
                 task=self.task_name or self.label,
                 kind=KIND,
                 code=self.code,
-                parameters_read=parameters_read,
+                parameters_read=with_kept(parameters_read, self.fn, self.code, self.run.workspace.root),
             )
         except UnstorableError as error:
             warn_once(

@@ -15,11 +15,12 @@ from latent.errors import CacheError, RunStoppedError, UnstorableError
 from latent.prefect.admission import limiter_of, sync_timeout, within
 from latent.prefect.failures import explained, row_error
 from latent.prefect.futures import failure_in, result_in, unfinished
+from latent.prefect.kept_reads import with_kept
 from latent.prefect.key import is_still_key
 from latent.prefect.logs import harmless, warn_once
 from latent.prefect.outputs import check_outputs
 from latent.prefect.retries import next_delay, policy_of
-from latent.prefect.scope import open_scope, record_read
+from latent.prefect.scope import open_scope, record_read, record_read_around
 from latent.prefect.sdk_retries import report_sdk_retries
 from latent.prefect.usage import merged
 
@@ -63,7 +64,7 @@ class RowWork:
     ) -> None:
         self.task, self.run, self.shared, self.code, self.stop = task, run, shared, code, stop
         self._shares = shares
-        settings = run.workspace.settings
+        settings, self._root = run.workspace.settings, run.workspace.root
         self.policy: RetryPolicy = policy_of(task, settings)
         report_sdk_retries(task)
         self._expires_in = task.expires_in(settings)
@@ -198,9 +199,9 @@ class RowWork:
                 for name, dataset in self.task.binder.fills.items()
                 if name not in arguments
             }
-            if scope.parent is not None:
+            if scope.around:
                 fingerprints = {name: self.run.dataset_fingerprint(name) for name in self.task.inputs}
-                scope.parent.record(self.run.read_datasets(fingerprints))
+                record_read_around(scope, self.run.read_datasets(fingerprints))
         return ((), arguments) if self._calls_by_name else self.task.binder.positional(arguments)
 
     def _returned(self, job: Job, value: Any, scope: Scope) -> BaseException | None:
@@ -296,9 +297,9 @@ class RowWork:
     def _result(self, job: Job) -> Result:
         key = job.key
         assert key is not None, "a row without a key is not remembered"
+        reads = {} if key.users_own else with_kept(job.parameters_read, self.task.fn, self.code, self._root)
         return Result(
             key=key.key, value=job.value, task=self.task.name, kind="row",
-            code=None if key.users_own else self.code,
-            parameters_read={} if key.users_own else job.parameters_read,
+            code=None if key.users_own else self.code, parameters_read=reads,
             key_parts=key.parts, expires_in=self._expires_in,
         )  # fmt: skip
