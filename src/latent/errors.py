@@ -62,6 +62,8 @@ Each says what happened, where, and what to do next::
     │   ├── StoreConnectionError (ConnectionError)   it cannot be reached, or vanished
     │   └── PruneError          too much would be removed from an index at once
     ├── ServerUnreachableError (ConnectionError)   Prefect's server does not answer
+    ├── ServiceError                a server of the workspace cannot be started, ended or used
+    │   └── ServiceStartError       it ended, or does not answer; the last lines of its log
     ├── TrackingError               run folders, the spool and the MLflow store
     │   ├── DamagedDatabaseError    the workspace's MLflow database cannot be read
     │   └── RunNotFoundError (KeyError)
@@ -635,6 +637,32 @@ class ServerUnreachableError(LatentError, ConnectionError):
             "(unset PREFECT_API_URL, or `prefect config unset PREFECT_API_URL`): without one, flows run "
             "without a server."
         )
+
+
+class ServiceError(LatentError):
+    """A server of the workspace, Prefect's or MLflow's, cannot be started, ended or used."""
+
+    def __init__(self, name: str | None, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name, self.reason = name, reason
+
+    def __str__(self) -> str:
+        title = {"prefect": "Prefect's server: ", "mlflow": "MLflow's server: "}.get(self.name or "", "")
+        return f"{title}{self.reason}"
+
+
+class ServiceStartError(ServiceError):
+    """A server ended while it started, or does not answer."""
+
+    def __init__(self, name: str, what: str, log: str, lines: str) -> None:
+        """
+        Args:
+            what: What became of it, as the end of a sentence.
+            lines: The last of what it wrote to `log`.
+        """
+        LatentError.__init__(self, name, what, log, lines)
+        self.name, self.what, self.log, self.lines = name, what, log, lines
+        self.reason = f"it {what}. Its log is {log}; the end of it:\n{lines}"
 
 
 class TrackingError(LatentError):

@@ -120,6 +120,11 @@ def mlflow_command(workspace: Workspace, run: RunView) -> str | None:
         return None
     if uri.startswith(("http://", "https://", "databricks")):
         return str(uri)
+    if uri.endswith(workspace.mlflow_db.as_posix()):
+        from latent.config.running_services import running_service
+
+        if (service := running_service(workspace, "mlflow")) is not None:
+            return service.url
     if uri.endswith(workspace.mlflow_db.as_posix()) and workspace.root == Path.cwd():
         uri = f"sqlite:///{workspace.label(workspace.mlflow_db)}"
     return f"mlflow ui --backend-store-uri {uri}"

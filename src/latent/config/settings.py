@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 
 class Section(BaseModel):
@@ -173,6 +173,32 @@ class TrackingSettings(Section):
     )
 
 
+class ServicesSettings(Section):
+    """The servers that `latent up` starts; nothing needs them until flows run on a schedule or elsewhere."""
+
+    prefect_port: int = Field(
+        default=4200, ge=1, le=65_535, description="Port of Prefect's server; another one when it is taken."
+    )
+    mlflow_port: int = Field(
+        default=5000, ge=1, le=65_535, description="Port of MLflow's server; another one when it is taken."
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL for both servers, as postgresql://user:password@host/name: they keep their "
+        "data in its databases NAME_prefect and NAME_mlflow, which are created. Not set: files in .latent/.",
+    )
+    use_schemas: bool = Field(
+        default=False,
+        description="Keep both in the one database of `database_url`, in its schemas `prefect` and `mlflow`.",
+    )
+    keep_days: int = Field(
+        default=90,
+        ge=1,
+        description="Days after which Prefect's server deletes finished flow runs from a database that "
+        "`latent up` made. Run folders and MLflow's runs stay.",
+    )
+
+
 class LoggingSettings(Section):
     """Log lines in the terminal and under .latent/logs/."""
 
@@ -198,6 +224,7 @@ class Settings(Section):
     catalog: CatalogSettings = Field(default_factory=CatalogSettings)
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
+    services: ServicesSettings = Field(default_factory=ServicesSettings)
 
     @property
     def is_dev(self) -> bool:

@@ -90,6 +90,10 @@ class Workspace:
         return self.state_dir / "logs"
 
     @property
+    def services_dir(self) -> Path:
+        return self.state_dir / "services"
+
+    @property
     def mlflow_db(self) -> Path:
         return self.state_dir / "mlflow.db"
 

@@ -69,8 +69,19 @@ class FileLock:
                 _unlock(descriptor)
             os.close(descriptor)
 
+    def fileno(self) -> int:
+        """
+        The open file that holds the lock: a process that inherits it holds the lock until it ends.
+
+        Raises:
+            ValueError: The lock is not held.
+        """
+        if self._descriptor is None:
+            raise ValueError(f"The lock on {self.path} is not held.")
+        return self._descriptor
+
     def forget(self) -> None:
-        """Close the file without unlocking it: for a forked child, whose parent still holds the lock."""
+        """Close the file without unlocking it: our parent, or a process that inherited it, keeps the lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             with suppress(OSError):

@@ -132,7 +132,7 @@ class Flow(prefect.Flow[P, R]):
         prefects = {name: kwargs.pop(name) for name in ("return_state", "wait_for") if name in kwargs}
         args, kwargs, replaced = self._split(args, kwargs)
         call = functools.partial(super().__call__, *args, **prefects, **kwargs)
-        starting = functools.partial(_starting, replaced)
+        starting = functools.partial(_starting, self, replaced)
         if self.isgenerator:
             return (generated_async if self.isasync else generated)(call, starting)
         if self.isasync:
@@ -178,9 +178,10 @@ class Flow(prefect.Flow[P, R]):
 
 
 @contextmanager
-def _starting(replaced: Mapping[str, Any]) -> Iterator[None]:
+def _starting(flow: Flow[..., Any], replaced: Mapping[str, Any]) -> Iterator[None]:
     """An API for Prefect, and the values that stand in for datasets."""
-    with prefect_api(), _setting(_replaced, replaced):
+    workspace = workspace_for(file_of(flow.bare))
+    with prefect_api(workspace=workspace), _setting(_replaced, replaced):
         yield
 
 

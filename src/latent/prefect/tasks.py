@@ -251,14 +251,14 @@ class Task(prefect.Task[P, R]):
             return self._call_async(call, return_state, wait_for)
         if (value := self._recall_now(call, wait_for)) is not NO_VALUE:
             return done_future(call, value).state if return_state else value
-        with prefect_api():
+        with prefect_api(workspace=call.run.workspace):
             state = self._run(call, wait_for)
         return state if return_state else _value_of(call, state)
 
     async def _call_async(self, call: Call, return_state: bool, wait_for: Any) -> Any:
         if (value := self._recall_now(call, wait_for)) is not NO_VALUE:
             return done_future(call, value).state if return_state else value
-        with prefect_api():
+        with prefect_api(workspace=call.run.workspace):
             state = await self._run(call, wait_for)
         return state if return_state else _value_of(call, state)
 

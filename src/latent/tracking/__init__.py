@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from latent.tracking.launch import ensure_writer as ensure_writer
     from latent.tracking.launch import stop_writer as stop_writer
+    from latent.tracking.mlflow_database import ensure_database as ensure_database
     from latent.tracking.preview import shorten as shorten
     from latent.tracking.recorder import RunRecorder as RunRecorder
     from latent.tracking.recorder import current_recorder as current_recorder
@@ -39,6 +40,7 @@ _HOME = {
     "Where": "where",
     "current_recorder": "recorder",
     "describe_error": "records",
+    "ensure_database": "mlflow_database",
     "ensure_writer": "launch",
     "failed_rows": "rows_view",
     "failure_groups": "rows_view",

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
+from latent.config.running_services import running_service, service_password
+
 if TYPE_CHECKING:
     from latent.config import Workspace
 
@@ -117,8 +119,13 @@ def run_folder(workspace: Workspace, run_id: str) -> RunFolder:
 
 
 def destination(workspace: Workspace) -> Destination:
-    """Where this process's runs go: MLFLOW_TRACKING_URI when that is set, else the workspace's database."""
-    named = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
+    """
+    Where this process's runs go: MLFLOW_TRACKING_URI when that is set, else the workspace's database.
+
+    A server that `latent up` started on that database shows what is written there. One that keeps its data in
+    a PostgreSQL, which other machines share, is written to itself.
+    """
+    named = os.environ.get("MLFLOW_TRACKING_URI", "").strip() or _shared_server(workspace)
     default = default_tracking_uri(workspace)
     if not named or named == default:
         return Destination(default, tracking_dir(workspace) / "local", True)
@@ -126,6 +133,15 @@ def destination(workspace: Workspace) -> Destination:
     # The password and token are left out: a changed one reaches the same store, and waiting runs with it.
     digest = hashlib.sha256(f"{without_credentials(named)}\n{user}".encode()).hexdigest()[:12]
     return Destination(named, tracking_dir(workspace) / digest, False)
+
+
+def _shared_server(workspace: Workspace) -> str:
+    """The address of the workspace's MLflow server, where its data lie in a shared database; else empty."""
+    service = running_service(workspace, "mlflow")
+    if service is None or not service.is_shared:
+        return ""
+    password = service_password(workspace)
+    return service.url if password is None else service.url.replace("://", f"://latent:{password}@", 1)
 
 
 def default_tracking_uri(workspace: Workspace) -> str:

@@ -1,4 +1,7 @@
-"""Make sure that Prefect has an API to talk to, and take the in-memory one when nothing else is set."""
+"""
+Make sure that Prefect has an API to talk to: the one that its settings name, else the workspace's own server
+where `latent up` started one, else the in-memory one.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from latent.config import find_workspace
+from latent.config.running_services import running_service, service_password
 from latent.prefect.api.http import LoopbackServer
 from latent.prefect.api.memory import MemoryApi
 from latent.prefect.api.proxies import loopback_without_proxy
@@ -20,6 +25,8 @@ from latent.prefect.api.telemetry import keep_telemetry_off
 if TYPE_CHECKING:
     from prefect.settings import Settings
 
+    from latent.config import Workspace
+    from latent.config.running_services import Service
     from latent.prefect.api.limits import GlobalLimit
 
 # Every Prefect client loads a CA bundle when it is made, 70 ms for the usual one, although this API
@@ -36,15 +43,22 @@ class _Running:
         token = base64.b64encode(self.password.encode()).decode()
         self.server = LoopbackServer(self.memory.answer, f"Basic {token}")
         self.pid = os.getpid()
+
+
+class _InForce:
+    """What is process-wide in Prefect while anybody in this process uses an API of ours."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
         self._users = 0
         self._process_wide = ExitStack()
         self._lock = threading.Lock()
 
-    def enter(self, settings: Settings) -> None:
-        """Set what is process-wide in Prefect, when the first user comes."""
+    def enter(self, settings: Settings, *, in_memory: bool) -> None:
+        """Set what is process-wide, when the first user comes."""
         with self._lock:
             if self._users == 0:
-                self._process_wide.enter_context(_process_wide(settings))
+                self._process_wide.enter_context(_process_wide(settings, in_memory=in_memory))
             self._users += 1
 
     def leave(self) -> None:
@@ -56,20 +70,25 @@ class _Running:
 
 
 _running: _Running | None = None
+_in_force: _InForce | None = None
 _starting = threading.Lock()
 
 
 @contextmanager
-def prefect_api(*, limits: Iterable[GlobalLimit] = ()) -> Iterator[str | None]:
+def prefect_api(
+    *, workspace: Workspace | None = None, limits: Iterable[GlobalLimit] = ()
+) -> Iterator[str | None]:
     """
     Give Prefect an API for the time of the block, and yield the in-memory API's address.
 
     Yields None and changes nothing when Prefect's settings (environment, active profile, an
-    enclosing settings context) already name a server. The in-memory API is started on first use,
-    lives as long as the process, and is known only to Prefect's settings, which Prefect hands to
-    its task runners: no environment variable, no file, no port but one on loopback with a password.
+    enclosing settings context) already name a server. Yields None, too, where the workspace's own
+    server runs, which the settings then name. The in-memory API is started on first use, lives as
+    long as the process, and is known only to Prefect's settings, which Prefect hands to its task
+    runners: no environment variable, no file, no port but one on loopback with a password.
 
     Args:
+        workspace: Whose server is used where it runs; None: that of the current folder.
         limits: Global concurrency limits that exist from the start. A real server has its own.
     """
     from prefect.settings import get_current_settings
@@ -83,15 +102,32 @@ def prefect_api(*, limits: Iterable[GlobalLimit] = ()) -> Iterator[str | None]:
             running.memory.define_limits(limits)
         yield current.api.url if ours else None
         return
+    workspace = workspace or find_workspace()
+    if (service := running_service(workspace, "prefect")) is not None:
+        with _used(_settings_for_service(current, service, service_password(workspace)), in_memory=False):
+            yield None
+        return
     running = _start()
     running.memory.define_limits(limits)
-    settings = _settings_for(current, running)
-    running.enter(settings)
+    with _used(_settings_for(current, running), in_memory=True):
+        yield running.server.url
+
+
+@contextmanager
+def _used(settings: Settings, *, in_memory: bool) -> Iterator[None]:
+    """Hold the settings in force, for this context and for threads that have none of their own."""
+    global _in_force
+    with _starting:
+        if _in_force is None or _in_force.pid != os.getpid():  # a forked child has none of its parent's users
+            _in_force = _InForce()
+            _send_logs_to_servers_only()
+        in_force = _in_force
+    in_force.enter(settings, in_memory=in_memory)
     try:
         with _settings_context(settings):
-            yield running.server.url
+            yield
     finally:
-        running.leave()
+        in_force.leave()
 
 
 def memory_api() -> MemoryApi | None:
@@ -127,8 +163,18 @@ def _start() -> _Running:
     with _starting:
         if (running := _this_process()) is None:
             running = _running = _Running()
-            _send_logs_to_servers_only()
         return running
+
+
+def _settings_for_service(current: Settings, service: Service, password: str | None) -> Settings:
+    """Return the current settings with the address of the workspace's own server, and its password."""
+    from pydantic import SecretStr
+
+    changes: dict[str, object] = {"url": f"{service.url}/api"}
+    if password is not None and current.api.auth_string is None:
+        changes["auth_string"] = SecretStr(f"latent:{password}")
+    # Copied, not validated again: Prefect's `temporary_settings` spends 0.1 s on that.
+    return current.model_copy(update={"api": current.api.model_copy(update=changes)})
 
 
 def _settings_for(current: Settings, running: _Running) -> Settings:
@@ -138,7 +184,6 @@ def _settings_for(current: Settings, running: _Running) -> Settings:
     def change(model: str, **values: object) -> object:
         return getattr(current, model).model_copy(update=values)
 
-    # Copied, not validated again: Prefect's `temporary_settings` spends 0.1 s on that.
     server = current.server
     return current.model_copy(
         update={
@@ -177,25 +222,35 @@ def _settings_context(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _process_wide(settings: Settings) -> Iterator[None]:
+def _process_wide(settings: Settings, *, in_memory: bool) -> Iterator[None]:
     """
-    Show the settings to threads without a context of their own, drop Prefect's events, avoid proxies.
+    Show the settings to threads without a context of their own, avoid proxies; without a server, drop events.
 
     A thread that user code starts sees only Prefect's root settings. Without this, `concurrency()`
     or an artifact in such a thread would make Prefect start a server of its own.
     """
     from prefect.context import SettingsContext, _temporary_global_settings_context, get_settings_context
+
+    root = SettingsContext(profile=get_settings_context().profile, settings=settings)
+    with _temporary_global_settings_context(root), loopback_without_proxy():
+        if not in_memory:
+            yield
+            return
+        with _without_events(), _no_link_to_a_page():
+            yield
+
+
+@contextmanager
+def _without_events() -> Iterator[None]:
     from prefect.events.clients import NullEventsClient
     from prefect.events.worker import EventsWorker
 
-    root = SettingsContext(profile=get_settings_context().profile, settings=settings)
-    with _temporary_global_settings_context(root), loopback_without_proxy(), _no_link_to_a_page():
-        override = EventsWorker._client_override
-        EventsWorker.set_client_override(NullEventsClient)
-        try:
-            yield
-        finally:
-            EventsWorker._client_override = override
+    override = EventsWorker._client_override
+    EventsWorker.set_client_override(NullEventsClient)
+    try:
+        yield
+    finally:
+        EventsWorker._client_override = override
 
 
 @contextmanager

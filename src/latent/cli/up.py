@@ -1,0 +1,100 @@
+"""`latent up`: both servers for the workspace."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from latent.cli.options import new_app, workspace_here
+from latent.cli.terminal import align, printable, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from latent.config import Workspace
+    from latent.services import Report
+
+app = new_app()
+
+TITLES = {"prefect": "Prefect", "mlflow": "MLflow"}
+
+
+@app.command()
+def up(
+    foreground: Annotated[
+        bool, typer.Option("--foreground", help="Stay, show both logs, and stop both on Ctrl-C.")
+    ] = False,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Listen there and not on this machine alone; asks for a password."
+        ),
+    ] = None,
+    postgres: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="PostgreSQL for both, in the place of files under .latent/."),
+    ] = None,
+    print_systemd: Annotated[
+        bool, typer.Option("--print-systemd", help="Print a systemd unit that does this, and start nothing.")
+    ] = False,
+) -> None:
+    """
+    Start Prefect's and MLflow's servers for the workspace, and wait until they answer.
+
+    Flows need neither: with servers they are shown in Prefect's pages while they run, and can run on a
+    schedule and on workers. What runs already is used as it is.
+    """
+    from latent.services import systemd_units
+    from latent.services import up as start
+
+    workspace = workspace_here()
+    if print_systemd:
+        say(systemd_units(workspace, host=host).rstrip())
+        return
+    reports = start(workspace, host=host, database_url=postgres)
+    show_reports(reports)
+    if host is not None:
+        _say_password(workspace)
+    if foreground:
+        _stay(workspace, reports)
+
+
+def show_reports(reports: Sequence[Report]) -> None:
+    """A line for each server: where it is, where its data lie, its version, and what became of it."""
+    for line in align([_cells(report) for report in reports]):
+        say(line)
+
+
+def _cells(report: Report) -> list[str]:
+    service = report.service
+    store = printable(service.store)
+    return [TITLES[service.name], service.url, f"{store}, {service.version}, {_became(report)}"]
+
+
+def _became(report: Report) -> str:
+    service = report.service
+    if report.became == "started":
+        return f"started ({report.seconds:.1f} s)"
+    since = time.strftime("%H:%M", time.localtime(service.started_at))
+    return f"{report.became} (pid {service.pid}, since {since})"
+
+
+def _say_password(workspace: Workspace) -> None:
+    from latent.config.running_services import auth_file, service_password
+
+    if service_password(workspace) is not None:
+        say(f"Both ask for the user `latent` and the password in {workspace.label(auth_file(workspace))}.")
+
+
+def _stay(workspace: Workspace, reports: Sequence[Report]) -> None:
+    from latent.services import down, stream_logs
+
+    say("Ctrl-C stops both.")
+    try:
+        stream_logs(workspace, [report.service for report in reports], lambda line: say(printable(line)))
+    except KeyboardInterrupt:
+        say()
+    finally:
+        show_reports(down(workspace))

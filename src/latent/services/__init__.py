@@ -1,0 +1,37 @@
+"""Prefect's and MLflow's servers for a workspace: started once, recognised, stopped without a trace."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from latent.services.lifecycle import Report as Report
+    from latent.services.lifecycle import answers as answers
+    from latent.services.lifecycle import down as down
+    from latent.services.lifecycle import up as up
+    from latent.services.status import ServiceStatus as ServiceStatus
+    from latent.services.status import effective_settings as effective_settings
+    from latent.services.status import service_statuses as service_statuses
+    from latent.services.streaming import stream_logs as stream_logs
+    from latent.services.systemd import systemd_units as systemd_units
+
+_HOME = {
+    "Report": "lifecycle",
+    "ServiceStatus": "status",
+    "answers": "lifecycle",
+    "down": "lifecycle",
+    "effective_settings": "status",
+    "service_statuses": "status",
+    "stream_logs": "streaming",
+    "systemd_units": "systemd",
+    "up": "lifecycle",
+}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> object:
+    if (module := _HOME.get(name)) is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{module}"), name)
