@@ -32,8 +32,8 @@ COMMANDS = {
     "why": "Say why the last run of a flow reused results or not.",
     "up": "Start Prefect's and MLflow's servers for the workspace.",
     "down": "Stop the servers that `latent up` started.",
-    "status": "Show the servers: where they are, and how they are set.",
-    "ui": "Show where the pages of Prefect and MLflow are.",
+    "status": "Show the servers: where they are, and what decides that.",
+    "ui": "Print where the pages of Prefect and MLflow are.",
     "limits": "Show the limits: who holds and waits, what was learned.",
     "simulate-provider": "Answer like OpenAI and Anthropic, for tests.",
 }

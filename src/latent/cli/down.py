@@ -12,9 +12,9 @@ app = new_app()
 @app.command()
 def down() -> None:
     """
-    Stop the servers that `latent up` started, and all that they started.
+    Stop the servers that `latent up` started.
 
-    Runs that go on do not need them: they end, and their records are sent later.
+    All that they started ends, too.
     """
     from latent.services import down as stop
 

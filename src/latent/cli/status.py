@@ -19,7 +19,11 @@ def status(
         bool, typer.Option("--settings", help="Also show how `latent up` sets the servers, and why.")
     ] = False,
 ) -> None:
-    """Show the servers that flows here use: where they are, whether they answer, and what decides that."""
+    """
+    Show the servers: where they are, and what decides that.
+
+    They are those that flows of this workspace use: what the environment names comes first.
+    """
     from latent.services import effective_settings, service_statuses
 
     workspace = workspace_here()

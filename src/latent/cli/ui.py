@@ -22,7 +22,11 @@ def ui(
         bool, typer.Option("--no-open", help="Only print the addresses, also where there is a display.")
     ] = False,
 ) -> None:
-    """Print where the pages of Prefect and MLflow are, and open them where there is a display."""
+    """
+    Print where the pages of Prefect and MLflow are.
+
+    Where there is a display, they are opened.
+    """
     from latent.services import service_statuses
 
     pages = [

@@ -41,9 +41,9 @@ def up(
     ] = False,
 ) -> None:
     """
-    Start Prefect's and MLflow's servers for the workspace, and wait until they answer.
+    Start Prefect's and MLflow's servers for the workspace.
 
-    Flows need neither: with servers they are shown in Prefect's pages while they run, and can run on a
+    It waits until they answer. Flows need neither: with servers they are shown in Prefect's pages while they run, and can run on a
     schedule and on workers. What runs already is used as it is.
     """
     from latent.services import systemd_units
