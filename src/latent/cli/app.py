@@ -30,7 +30,7 @@ COMMANDS = {
     "cache": "Look at what is remembered, and clear it.",
     "runs": "Look at past runs.",
     "why": "Say why the last run of a flow reused results or not.",
-    "up": "Start Prefect's and MLflow's servers for the workspace.",
+    "up": "Start Prefect's and MLflow's servers.",
     "down": "Stop the servers that `latent up` started.",
     "status": "Show the servers: where they are, and what decides that.",
     "ui": "Print where the pages of Prefect and MLflow are.",

@@ -41,10 +41,10 @@ def up(
     ] = False,
 ) -> None:
     """
-    Start Prefect's and MLflow's servers for the workspace.
+    Start Prefect's and MLflow's servers.
 
-    It waits until they answer. Flows need neither: with servers they are shown in Prefect's pages while they run, and can run on a
-    schedule and on workers. What runs already is used as it is.
+    It waits until they answer; what runs already is used as it is. Flows need neither: with servers they are
+    shown in Prefect's pages while they run, and can run on a schedule and on workers.
     """
     from latent.services import systemd_units
     from latent.services import up as start
