@@ -248,6 +248,7 @@ class Model:
             limit=self.limit,
             retries=self.retries,
         )
+        self._check_schema_mode(request)
         own = next((name for name in ("tools", "tool_choice") if name in self.sampling), None)
         if request.output is not None and request.mode == "tool" and own is not None:
             raise ModelSpecError(
@@ -256,6 +257,17 @@ class Model:
                 'output_mode="schema" or "json", or leave out one of the two.',
             )
         return request
+
+    def _check_schema_mode(self, request: Request) -> None:
+        output = request.output
+        if output is None or request.mode != "schema" or request.endpoint.dialect != "anthropic":
+            return
+        if (trouble := output.mode_schema("anthropic").trouble) is not None:
+            raise ModelSpecError(
+                self.spec,
+                f"the schema mode of Anthropic does not take `output` {output.name}: {trouble}. Leave out "
+                'output_mode, or say output_mode="tool" or "json".',
+            )
 
     def _turns(self, prompt: Prompt, repeat: int, refresh: Refresh) -> Turns:
         self._check("repeat", repeat, least=0)

@@ -56,7 +56,17 @@ class Request:
     @property
     def mode(self) -> OutputMode:
         """How structured output is asked for."""
-        return self.output_mode or _best_mode(self.endpoint)
+        if self.output_mode is not None:
+            return self.output_mode
+        best = _best_mode(self.endpoint)
+        if self.endpoint.dialect != "anthropic" or self.output is None:
+            return best
+        if best == "schema" and self.output.mode_schema("anthropic").is_strict:
+            return best
+        # Claude calls no tool that it has to call while it thinks, and one of the output would be in the
+        # way of others.
+        is_free = best == "tool" or not {"tools", "tool_choice"} & self.sampling.keys()
+        return "tool" if is_free and not _thinks(self.sampling) else "json"
 
     def identity(self) -> dict[str, Any]:
         """
@@ -158,6 +168,13 @@ _WITHOUT_SCHEMA = {
 Beginnings of names of models without a schema mode. Sources: "Structured outputs" in the documentation of
 Anthropic (from Claude Sonnet 4.5 and Opus 4.1 on) and of OpenAI (from gpt-4o-2024-08-06 on).
 """
+
+
+def _thinks(sampling: Mapping[str, Any]) -> bool:
+    """Whether Claude is asked to think."""
+    if (wanted := sampling.get("reasoning")) is None:
+        wanted = sampling.get("thinking")
+    return wanted is not None and not (isinstance(wanted, Mapping) and wanted.get("type") == "disabled")
 
 
 def _best_mode(endpoint: Endpoint) -> OutputMode:

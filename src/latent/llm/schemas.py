@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -13,29 +11,13 @@ from typing import TYPE_CHECKING, Any
 from latent.cache.classes import class_name, find_class
 from latent.cache.hashing import stable_hash
 from latent.errors import ModelSpecError
+from latent.llm.json_answers import instance_in
+from latent.llm.schema_modes import ModeSchema, mode_schema
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 _NAME = re.compile(r"[^A-Za-z0-9_-]+")
-_IDLE = frozenset({"default", "title", "examples"})
-"""Keywords that say nothing about what is valid, and that strict schema modes refuse or waste tokens on."""
-_LENGTHS = frozenset({"minLength", "maxLength", "uniqueItems"})
-_NUMBERS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
-UNSUPPORTED = {
-    "openai": _LENGTHS,
-    "openai-responses": _LENGTHS,
-    "anthropic": _LENGTHS | _NUMBERS | {"minItems", "maxItems", "pattern"},
-}
-"""
-Keywords that a dialect's schema mode refuses; they are told in words, and hold when answers are validated.
-
-Sources: OpenAI's guide to structured outputs ("Supported schemas"); `lib/_parse/_transform.py` of
-anthropic 2.12.
-"""
-_FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
-FORMATS = {"openai": _FORMATS, "openai-responses": _FORMATS, "anthropic": _FORMATS | {"uri"}}
-"""Values of `format` that a dialect's schema mode takes, by the same sources; others are told in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +41,9 @@ class OutputType:
         """Its schema as JSON, as it is sent: providers count it as a part of the prompt."""
         return _schema_text(self.cls)
 
-    def strict_schema(self, dialect: str) -> tuple[dict[str, Any], bool]:
-        """
-        The schema as a schema mode takes it, not to be changed; and whether it can be held strictly.
-
-        It cannot with open mappings, whose keys no strict mode knows.
-        """
-        return _strict_schema(self.cls, dialect)
+    def mode_schema(self, dialect: str) -> ModeSchema:
+        """The schema as a dialect's schema mode takes it, and what it does not take."""
+        return _mode_schema(self.cls, dialect)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -84,13 +62,14 @@ class OutputType:
 
     def validated(self, text: str) -> BaseModel:
         """
-        The instance that a text holds: JSON, also inside of a fence or between words.
+        The instance that a text holds: JSON, whatever stands around it.
 
         Raises:
             ValueError: There is no JSON in it, or it is not valid; the text says where.
             Exception: Whatever a validator of the type raises beside that.
         """
-        return self.cls.model_validate_json(json_in(text))
+        names = frozenset(self.schema.get("properties", ())) | self.cls.model_fields.keys()
+        return instance_in(self.cls, names, text)
 
     def known(self) -> OutputType:
         """Make the type known to this process, so that remembered answers find it again."""
@@ -177,17 +156,6 @@ def judged(output: OutputType, text: str) -> Verdict:
 _types: dict[str, type[BaseModel]] = {}
 
 
-def json_in(text: str) -> str:
-    """The JSON document in what a model said: all of it, what a fence holds, or the outermost braces."""
-    stripped = text.strip()
-    if stripped.startswith("{") and stripped.endswith("}"):
-        return stripped
-    if fenced := re.search(r"```(?:json)?\s*\n(.*?)\n?\s*```", text, re.DOTALL):
-        return fenced[1].strip()
-    begin, end = text.find("{"), text.rfind("}")
-    return text[begin : end + 1] if 0 <= begin < end else stripped
-
-
 def in_words(output: OutputType) -> str:
     """How the schema is explained to a model that nothing else holds to it."""
     return (
@@ -231,51 +199,5 @@ def _schema_text(cls: type[BaseModel]) -> str:
 
 
 @lru_cache(maxsize=256)
-def _strict_schema(cls: type[BaseModel], dialect: str) -> tuple[dict[str, Any], bool]:
-    schema = deepcopy(_schema(cls))
-    return schema, _close(schema, dialect)
-
-
-def _close(schema: dict[str, Any], dialect: str) -> bool:
-    """
-    Make a schema strict, in place: no further keys, every key required; whether that was possible.
-
-    Strict modes know no optional keys: a field with a default is required of the model all the same.
-    """
-    for name in _IDLE & schema.keys():
-        del schema[name]
-    refused = UNSUPPORTED[dialect] & schema.keys()
-    _tell(schema, refused if schema.get("format") in (None, *FORMATS[dialect]) else {*refused, "format"})
-    if "oneOf" in schema:  # what pydantic makes of unions with a discriminator
-        schema["anyOf"] = schema.pop("oneOf")
-        schema.pop("discriminator", None)
-    if "$ref" in schema and len(schema) > 1:
-        # A reference stands alone in strict modes; around it, its description may stay.
-        schema["anyOf"] = [{"$ref": schema.pop("$ref")}]
-    closed = True
-    if schema.get("type") == "object":
-        open_ended = schema.get("additionalProperties")
-        closed = "properties" in schema and not (open_ended is True or isinstance(open_ended, Mapping))
-        if closed:
-            schema["additionalProperties"] = False
-            schema["required"] = list(schema["properties"])
-    parts = [_close(part, dialect) for part in _parts(schema)]
-    return closed and all(parts)
-
-
-def _parts(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The schemas inside of a schema."""
-    for name in ("properties", "$defs"):
-        yield from (schema.get(name) or {}).values()
-    for name in ("anyOf", "allOf", "prefixItems"):
-        yield from schema.get(name) or ()
-    for name in ("items", "additionalProperties"):
-        if isinstance(part := schema.get(name), dict):
-            yield part
-
-
-def _tell(schema: dict[str, Any], names: Iterable[str]) -> None:
-    """Say in words what a keyword must not say."""
-    told = ", ".join(f"{name}: {schema.pop(name)}" for name in sorted(names))
-    if told:
-        schema["description"] = "\n\n".join(filter(None, [schema.get("description"), f"{{{told}}}"]))
+def _mode_schema(cls: type[BaseModel], dialect: str) -> ModeSchema:
+    return mode_schema(_schema(cls), dialect)

@@ -6,20 +6,24 @@ import re
 
 _NAMES = "think|thinking|thought|thoughts|reasoning|reflection"
 _OPEN = re.compile(rf"\s*<({_NAMES})>", re.IGNORECASE)
-CLOSE = re.compile(rf"</(?:{_NAMES})>", re.IGNORECASE)
+_CLOSE = re.compile(rf"</(?:{_NAMES})>", re.IGNORECASE)
+_CLOSE_ALONE = re.compile(rf"</(?:{_NAMES})>\s*(?:\n|\Z)", re.IGNORECASE)
+"""Where the template of the chat holds the tag that opens (Qwen, DeepSeek), only this one is said."""
 
 
-def begins_with_thoughts(text: str) -> bool:
-    """Whether the first thing that a text holds is a thought."""
-    return _OPEN.match(text) is not None
+def behind_thoughts(text: str) -> str:
+    """What a text says after its thoughts; empty where these never end."""
+    if "<" not in text:
+        return text
+    while (opened := _OPEN.match(text)) is not None:
+        closed = _CLOSE.search(text, opened.end())
+        text = "" if closed is None else text[closed.end() :]
+    if text.lstrip().startswith(("{", "```")):
+        return text  # the answer itself, in whose texts such a tag may stand
+    closings = list(_CLOSE_ALONE.finditer(text))
+    return text[closings[-1].end() :] if closings else text
 
 
 def is_only_thought(text: str) -> bool:
     """Whether there is nothing in a text but thoughts, or nothing at all."""
-    if not text or text.isspace():
-        return True
-    if "<" not in text or not begins_with_thoughts(text):
-        return False
-    closings = list(CLOSE.finditer(text))
-    # One that is never closed has no answer behind it.
-    return not closings or not text[closings[-1].end() :].strip()
+    return not behind_thoughts(text).strip()

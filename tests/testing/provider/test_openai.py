@@ -17,7 +17,8 @@ from latent.testing import ProviderSimulator, Reply
 from tests.testing.provider.conftest import ask, chat
 
 USER = [{"role": "user", "content": "Name a river."}]
-TOOL = {"name": "save", "parameters": {"type": "object", "properties": {"n": {"type": "integer"}}}}
+NUMBER = {"type": "object", "properties": {"n": {"type": "integer"}}}
+TOOL = {"name": "save", "parameters": NUMBER | {"required": ["n"], "additionalProperties": False}}
 
 
 class Verdict(BaseModel):

@@ -48,7 +48,7 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
     body |= {name: value for name, value in sampling.items() if name not in _OURS}
     output = request.output
     if output is not None and request.mode == "schema":
-        shape = {"type": "json_schema", "schema": output.strict_schema("anthropic")[0]}
+        shape = {"type": "json_schema", "schema": output.mode_schema("anthropic").schema}
         body["output_config"] = {**body.get("output_config", {}), "format": shape}
     elif output is not None and request.mode == "tool":
         tool = {"name": output.name, "description": "Gives the answer.", "input_schema": output.schema}

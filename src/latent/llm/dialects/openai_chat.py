@@ -47,8 +47,8 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
     body |= _reasoning(sampling.get("reasoning"))
     body |= {name: value for name, value in sampling.items() if name not in _OURS}
     if output is not None and request.mode == "schema":
-        schema, strict = output.strict_schema("openai")
-        shape = {"name": output.name, "schema": schema, "strict": strict}
+        wanted = output.mode_schema("openai")
+        shape = {"name": output.name, "schema": wanted.schema, "strict": wanted.is_strict}
         body["response_format"] = {"type": "json_schema", "json_schema": shape}
     elif output is not None and request.mode == "tool":
         function = {"name": output.name, "description": "Gives the answer.", "parameters": output.schema}

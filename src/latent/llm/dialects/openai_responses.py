@@ -40,9 +40,14 @@ def payload(request: Request, turns: Turns) -> dict[str, Any]:
         body["reasoning"] = dict(wanted) if not isinstance(wanted, (str, int)) else {"effort": str(wanted)}
     body |= {name: value for name, value in sampling.items() if name not in _OURS}
     if output is not None and request.mode == "schema":
-        schema, strict = output.strict_schema("openai-responses")
-        shape = {"type": "json_schema", "name": output.name, "schema": schema, "strict": strict}
-        body["text"] = {**body.get("text", {}), "format": shape}
+        wanted = output.mode_schema("openai-responses")
+        shape = {
+            "type": "json_schema",
+            "name": output.name,
+            "schema": wanted.schema,
+            "strict": wanted.is_strict,
+        }
+        body["text"] = {**body.get("text", {}), "format": {"type": "json_schema", **shape}}
     elif output is not None and request.mode == "tool":
         tool = {"name": output.name, "description": "Gives the answer.", "parameters": output.schema}
         body["tools"] = [{"type": "function", "strict": False, **tool}]

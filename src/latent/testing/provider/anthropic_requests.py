@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latent.testing.provider.calls import ApiError, ModelCall, count_tokens, last_user_text, text_of
+from latent.testing.provider.schema_modes import anthropic_trouble
 
 
 def read_messages(body: Mapping[str, Any]) -> ModelCall:
@@ -20,8 +21,13 @@ def read_messages(body: Mapping[str, Any]) -> ModelCall:
     model, messages = _model(body), _messages(body)
     schema, tool = _forced_tool(body)
     wanted = (body.get("output_config") or {}).get("format") or body.get("output_format") or {}
-    if schema is None and wanted.get("type") == "json_schema":
-        schema = wanted.get("schema") or {}
+    if wanted.get("type") == "json_schema":
+        shape = wanted.get("schema") or {}
+        if (trouble := anthropic_trouble(shape)) is not None:
+            raise ApiError(400, f"output_config.format.schema: {trouble}")
+        schema = shape if schema is None else schema
+    if tool is not None and (body.get("thinking") or {}).get("type") in ("enabled", "adaptive"):
+        raise ApiError(400, "Thinking may not be enabled when tool_choice forces tool use.")
     return ModelCall(
         provider="anthropic",
         endpoint="messages",

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from latent.testing.provider.calls import ApiError, ModelCall, count_tokens, last_user_text, text_of
+from latent.testing.provider.schema_modes import openai_trouble
 
 MAX_INPUTS = 2048
 """Texts in one request for embeddings. Source: https://platform.openai.com/docs/api-reference/embeddings"""
@@ -18,7 +19,7 @@ def read_chat(body: Mapping[str, Any]) -> ModelCall:
     schema, tool = _forced_tool(body, lambda tool: tool.get("function", {}))
     wanted = body.get("response_format") or {}
     if schema is None:
-        schema = _schema(wanted, (wanted.get("json_schema") or {}).get("schema"))
+        schema = _schema(wanted, wanted.get("json_schema") or {}, "response_format.json_schema.schema")
     return ModelCall(
         provider="openai",
         endpoint="chat",
@@ -49,7 +50,7 @@ def read_responses(body: Mapping[str, Any]) -> ModelCall:
         body=body,
         input_tokens=sum(map(count_tokens, [body.get("instructions") or "", *texts])),
         max_tokens=_count(body, "max_output_tokens"),
-        schema=_schema(wanted, wanted.get("schema")) if schema is None else schema,
+        schema=_schema(wanted, wanted, "text.format.schema") if schema is None else schema,
         tool=tool,
         stream=bool(body.get("stream")),
     )
@@ -123,10 +124,19 @@ def _messages(body: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]
     return messages
 
 
-def _schema(wanted: Mapping[str, Any], schema: Any) -> Mapping[str, Any] | None:
+def _schema(wanted: Mapping[str, Any], about: Mapping[str, Any], param: str) -> Mapping[str, Any] | None:
+    """
+    The schema of the answer that is wanted; empty for any JSON, None for text.
+
+    Args:
+        about: Has `name`, `schema` and `strict`.
+        param: What the schema is called in errors.
+    """
     if wanted.get("type") == "json_schema":
+        schema = about.get("schema")
         if not isinstance(schema, dict):
-            raise _missing("response_format.json_schema.schema")
+            raise _missing(param)
+        _check_strict(about, schema, f"response_format '{about.get('name')}'", param)
         return schema
     return {} if wanted.get("type") == "json_object" else None
 
@@ -143,7 +153,16 @@ def _forced_tool(body: Mapping[str, Any], function_of: Any) -> tuple[Mapping[str
         functions = found
     elif choice != "required" or not functions:
         return None, None
-    return functions[0].get("parameters") or {"type": "object"}, functions[0].get("name")
+    function, name = functions[0], functions[0].get("name")
+    schema = function.get("parameters") or {"type": "object"}
+    _check_strict(function, schema, f"function '{name}'", "tools[0].function.parameters")
+    return schema, name
+
+
+def _check_strict(about: Mapping[str, Any], schema: Mapping[str, Any], what: str, param: str) -> None:
+    if about.get("strict") and (trouble := openai_trouble(schema)) is not None:
+        text = f"Invalid schema for {what}: {trouble}"
+        raise ApiError(400, text, code="invalid_json_schema", param=param)
 
 
 def _count(body: Mapping[str, Any], name: str) -> int | None:
