@@ -32,7 +32,7 @@ COMMANDS = {
     "why": "Say why the last run of a flow reused results or not.",
     "up": "Start Prefect's and MLflow's servers.",
     "down": "Stop the servers that `latent up` started.",
-    "status": "Show the servers: where they are, and what decides that.",
+    "status": "Show where the servers are, and what decides that.",
     "ui": "Print where the pages of Prefect and MLflow are.",
     "limits": "Show the limits: who holds and waits, what was learned.",
     "simulate-provider": "Answer like OpenAI and Anthropic, for tests.",

@@ -20,7 +20,7 @@ def status(
     ] = False,
 ) -> None:
     """
-    Show the servers: where they are, and what decides that.
+    Show where the servers are, and what decides that.
 
     They are those that flows of this workspace use: what the environment names comes first.
     """
