@@ -1,7 +1,7 @@
 """
 Measure everything, or the groups named, and print the tables.
 
-    python -m benchmarks [starts] [calls] [rows] [stream] [limits] [models] [ingestion] [--write]
+    python -m benchmarks [starts] [calls] [rows] [stream] [limits] [models] [ingestion] [numbers] [--write]
 
 With `--write`, the figures are kept in `benchmarks/RESULTS.md`; groups that were not measured keep theirs.
 """
@@ -19,8 +19,8 @@ from pathlib import Path
 from benchmarks.measure import Figure
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-GROUPS = ("starts", "calls", "rows", "stream", "limits", "models", "ingestion")
-PACKAGES = ("prefect", "mlflow", "dask", "ray", "joblib", "diskcache")
+GROUPS = ("starts", "calls", "rows", "stream", "limits", "models", "ingestion", "numbers")
+PACKAGES = ("prefect", "mlflow", "dask", "ray", "joblib", "diskcache", "scipy")
 HEADER = "| what | ours | peer | peer's | ratio | reach | |\n|---|---:|---|---:|---:|---:|---|"
 
 

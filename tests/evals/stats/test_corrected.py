@@ -21,16 +21,26 @@ def test_by_hand():
     assert corrected.estimate.value == pytest.approx(0.6 + weight * (70 / 80 - 0.8))
     assert corrected.judged_mean == pytest.approx(0.86)
     assert (corrected.labels, corrected.estimate.n) == (20, 100)
+    residuals = np.array(labels) - weight * np.array(judged)
+    spread = (np.sum((residuals - residuals.mean()) ** 2) + 2 * weight**2) / 21
+    variance = spread / 20 + weight**2 * (80 * 0.875 * 0.125 / 79) / 80
+    assert corrected.estimate.stderr == pytest.approx(variance**0.5)
 
 
 def test_a_perfect_judge_is_worth_nearly_as_much_as_labels_on_all_rows():
-    random = np.random.default_rng(1)
-    truth = (random.random(1000) < 0.7).astype(float)
-    corrected = corrected_mean(truth[:50], truth[:50], truth[50:])
-    whole = mean_interval(truth)
+    truth = (np.random.default_rng(1).random(2000) < 0.7).astype(float)
+    corrected = corrected_mean(truth[:300], truth[:300], truth[300:])
+    assert corrected.weight == pytest.approx(0.85)
     width = corrected.estimate.ci_high - corrected.estimate.ci_low
-    assert corrected.weight == pytest.approx(0.95)
-    assert width < 1.3 * (whole.ci_high - whole.ci_low)
+    whole, labelled = mean_interval(truth), mean_interval(truth[:300])
+    assert width < 1.2 * (whole.ci_high - whole.ci_low) < 0.5 * (labelled.ci_high - labelled.ci_low)
+
+
+def test_twenty_agreements_do_not_prove_that_there_is_no_disagreement():
+    # At most 3/20 of the rows may differ, by the rule of three: the interval reaches about as far.
+    labels = [1] * 10 + [0] * 10
+    estimate = corrected_mean(labels, labels, [1, 0] * 5000).estimate
+    assert 0.10 < estimate.ci_high - 0.5 < 0.20
 
 
 @pytest.mark.parametrize("judged", [np.ones(1000), np.zeros(1000)])
