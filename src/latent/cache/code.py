@@ -11,6 +11,7 @@ from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
+from latent.cache.code_origin import Noting
 from latent.cache.code_watch import Watch
 
 
@@ -23,7 +24,9 @@ class CodeFingerprint:
     """Hash of each function, class and constant that belongs to it, by `file:qualified.name`."""
 
 
-def code_fingerprint(fn: Callable[..., Any], root: Path) -> CodeFingerprint:
+def code_fingerprint(
+    fn: Callable[..., Any], root: Path, classes: frozenset[type] = frozenset()
+) -> CodeFingerprint:
     """
     The fingerprint of a function and of everything of the user's own that it uses.
 
@@ -38,8 +41,10 @@ def code_fingerprint(fn: Callable[..., Any], root: Path) -> CodeFingerprint:
         fn: A function, method, partial, class or callable object; also an object that holds the function as
             `fn` or `__wrapped__`.
         root: The workspace's; parts are named relative to it.
+        classes: The user's own among its arguments, whose methods it may call: see `code_identity`.
     """
-    key = (id(fn.__func__), id(fn.__self__), root) if isinstance(fn, MethodType) else (id(fn), 0, root)
+    owner = (id(fn.__func__), id(fn.__self__)) if isinstance(fn, MethodType) else (id(fn), 0)
+    key = (*owner, root, classes)
     with _lock:
         known = _known.get(key)
     if known is not None and known.watch.holds():
@@ -48,7 +53,7 @@ def code_fingerprint(fn: Callable[..., Any], root: Path) -> CodeFingerprint:
     from latent.cache.code_walk import Walk  # once for each function, not for each call
 
     walk = Walk(root)
-    fingerprint = CodeFingerprint(*walk.fingerprint(fn))
+    fingerprint = CodeFingerprint(*walk.fingerprint(fn, classes))
     with _lock:
         _known[key] = _Known(fn, fingerprint, walk.watch)
         _known.move_to_end(key)
@@ -57,9 +62,12 @@ def code_fingerprint(fn: Callable[..., Any], root: Path) -> CodeFingerprint:
     return fingerprint
 
 
-def code_identity(root: Path) -> Callable[[Any], str | None]:
+def code_identity(root: Path) -> Noting:
     """
     A fallback for `stable_hash`: functions, classes and methods among the arguments count by their code.
+
+    Of objects, the data alone is hashed: the code of their classes, which it takes down, belongs to the code
+    of the call.
 
     Args:
         root: The workspace's.
@@ -71,7 +79,7 @@ def code_identity(root: Path) -> Callable[[Any], str | None]:
         )
         return code_fingerprint(value, root).digest if is_code else None
 
-    return identify
+    return Noting(identify)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,5 +92,5 @@ class _Known:
 
 # Few, since each holds what its function captured: functions may be defined by the thousand, in a loop.
 _KEPT = 128
-_known: OrderedDict[tuple[int, int, Path], _Known] = OrderedDict()
+_known: OrderedDict[tuple[int, int, Path, frozenset[type]], _Known] = OrderedDict()
 _lock = threading.Lock()

@@ -14,7 +14,7 @@ from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from latent.cache.classes import caches_of, class_name, find_class, slots_of
-from latent.cache.code_origin import is_own, module_is_own
+from latent.cache.code_origin import Noting, is_own_code
 from latent.cache.code_plan import plan_of
 from latent.cache.code_watch import cell_content
 from latent.cache.hashing import is_hashable_type, stable_hash
@@ -50,16 +50,6 @@ _MADE_FROM = {("pydantic", "TypeAdapter"): ("_type", "_config")}
 """Where the rest follows from some attributes, and is not the same in every process."""
 
 _SETTABLE = (type(None), bool, int, float, str, bytes)
-
-
-def is_own_code(value: FunctionType | type) -> bool:
-    """Whether a function or class is the user's own."""
-    if isinstance(value, FunctionType):
-        # Not `__module__`: functools.wraps copies that from the user's function to a library's wrapper.
-        return is_own(value.__code__.co_filename)
-    return value.__module__ != "builtins" and (
-        value.__module__ not in sys.modules or module_is_own(value.__module__)
-    )
 
 
 def library_name(value: Any) -> str:
@@ -148,7 +138,6 @@ def _read_content(value: Any) -> Content | None:
     if not held:
         return None
     parts: list[Any] = []
-    classes: set[type] = set()
 
     def refer(part: Any) -> str:
         if isinstance(part, BuiltinFunctionType) and is_hashable_type(type(part.__self__)):
@@ -157,34 +146,17 @@ def _read_content(value: Any) -> Content | None:
         parts.append(part)
         return f"@{len(parts)}"
 
-    digests = {}
+    noting, digests = Noting(refer), {}
     for name in sorted(held):
         try:
-            digests[name] = stable_hash(held[name], Noting(refer, classes))
+            digests[name] = stable_hash(held[name], noting)
         except UnhashableError:
             digests[name] = library_name(type(held[name]))  # it contains itself
-    parts += sorted(classes, key=class_name)
+    parts += sorted(noting.classes, key=class_name)
     settings = {
         name: item for name, item in held.items() if name[:1] != "_" and type(item) in _SETTABLE
     }  # fmt: skip
     return Content(stable_hash(digests), tuple(parts), settings)
-
-
-class Noting:
-    """A fallback of `stable_hash` that also takes down the user's own classes among what is hashed."""
-
-    __slots__ = ("_identify", "classes")
-
-    def __init__(self, identify: Any, classes: set[type]) -> None:
-        self._identify, self.classes = identify, classes
-
-    def __call__(self, value: Any) -> Any:
-        return self._identify(value)
-
-    def note(self, cls: type) -> None:
-        """Told of each value that is no plain builtin."""
-        if is_own_code(cls):
-            self.classes.add(cls)
 
 
 def held_by(value: Any) -> dict[str, Any]:
@@ -303,9 +275,11 @@ def state_of(cls: type) -> frozenset[str]:
         if isinstance(member, functools.cached_property):
             state.add(name)
         fn = getattr(member, "__func__", member)
-        if isinstance(fn, FunctionType) and name not in _INITIALISERS and is_own_code(fn):
+        if isinstance(fn, FunctionType) and is_own_code(fn):
+            plan = plan_of(fn.__code__)
+            state |= plan.changed_attributes(cls.__name__)  # `Client.calls += 1`
             for first in fn.__code__.co_varnames[:1]:
-                state.update(plan_of(fn.__code__).changed_attributes(first))
+                state |= set() if name in _INITIALISERS else plan.changed_attributes(first)
     return frozenset(state)
 
 

@@ -6,9 +6,11 @@ import importlib
 import importlib.util
 import sys
 import sysconfig
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
+from typing import Any
 
 _INSTALLED = ("site-packages", "dist-packages")
 _LATENT = str(Path(__file__).resolve().parents[1])
@@ -40,6 +42,37 @@ def module_is_own(name: str) -> bool:
     # A namespace package is as much the user's own as the folders it spans; `__main__` may have no file.
     paths = list(getattr(module, "__path__", ()))
     return name == "__main__" or (bool(paths) and is_own(str(Path(paths[0]) / "__init__.py")))
+
+
+def is_own_code(value: FunctionType | type) -> bool:
+    """Whether a function or class is the user's own."""
+    if isinstance(value, FunctionType):
+        # Not `__module__`: functools.wraps copies that from the user's function to a library's wrapper.
+        return is_own(value.__code__.co_filename)
+    return value.__module__ != "builtins" and (
+        value.__module__ not in sys.modules or module_is_own(value.__module__)
+    )
+
+
+class Noting:
+    """A fallback of `stable_hash` that also takes down the user's own classes among what is hashed."""
+
+    __slots__ = ("_asked", "_identify", "classes")
+
+    def __init__(self, identify: Callable[[Any], str | None]) -> None:
+        self._identify = identify
+        self.classes: set[type] = set()
+        self._asked: dict[type, bool] = {}
+
+    def __call__(self, value: Any) -> str | None:
+        return self._identify(value)
+
+    def note(self, cls: type) -> None:
+        """Told of the class of each value that is no plain builtin."""
+        if (is_own := self._asked.get(cls)) is None:
+            is_own = self._asked[cls] = is_own_code(cls)
+        if is_own:
+            self.classes.add(cls)
 
 
 @lru_cache(maxsize=1024)

@@ -14,7 +14,6 @@ from typing import Any
 from latent.cache.classes import caches_of, class_name, slots_of
 from latent.cache.code_bytes import Read
 from latent.cache.code_objects import (
-    Noting,
     annotations_of,
     attributes_of,
     content_of,
@@ -23,14 +22,20 @@ from latent.cache.code_objects import (
     first_seen,
     is_made,
     is_member,
-    is_own_code,
     library_name,
     parts_of_type,
     state_of,
     ways_of,
     wrapped,
 )
-from latent.cache.code_origin import describe_file, module_is_own, own_module, version_of
+from latent.cache.code_origin import (
+    Noting,
+    describe_file,
+    is_own_code,
+    module_is_own,
+    own_module,
+    version_of,
+)
 from latent.cache.code_plan import Plan, plan_of
 from latent.cache.code_syntax import class_syntax, module_digest
 from latent.cache.code_watch import MISSING, Watch, is_builtin
@@ -94,7 +99,7 @@ class Walk:
         if isinstance(value, _CODE_TYPES) or value is MISSING:
             return self._identify(value)
         asked = self._asked
-        fallback = Noting(self._identify, set())
+        fallback = Noting(self._identify)
         try:
             known = stable_hash(value, fallback)
         except UnhashableError:  # it contains itself

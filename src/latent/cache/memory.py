@@ -94,8 +94,19 @@ class Memory:
         code: CodeFingerprint | None,
         parameter: ParameterReader,
         missed: dict[str, str] | None = None,
+        codes: Mapping[str, CodeFingerprint] | None = None,
     ) -> dict[str, Hit]:
-        """The hits among `keys`, read in one go; keys without one are left out. For the rest see `recall`."""
+        """
+        The hits among `keys`, read in one go; keys without one are left out. For the rest see `recall`.
+
+        Args:
+            codes: Of the keys that depend on other code than `code`, as calls with objects of the user's do.
+        """
+        if codes:
+            found: dict[str, Hit] = {}
+            for group, each in _by_code(keys, code, codes):
+                found |= self.recall_many(group, code=each, parameter=parameter, missed=missed)
+            return found
         now = self._clock()
         counts = self._judge(code, parameter)
         explain = self._explain(code, parameter, now)
@@ -338,6 +349,16 @@ class Memory:
                 "`latent cache clear --task %s` forgets them.",
                 entry.task, changes, entry.task,
             )  # fmt: skip
+
+
+def _by_code(
+    keys: Iterable[str], code: CodeFingerprint | None, codes: Mapping[str, CodeFingerprint]
+) -> Iterable[tuple[list[str], CodeFingerprint | None]]:
+    groups: dict[str, tuple[list[str], CodeFingerprint | None]] = {}
+    for key in keys:
+        each = codes.get(key, code)
+        groups.setdefault("" if each is None else each.digest, ([], each))[0].append(key)
+    return groups.values()
 
 
 def _close_if_idle(memory: Memory) -> None:

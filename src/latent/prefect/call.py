@@ -157,7 +157,7 @@ class Call:
     def code(self) -> CodeFingerprint | None:
         """The fingerprint of the task's code when it was called; None if the user's own key decides alone."""
         if self._code is None and self.key is not None and self.task.counts_code and not self.key.users_own:
-            self._code = code_fingerprint(self.task.fn, self.run.workspace.root)
+            self._code = self.key.code or code_fingerprint(self.task.fn, self.run.workspace.root)
         return self._code
 
     @code.setter

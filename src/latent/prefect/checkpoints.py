@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from latent.cache.code import code_fingerprint, code_identity
-from latent.cache.keys import row_key
+from latent.cache.keys import argument_hashes, key_of_parts
 from latent.cache.memory import open_memory
 from latent.errors import UnhashableError, UnstorableError
 from latent.prefect.claims import claim, claim_async
@@ -126,15 +126,16 @@ class _Place:
         """The call's place; None, said once, when an argument has no fingerprint."""
         scope = current_scope()
         task_name = scope.task_name if scope else ""
-        code = code_fingerprint(fn, run.workspace.root)
+        identify = code_identity(run.workspace.root)
         try:
-            # The code is part of the key, not only of the entry: functions of one name that are defined again
-            # and again with other captured values stand side by side.
-            name = f"checkpoint:{task_name}:{label}:{code.digest}"
-            key = row_key(name, arguments, code_identity(run.workspace.root))
+            parts = argument_hashes(arguments, identify)
         except UnhashableError as error:
             warn_once(f"checkpoint:{label}", f"Calls of checkpoint {label!r} are not remembered: {error}")
             return None
+        code = code_fingerprint(fn, run.workspace.root, frozenset(identify.classes))
+        # The code is part of the key, not only of the entry: functions of one name that are defined again and
+        # again with other captured values stand side by side.
+        key = key_of_parts(f"checkpoint:{task_name}:{label}:{code.digest}", parts)
         return cls(run, task_name, label, key, fn, code)
 
     def recall(self) -> Hit | None:

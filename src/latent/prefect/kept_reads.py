@@ -16,8 +16,7 @@ from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from latent.cache.code_objects import is_own_code
-from latent.cache.code_origin import describe_file, is_own
+from latent.cache.code_origin import describe_file, is_own, is_own_code
 from latent.cache.code_plan import plan_of
 
 if TYPE_CHECKING:

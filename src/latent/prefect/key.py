@@ -10,6 +10,7 @@ from uuid import uuid4
 from prefect.client.schemas.objects import TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 
+from latent.cache.code import CodeFingerprint, code_fingerprint
 from latent.cache.keys import file_key_of_parts, key_of_parts
 from latent.errors import CatalogError, UnhashableError
 from latent.prefect.logs import warn_once
@@ -30,6 +31,8 @@ class CallKey(NamedTuple):
     key: str
     parts: Mapping[str, str]
     """The fingerprint of each argument and dataset, by name: what `latent why` compares."""
+    code: CodeFingerprint | None = None
+    """Of the task with the user's own classes among the arguments; None where there are none."""
     users_own: bool = False
     """Made by a `cache_key_fn` or `cache_policy`: then it alone decides, as in Prefect."""
 
@@ -44,12 +47,15 @@ def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any], share
         if task.users_key:
             return _users_key(task, arguments)
         fills = task.binder.fills
-        parts = {name: shared.hash_of(name, value) for name, value in arguments.items() if name not in fills}
+        looked_at = {name: shared.look_at(name, value) for name, value in arguments.items()}
+        parts = {name: known for name, (known, _) in looked_at.items() if name not in fills}
+        code = code_with(task, run, frozenset().union(*(classes for _, classes in looked_at.values())))
         if not task.inputs:
-            return CallKey(key_of_parts(task.name, parts), parts)
-        datasets = _dataset_fingerprints(task, run, arguments, shared)
+            return CallKey(key_of_parts(task.name, parts), parts, code)
+        given = {dataset: looked_at[name][0] for name, dataset in fills.items() if name in looked_at}
+        datasets = _dataset_fingerprints(task, run, given, shared)
         key = file_key_of_parts(list(datasets.values()), task.key_signature, parts)
-        return CallKey(key, datasets | parts)
+        return CallKey(key, datasets | parts, code)
     except UnhashableError as error:
         warn_once(
             f"unhashable:{task.name}",
@@ -59,6 +65,11 @@ def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any], share
         # The task itself will load the dataset, fail, and say so with its full context.
         pass
     return None
+
+
+def code_with(task: Task[..., Any], run: Run, classes: frozenset[type]) -> CodeFingerprint | None:
+    """The task's code with that of classes; None when there are none, or code does not count."""
+    return code_fingerprint(task.fn, run.workspace.root, classes) if classes and task.counts_code else None
 
 
 def is_still_key(
@@ -84,14 +95,11 @@ def is_still_key(
 
 
 def _dataset_fingerprints(
-    task: Task[..., Any], run: Run, arguments: Mapping[str, Any], shared: Shared
+    task: Task[..., Any], run: Run, given: Mapping[str, str], shared: Shared
 ) -> dict[str, str]:
-    """By dataset name; a value that the call passed in a dataset's place stands with its own hash."""
-    replaced = {dataset: name for name, dataset in task.binder.fills.items() if name in arguments}
+    """By dataset name; a value that was `given` in a dataset's place stands with its own hash."""
     return {
-        dataset: shared.hash_of(replaced[dataset], arguments[replaced[dataset]])
-        if dataset in replaced
-        else shared.fingerprint(run.catalog, dataset)
+        dataset: given[dataset] if dataset in given else shared.fingerprint(run.catalog, dataset)
         for dataset in task.inputs
     }
 

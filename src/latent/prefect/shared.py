@@ -25,7 +25,7 @@ class Shared:
     def __init__(self, root: Path, values: Iterable[Any] = ()) -> None:
         self._root = root
         self._values = {id(value): value for value in values}
-        self._hashes: dict[int, str] = {}
+        self._hashes: dict[int, tuple[str, frozenset[type]]] = {}
         self._fingerprints: dict[str, str] = {}
         self._loaded: dict[str, Any] = {}
         self.has_changed = False
@@ -39,8 +39,13 @@ class Shared:
         Raises:
             UnhashableError: It has none; the message names it.
         """
+        return self.look_at(name, value)[0]
+
+    def look_at(self, name: str, value: Any) -> tuple[str, frozenset[type]]:
+        """As `hash_of`, with the user's own classes in it, whose code counts as well."""
         if (known := self._hashes.get(id(value))) is None:
-            known = argument_hashes({name: value}, code_identity(self._root))[name]
+            identify = code_identity(self._root)
+            known = argument_hashes({name: value}, identify)[name], frozenset(identify.classes)
             if id(value) in self._values:
                 self._hashes[id(value)] = known
         return known

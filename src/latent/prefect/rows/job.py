@@ -11,9 +11,10 @@ from latent.prefect.abstained import outcome_of, recalled_outcome
 from latent.prefect.rows.ends import RowEnd
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
     from latent.cache import Lease
+    from latent.cache.code import CodeFingerprint
     from latent.errors import TaskExecutionError
     from latent.limits import Permit
     from latent.prefect.key import CallKey
@@ -79,6 +80,11 @@ class Job:
         self.used: dict[str, ServiceAccount] | None = None
 
     @property
+    def code(self) -> CodeFingerprint | None:
+        """The task's code with that of the user's classes among the arguments; None where there are none."""
+        return None if self.key is None else self.key.code
+
+    @property
     def has_ended(self) -> bool:
         """Whether it is known what became of the row."""
         return self.outcome is not None
@@ -130,3 +136,8 @@ class Job:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(Job, refreshes=self.refreshes), (self.index, self.arguments, self.key)
+
+
+def codes_of(jobs: Iterable[Job]) -> dict[str, CodeFingerprint]:
+    """The code of those rows that depend on more than the task's alone, by key."""
+    return {job.key.key: job.code for job in jobs if job.key is not None and job.code is not None}

@@ -223,7 +223,7 @@ class Submission:
             return done()
         try:
             call = Call(self.task, self.run, job.arguments, row_index=job.index, shared=home.planner.shared)
-            call.key, call.code, call.refreshes = job.key, home.planner.code, job.refreshes
+            call.key, call.code, call.refreshes = job.key, job.code or home.planner.code, job.refreshes
             call.shares, call.stop = home.options.share_in_flight, home.stop
             future = self.task.start_run(call, self.runner, self.wait_for)
         except Exception as error:

@@ -11,12 +11,12 @@ from latent.cache.code import code_fingerprint
 from latent.errors import RunStoppedError
 from latent.prefect.abstained import recalled_outcome
 from latent.prefect.rows.ends import RowEnd
-from latent.prefect.rows.job import Job
+from latent.prefect.rows.job import Job, codes_of
 from latent.prefect.rows.keys import MapKeys
 from latent.prefect.scope import record_read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from latent.cache import Hit
     from latent.cache.code import CodeFingerprint
@@ -105,16 +105,19 @@ class Planner:
             self._ended.add(index)
             return self.twins.pop(index, [])
 
-    def recalled(self, jobs: Iterable[Job]) -> dict[str, Hit]:
+    def recalled(self, jobs: Sequence[Job]) -> dict[str, Hit]:
         """What is remembered of these rows by now, by key."""
         keys = [job.key.key for job in jobs if job.key is not None]
-        return self.run.memory.recall_many(keys, code=self.code, parameter=self.run.parameter_fingerprint)
+        return self.run.memory.recall_many(
+            keys, code=self.code, parameter=self.run.parameter_fingerprint, codes=codes_of(jobs)
+        )
 
     def copy_of(self, end: RowEnd) -> Any:
         """A row's value for another row that asks for the same; changing one spares the other."""
         if end.key is None:
             return end.value
-        hit = self.run.memory.recall(end.key, code=self.code, parameter=self.run.parameter_fingerprint)
+        code = self._keys.codes.get(end.key, self.code)
+        hit = self.run.memory.recall(end.key, code=code, parameter=self.run.parameter_fingerprint)
         return end.value if hit is None else hit.value
 
     def content_hash(self, index: int) -> str | None:
@@ -127,7 +130,11 @@ class Planner:
         if not keys or not self._recalls:
             return {}
         hits = self.run.memory.recall_many(
-            keys, code=self.code, parameter=self.run.parameter_fingerprint, missed=self.missed
+            keys,
+            code=self.code,
+            parameter=self.run.parameter_fingerprint,
+            missed=self.missed,
+            codes=self._keys.codes,
         )
         for version in {id(hit.entry.version): hit.entry.version for hit in hits.values()}.values():
             record_read(version.parameters_read)

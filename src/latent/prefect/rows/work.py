@@ -20,6 +20,7 @@ from latent.prefect.key import is_still_key
 from latent.prefect.logs import harmless, warn_once
 from latent.prefect.outputs import check_outputs
 from latent.prefect.retries import next_delay, policy_of
+from latent.prefect.rows.job import codes_of
 from latent.prefect.scope import open_scope, record_read, record_read_around
 from latent.prefect.sdk_retries import report_sdk_retries
 from latent.prefect.usage import merged
@@ -102,7 +103,9 @@ class RowWork:
         keys = [job.key.key for job in jobs if job.key is not None and not job.refreshes]
         if self.task.refresh_cache or not self._shares or not keys:
             return 0
-        hits = self.run.memory.recall_many(keys, code=self.code, parameter=self.run.parameter_fingerprint)
+        hits = self.run.memory.recall_many(
+            keys, code=self.code, parameter=self.run.parameter_fingerprint, codes=codes_of(jobs)
+        )
         for job in jobs:
             job.looked_up = True
             hit = None if job.key is None else hits.get(job.key.key)
@@ -297,9 +300,9 @@ class RowWork:
     def _result(self, job: Job) -> Result:
         key = job.key
         assert key is not None, "a row without a key is not remembered"
-        reads = {} if key.users_own else with_kept(job.parameters_read, self.task.fn, self.code, self._root)
+        code = None if key.users_own else key.code or self.code
+        reads = {} if key.users_own else with_kept(job.parameters_read, self.task.fn, code, self._root)
         return Result(
             key=key.key, value=job.value, task=self.task.name, kind="row",
-            code=None if key.users_own else self.code, parameters_read=reads,
-            key_parts=key.parts, expires_in=self._expires_in,
+            code=code, parameters_read=reads, key_parts=key.parts, expires_in=self._expires_in,
         )  # fmt: skip
