@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from latent.catalog.dataset import Dataset, DatasetInfo
 from latent.catalog.definitions import entries, is_pattern, spelled_out
 from latent.catalog.factories import resolve
+from latent.catalog.interpolation import Interpolation
 from latent.config import load_yaml
 from latent.errors import ConfigError, DatasetNotFoundError
 
@@ -71,13 +72,16 @@ class Catalog:
             DatasetConfigError: An entry is neither a path nor a mapping.
         """
         found: dict[str, tuple[str, Any]] = {}
+        templates: dict[str, Any] = {}
         for place in (workspace.config_dir, folder):
             file = None if place is None else _catalog_file(place, workspace)
             if file is not None:
                 label = workspace.label(file)
-                found |= {
-                    name: (label, entry) for name, entry in entries(load_yaml(file, label), label).items()
-                }
+                raw = load_yaml(file, label, keeps_kedro=True)
+                templates |= {name: value for name, value in raw.items() if str(name).startswith("_")}
+                found |= {name: (label, entry) for name, entry in entries(raw, label).items()}
+        fill = Interpolation(templates, lambda: _globals(workspace)).filled
+        found = {name: (label, fill(name, label, entry)) for name, (label, entry) in found.items()}
         home = folder if folder is not None else workspace.config_dir
         belongs = inherited._file if inherited and folder is None else workspace.label(home / _FILES[0])
         return cls(workspace, flow_name, folder, found, belongs, inherited if folder is None else None)
@@ -209,6 +213,15 @@ def _reloaded(
     workspace: Workspace, flow_name: str, folder: Path | None, inherited: Catalog | None
 ) -> Catalog:
     return Catalog.load(workspace, flow_name=flow_name, folder=folder, inherited=inherited)
+
+
+def _globals(workspace: Workspace) -> Mapping[str, Any]:
+    """What Kedro's own file of values for all catalogs holds; nothing where there is none."""
+    found: dict[str, Any] = {}
+    for name in ("globals.yml", "globals.yaml"):
+        file = workspace.config_dir / name
+        found |= load_yaml(file, workspace.label(file))
+    return found
 
 
 def _catalog_file(folder: Path, workspace: Workspace) -> Path | None:

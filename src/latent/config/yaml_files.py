@@ -24,7 +24,11 @@ class Document:
 
 
 def load_yaml(
-    path: Path, label: str | None = None, environ: Mapping[str, str] | None = None
+    path: Path,
+    label: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    keeps_kedro: bool = False,
 ) -> dict[str, Any]:
     """
     The mapping that a YAML file holds; empty when the file is absent or empty.
@@ -38,22 +42,29 @@ def load_yaml(
         path: The file.
         label: How messages name it; the path when not given.
         environ: The environment variables; those of the process when not given.
+        keeps_kedro: Whether Kedro's `${_name}` and `${globals:name}`, and `$${text}`, are left to the caller.
 
     Raises:
         ConfigError: Not text, not YAML, not a mapping, a key twice, an unset variable without default, an
             unsafe tag, aliases that grow or refer to themselves; with line, column and what to do.
     """
-    return load_document(path, label, environ).values
+    return load_document(path, label, environ, keeps_kedro=keeps_kedro).values
 
 
-def load_document(path: Path, label: str | None = None, environ: Mapping[str, str] | None = None) -> Document:
+def load_document(
+    path: Path,
+    label: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    keeps_kedro: bool = False,
+) -> Document:
     """Like `load_yaml`, with the environment variables that the file refers to."""
     label = label or str(path)
     try:
         text = read_text(path, label)
     except (FileNotFoundError, NotADirectoryError):
         return Document({})
-    variables = Variables(os.environ if environ is None else environ)
+    variables = Variables(os.environ if environ is None else environ, keeps_kedro=keeps_kedro)
     values = _parse(text, label, variables)
     if values is None:
         return Document({}, variables.used)

@@ -15,7 +15,6 @@ from yaml.composer import Composer
 from yaml.events import ScalarEvent
 from yaml.nodes import MappingNode, Node, ScalarNode
 
-from latent.config.variables import unset
 from latent.config.yaml_messages import explain
 from latent.errors import ConfigError
 
@@ -154,7 +153,7 @@ class _Reader:
         try:
             value = self._variables.fill(node.value)
         except LookupError as error:
-            self._fail_at(node, unset(error.args[0]))
+            self._fail_at(node, error.args[0])
         if value == node.value:
             return node
         if node.style != _PLAIN:
