@@ -244,3 +244,56 @@ def test_server_that_a_task_calls_is_not_taken_for_prefects(latent: Cli, make: M
     """
     make({"flows/calling/flow.py": calling})
     assert "Error: ConnectError: " in latent("run", "calling").err
+
+
+ARGUMENTS = """
+    from latent.prefect import flow, params
+
+    @flow("taking")
+    def taking(limit: int = 10, model: str = "small", words: list[str] | None = None):
+        read = ["labels.0", "prices.gpt-4.1.in", "free"]
+        return [limit, model, words, *map(params.get, read)]
+"""
+
+
+@pytest.fixture
+def taking(make: MakeWorkspace) -> Workspace:
+    files = {"flows/taking/parameters.yaml": "labels: {0: neg}\nprices: {gpt-4.1: {in: 2}}\ntopics: [a, b]\n"}
+    return make({"flows/taking/flow.py": ARGUMENTS, **files})
+
+
+@pytest.mark.parametrize(
+    ("override", "result"),
+    [
+        ("limit=3", "[3, 'small', None, 'neg', 2, None]"),
+        ("words=[a, b]", "[10, 'small', ['a', 'b'], 'neg', 2, None]"),
+        ("labels.0=new", "[10, 'small', None, 'new', 2, None]"),
+        ("prices.gpt-4.1.in=1", "[10, 'small', None, 'neg', 1, None]"),
+        ("free=x", "[10, 'small', None, 'neg', 2, 'x']"),
+    ],
+)
+def test_what_is_set_is_what_the_flow_sees(
+    latent: Cli, taking: Workspace, override: str, result: str
+) -> None:
+    ended = latent("run", "taking", "-p", override)
+    assert (ended.code, ended.err) == (0, "")
+    assert result in ended.out
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("modle=large", "Flow 'taking' has no parameter 'modle': did you mean 'model'?"),
+        ("topisc=[c]", "Flow 'taking' has no parameter 'topisc': did you mean 'topics'?"),
+        ("topics=c,d", "topics is a list, and 'c,d' is a string: write topics=[c,d]"),
+        ("topics.2=c", "topics.2 cannot be set"),
+        ("words=a,b", "A list is written as [a, b]."),
+        ("limit=many", "Flow 'taking' cannot run with these parameters."),
+    ],
+)
+def test_what_would_have_no_effect_is_wrong_use(
+    latent: Cli, taking: Workspace, override: str, message: str
+) -> None:
+    ended = latent("run", "taking", "-p", override)
+    assert ended.code == 2
+    assert message in ended.err

@@ -19,6 +19,7 @@ from pydantic import (
 
 from latent.config import Parameters, find_workspace, load_flow_parameters, load_parameters, parse_override
 from latent.config import parse_overrides as overrides_of
+from latent.config.merging import find
 from latent.errors import ConfigError, ConfigValidationError, UsageError
 
 
@@ -380,6 +381,8 @@ def test_other_flows_parameters_are_read_again_when_files_or_variables_change(ma
         ("empty=", ("empty",), None),
         ('empty=""', ("empty",), ""),
         (" spaced = 1", ("spaced",), 1),
+        ('prices."gpt-4.1".in=1', ("prices", "gpt-4.1", "in"), 1),
+        ("'a=b'=c", ("a=b",), "c"),
         ('file_paths=["docs/**/*.md"]', ("file_paths",), ["docs/**/*.md"]),
         ("m={a: 1}", ("m",), {"a": 1}),
         ("date=2024-01-31", ("date",), "2024-01-31"),
@@ -416,3 +419,102 @@ def test_overrides_nest_and_the_last_of_one_key_counts():
 def test_key_with_a_value_and_keys_inside_is_an_error_of_use(texts):
     with pytest.raises(UsageError, match="set to a single value"):
         overrides_of(texts)
+
+
+class Inner(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+    batch_size: int = Field(3, alias="batch-size")
+
+
+class Spelled(BaseModel):
+    model_config = ConfigDict(populate_by_name=True)
+    top_k: int = Field(1, validation_alias=AliasChoices("top-k", "topK"))
+    inner: Inner = Inner()
+    several: list[Inner] = []
+    by_name: dict[str, Inner] = {}
+    words: list[str] = []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "path", "value"),
+    [
+        ("top-k: 5", "top_k=7", "top_k", 7),
+        ("topK: 5", "top-k=7", "top_k", 7),
+        ("top_k: 5", "topK=7", "top_k", 7),
+        ("inner: {batch-size: 5}", "inner.batch_size=7", "inner.batch_size", 7),
+        ("inner: {batch_size: 5}", "inner.batch-size=7", "inner.batch_size", 7),
+        ("several: [{batch-size: 5}, {batch-size: 6}]", "several.1.batch_size=7", "several.1.batch_size", 7),
+        ("by_name: {a.b: {batch-size: 5}}", "by_name.a.b.batch_size=7", "by_name.a.b.batch_size", 7),
+    ],
+)
+def test_an_override_counts_in_whichever_spelling(make_workspace, file, text, path, value):
+    found = load(make_workspace, file, schema=Spelled, **overrides_of([text]))
+    assert find(found.values, path.split(".")) == value
+    assert find(found.model, path.split(".")) == value
+
+
+def test_the_flows_own_spelling_wins_over_that_of_all_flows(make_workspace):
+    assert load(make_workspace, "top_k: 2", "top-k: 1", Spelled).values["top_k"] == 2
+
+
+FILE = """
+models: [{name: a}, {name: b}]
+labels: {0: neg, 1: pos}
+flags: {true: 1, null: 2, 1.5: 3}
+prices: {gpt-4.1: {in: 2}, gpt-4: {in: 30}}
+grid: [[1, 2], [3, 4]]
+"""
+
+
+@pytest.mark.parametrize(
+    ("texts", "key", "value"),
+    [
+        (["models.0.name=x"], "models", [{"name": "x"}, {"name": "b"}]),
+        (["models.1.size=3", "models.0={name: c}"], "models", [{"name": "c"}, {"name": "b", "size": 3}]),
+        (["models=[]"], "models", []),
+        (["grid.1.0=9"], "grid", [[1, 2], [9, 4]]),
+        (["labels.0=x"], "labels", {0: "x", 1: "pos"}),
+        (["labels.2=x"], "labels", {0: "neg", 1: "pos", 2: "x"}),
+        (["flags.true=7", "flags.null=8"], "flags", {True: 7, None: 8, 1.5: 3}),
+        (["flags.1.5=9"], "flags", {True: 1, None: 2, 1.5: 9}),
+        (["prices.gpt-4.1.in=1"], "prices", {"gpt-4.1": {"in": 1}, "gpt-4": {"in": 30}}),
+        (["prices.gpt-4.in=1"], "prices", {"gpt-4.1": {"in": 2}, "gpt-4": {"in": 1}}),
+        (
+            ['prices."o4.mini".in=1'],
+            "prices",
+            {"gpt-4.1": {"in": 2}, "gpt-4": {"in": 30}, "o4.mini": {"in": 1}},
+        ),
+    ],
+)
+def test_an_override_means_what_is_there(make_workspace, texts, key, value):
+    assert load(make_workspace, FILE, **overrides_of(texts)).values[key] == value
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "models.2.name=x",
+            r"models.2 cannot be set: models is a list, whose elements are models.0 to models.1",
+        ),
+        ("models.name=x", r"models.name cannot be set: models is a list"),
+        ("models=a,b", r"models is a list, and 'a,b' is a string: write models=\[a,b\]"),
+        ("grid.0=a", r"grid.0 is a list, and 'a' is a string"),
+    ],
+)
+def test_an_override_that_a_list_cannot_take_is_refused(make_workspace, text, message):
+    with pytest.raises(UsageError, match=message):
+        load(make_workspace, FILE, **overrides_of([text]))
+
+
+def test_a_string_for_a_list_of_the_schema_says_how_lists_are_written(make_workspace):
+    with pytest.raises(
+        ConfigValidationError, match=r"words: .*got 'a,b', from run-time override, write \[a,b\]"
+    ):
+        load(make_workspace, "words: [c]", schema=Spelled, **overrides_of(["words=a,b"]))
+
+
+def test_a_misspelled_key_under_a_key_with_a_dot_is_told(make_workspace):
+    overrides = overrides_of(["by_name.a.b.batch_sise=7"])
+    with pytest.raises(ConfigValidationError, match=r"by_name.a.b.batch_sise: unknown key"):
+        load(make_workspace, "by_name: {a.b: {batch-size: 5}}", schema=Spelled, **overrides)

@@ -7,12 +7,13 @@ Every value knows the file it came from, so that a message can name it.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from latent.config.merging import KeyPath, Layers, holds, nested, source_of
+from latent.config.merging import KeyPath, Layers, as_meant, holds, nested, source_of
 from latent.config.stamps import stamp
 from latent.config.yaml_files import load_document, load_yaml, parse_yaml
 from latent.errors import ConfigError, UsageError
@@ -77,8 +78,11 @@ def load_parameters(
     own: dict[str, Any] = {}
     if folder is not None:
         own, label = _file(workspace, folder / "parameters.yaml")
-        layers.add(own, label)
-    layers.add(overrides or {}, OVERRIDE)
+        layers.add(_spelled(own, layers, schema), label)
+    meant = as_meant(overrides or {}, layers.values, keeps_lists=schema is None)
+    if schema is not None:
+        meant = as_meant(_spelled(meant, layers, schema), layers.values)
+    layers.override(meant, OVERRIDE)
     if schema is None:
         return Parameters(flow_name, layers.values, layers.sources)
 
@@ -86,12 +90,21 @@ def load_parameters(
 
     def must_fit(path: KeyPath) -> bool:
         # What all flows share need not be in every schema, also when this run sets it.
-        return holds(own, path) or (holds(overrides or {}, path) and not holds(shared, path))
+        return holds(own, path) or (holds(meant, path) and not holds(shared, path))
 
     file = folder / "parameters.yaml" if folder else workspace.global_parameters_file
     if_missing = f"set it in {workspace.label(file)}"
     validated = validate(flow_name, layers, schema, must_fit=must_fit, if_missing=if_missing)
     return Parameters(flow_name, *validated)
+
+
+def _spelled(layer: Mapping[str, Any], layers: Layers, schema: type[BaseModel] | None) -> Mapping[str, Any]:
+    """What is laid over `layers`, with the spelling of the names that they have already."""
+    if schema is None or not layer or not layers.values:
+        return layer
+    from latent.config.schema import respelled
+
+    return respelled(layer, layers.values, schema)
 
 
 def load_flow_parameters(workspace: Workspace, flow_name: str) -> dict[str, Any] | None:
@@ -126,14 +139,18 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
     """
     Key path and value of a run-time override: `"a.b=3"` is `(("a", "b"), 3)`.
 
+    A part of the key that holds a dot may stand in quotes: `'"a.b".c=3'` is `(("a.b", "c"), 3)`.
     The value is read as YAML, so `x=` sets null, and a text that YAML would read otherwise needs quotes.
 
     Raises:
         UsageError: No `=`, an empty key, or a value that is not YAML.
     """
-    key, equals, value = text.partition("=")
-    path = tuple(part.strip() for part in key.split("."))
-    if not equals or not all(path):
+    match = _OVERRIDE.fullmatch(text)
+    key, value = (match["key"], match["value"]) if match else (text, "")
+    path = (
+        tuple(next(filter(None, part.groups()), "").strip() for part in _PART.finditer(key)) if match else ()
+    )
+    if not all(path) or not path:
         raise UsageError(
             f"{text!r} sets no parameter: write key=value, or outer.inner=value for a nested one."
         )
@@ -145,6 +162,10 @@ def parse_override(text: str) -> tuple[tuple[str, ...], Any]:
             f"The value of {key.strip()} cannot be read as YAML: {reason} A text goes in quotes, which on a "
             f"command line go in quotes, too: '{key.strip()}=\"...\"'."
         ) from error
+
+
+_OVERRIDE = re.compile(r"(?P<key>(?:\"[^\"]*\"|'[^']*'|[^=\"'])*)=(?P<value>.*)", re.DOTALL)
+_PART = re.compile(r"(?:^|\.)\s*(?:\"([^\"]+)\"|'([^']+)'|([^.]*))\s*(?=\.|$)")
 
 
 def parse_overrides(texts: Iterable[str]) -> dict[str, Any]:

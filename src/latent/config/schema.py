@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from types import UnionType
 from typing import Any, TypeGuard, Union, get_args, get_origin
 
 from pydantic import AliasChoices, BaseModel
 
+from latent.config.merging import find
 
-def accepted_names(model: type[BaseModel]) -> dict[str, str]:
-    """Every top-level key that `model` reads, aliases included, and the field that it fills."""
+
+def accepted_names(model: type[BaseModel], *, whole: bool = False) -> dict[str, str]:
+    """
+    Every top-level key that `model` reads, aliases included, and the field that it fills.
+
+    Args:
+        whole: Only keys whose whole value is the field's.
+    """
     by_name = model.model_config.get("populate_by_name") or model.model_config.get("validate_by_name")
     names: dict[str, str] = {}
     for field_name, field in model.model_fields.items():
@@ -18,11 +26,29 @@ def accepted_names(model: type[BaseModel]) -> dict[str, str]:
         for choice in choices:
             if isinstance(choice, str):
                 names[choice] = field_name
-            elif choice is not None:  # an AliasPath begins with the key that it reads
+            elif choice is not None and not whole:  # an AliasPath begins with the key that it reads
                 names[str(choice.path[0])] = field_name
         if alias is None or by_name:
             names[field_name] = field_name
     return names
+
+
+def respelled(layer: Mapping[Any, Any], values: Any, annotation: Any) -> dict[Any, Any]:
+    """
+    A mapping of type `annotation` with the spelling of `values`, which it will be laid over.
+
+    A field may be named by itself or by an alias. Of two names for it in one mapping, a model takes the one
+    that it prefers, and not the one that was laid over the other.
+    """
+    names = accepted_names(annotation, whole=True) if is_model(annotation) else {}
+    known = {names[key]: key for key in values if key in names} if isinstance(values, Mapping) else {}
+    spelled = {}
+    for key, value in layer.items():
+        same = known.get(names[key], key) if key in names else key
+        if isinstance(value, Mapping):
+            value = respelled(value, find(values, (str(same),)), type_under(annotation, str(key)))
+        spelled[same] = value
+    return spelled
 
 
 def type_under(annotation: Any, key: str) -> Any:

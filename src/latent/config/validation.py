@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _NOTHING = object()
 _LONGEST_VALUE = 80
+_LISTS = ("list_type", "tuple_type", "set_type", "frozen_set_type")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,10 @@ def _problem(
     if detail["type"] == "missing":
         return Problem(".".join(path), detail["msg"], type="missing", hint=if_missing)
     given = detail["input"] if path else _NOTHING  # the whole configuration would drown the message
-    return Problem(".".join(path) or "configuration", detail["msg"], detail["type"], given, source_of(path))
+    hint = f"write [{given}] for a list" if detail["type"] in _LISTS and isinstance(given, str) else ""
+    return Problem(
+        ".".join(path) or "configuration", detail["msg"], detail["type"], given, source_of(path), hint
+    )
 
 
 def _names_beside(path: tuple[str, ...], model: type[BaseModel]) -> Iterable[str]:

@@ -28,6 +28,7 @@ from latent.config import (
     load_parameters,
     masker_for,
 )
+from latent.config.merging import NOTHING, find
 from latent.config.stamps import stamp
 from latent.errors import CatalogError, UnhashableError
 from latent.limits.asker import asking_run
@@ -255,15 +256,9 @@ def _own_parameter(parameters: Parameters, name: str) -> Any:
 
 
 def _dig(value: Any, path: list[str]) -> Any:
-    """Follow `path` through mappings and models; a key that is not there gives `MISSING`."""
-    for key in path:
-        if isinstance(value, dict):
-            value = value.get(key, MISSING)
-        elif hasattr(type(value), "model_fields") and key in type(value).model_fields:
-            value = getattr(value, key)
-        else:
-            return MISSING
-    return value
+    """Follow `path` through mappings, lists and models; a key that is not there gives `MISSING`."""
+    found = find(value, path)
+    return MISSING if found is NOTHING else found
 
 
 _current: ContextVar[Run | None] = ContextVar("latent_run", default=None)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from latent.errors import UsageError, nearest
 from latent.prefect.discovery import FlowIndex, FoundFlow, discover, find_flow
 from latent.prefect.run_options import RunOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
 
     from latent.config import Workspace
@@ -111,7 +112,9 @@ def run(
         with nullcontext() if tracebacks else brief_logs():
             value = copy_context().run(start)
     except Exception as failure:
-        state, error = "failed", unreachable_server(failure, has_begun=launched.run is not None) or failure
+        has_begun = launched.run is not None
+        refused = None if has_begun else _refused_arguments(failure, found.name)
+        state, error = "failed", refused or unreachable_server(failure, has_begun=has_begun) or failure
     except BaseException as interruption:
         if not _is_interruption(interruption):
             raise
@@ -146,7 +149,12 @@ def _result(
 
 
 def _arguments(workspace: Workspace, found: FoundFlow, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of the flow's function that the configuration holds; the catalog fills the others."""
+    """
+    The arguments of the flow's function that the configuration holds; the catalog fills the others.
+
+    Raises:
+        UsageError: An override is none that the flow has, and looks like a misspelled one.
+    """
     from latent.prefect.run import configuration
 
     names = [
@@ -154,10 +162,32 @@ def _arguments(workspace: Workspace, found: FoundFlow, overrides: Mapping[str, A
         for name, parameter in inspect.signature(found.flow.fn).parameters.items()
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     ]
+    if overrides and found.flow.config_schema is None:  # else the schema says what there is
+        without, _ = configuration(workspace, flow_name=found.name)
+        _check_names(found.name, overrides, {*names, *map(str, without.values)})
     if not names:
         return {}
     parameters, _ = configuration(workspace, flow_name=found.name, overrides=overrides)
     return {name: parameters.values[name] for name in names if name in parameters.values}
+
+
+def _check_names(flow_name: str, overrides: Iterable[str], known: set[str]) -> None:
+    for name in overrides:
+        if name not in known and (near := nearest(name, known)) is not None:
+            raise UsageError(
+                f"Flow {flow_name!r} has no parameter {name!r}: did you mean {near!r}? If not, put {name!r} "
+                "into its parameters.yaml: only its code names it so far."
+            )
+
+
+def _refused_arguments(error: BaseException, flow_name: str) -> UsageError | None:
+    """What to tell of arguments that are not of the types which the flow's function names."""
+    from prefect.exceptions import ParameterTypeError
+
+    if not isinstance(error, ParameterTypeError):
+        return None
+    hint = " A list is written as [a, b]." if "valid list" in str(error) else ""
+    return UsageError(f"Flow {flow_name!r} cannot run with these parameters. {error}{hint}")
 
 
 def _is_interruption(error: BaseException) -> bool:
