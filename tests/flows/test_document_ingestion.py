@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 import latent.flows.document_ingestion.flow as flow_module
+import latent.rag.load.identity as identity_module
 import latent.rag.sources as sources_module
 from latent.config import Workspace, find_workspace
 from latent.errors import (
@@ -33,7 +34,7 @@ from latent.errors import (
 )
 from latent.flows import READY
 from latent.prefect.running import run
-from latent.rag import find_documents, load_document, open_store, retrieve
+from latent.rag import find_documents, load_document, open_store, remove_sources, retrieve
 from latent.rag.stores import LanceStore
 from latent.testing import PineconeSimulator
 from tests.flows.conftest import DOCUMENTS, contents, prose
@@ -633,6 +634,120 @@ class TestTrouble:
         assert contents(store) == expected
         assert store.query("what about bears?", 1)[0].source == "docs/bears.md"
         store.close()
+
+
+class TestReaders:
+    """What reads a file is a part of what its chunks depend on."""
+
+    @pytest.fixture
+    def told(self, caplog):
+        """What was logged, in one text."""
+        caplog.set_level("INFO")
+        return lambda: "\n".join(record.getMessage() for record in caplog.records)
+
+    def test_another_edition_of_a_reader_reads_anew_and_a_plan_says_so_first(
+        self, documents, ingest, provider_simulator, monkeypatch, told
+    ):
+        (documents.root / "docs/page.html").write_text("<p>A page.</p>")
+        before = ingest(**OPENAI)
+        asked = provider_simulator.asked
+        # As after an upgrade: the installed packages say another version.
+        monkeypatch.setattr(identity_module, "EDITION", 99)
+        ingest(plan=True, fails=True, **OPENAI)
+        assert "6 unchanged sources are read anew: by latent+99, which was latent+" in told()
+        assert "1 unchanged sources are read anew: by html-to-markdown-" in told()
+        result = ingest(**OPENAI)
+        assert result.value == before.value
+        assert result.counts.total() > 14  # loaded and cut, as the plan did
+        assert provider_simulator.asked == asked  # equal texts are not paid again
+        assert ingest(**OPENAI).counts.total() == 0
+
+    def test_indexes_of_before_readers_were_written_down_are_read_anew_once(self, ingest, index, told):
+        ingest()
+        store = index()
+        lines = {s: json.loads(line) for s, line in store.read_manifest().items() if s != "\0header"}
+        lines = {s: line for s, line in lines.items() if "content" in line}
+        old = {s: json.dumps(line | {"content": line["content"].split(" ")[0]}) for s, line in lines.items()}
+        store.write_manifest(old)
+        assert ingest().counts["ok"] > 0
+        assert "6 unchanged sources are read anew: by latent+2, which was an earlier one." in told()
+        assert ingest().counts.total() == 0
+
+    def test_the_field_of_the_text_can_be_named_and_changed(self, make_workspace, documents, ingest, index):
+        make_workspace({"docs/rows.csv": "id,question,answer\n1,Why?,So.\n2,When?,Now.\n"})
+        options = {"file_paths": ["docs/rows.csv"], "title_field": "id"}
+        ingest(text_field="question", **options)
+        assert sorted(text for _, text in contents(index()).values()) == ["When?", "Why?"]
+        ingest(text_field="answer", **options)
+        assert sorted(text for _, text in contents(index()).values()) == ["Now.", "So."]
+        [match] = index().query("Now", 5, {"title": "2"})
+        assert match.text == "Now."
+
+    def test_numbers_of_a_csv_are_found_by_filters(self, make_workspace, documents, ingest, index):
+        make_workspace({"docs/p.csv": "text,price,zip\nA lamp,9.50,01234\nA chair,120,00017\n"})
+        ingest(file_paths=["docs/p.csv"])
+        assert [m.text for m in index().query("x", 5, {"price": {"$gt": 50}})] == ["A chair"]
+        assert [m.text for m in index().query("x", 5, {"zip": "01234"})] == ["A lamp"]
+
+    def test_the_encoding_can_be_said(self, documents, ingest, index):
+        (documents.root / "docs/a.txt").write_bytes("Łódź leży w Polsce".encode("cp852"))
+        ingest(file_paths=["docs/a.txt"], encoding="cp852")
+        assert [text for _, text in contents(index()).values()] == ["Łódź leży w Polsce"]
+        with pytest.raises(UsageError, match="there is no such encoding: did you mean 'cp1250'"):
+            ingest(file_paths=["docs/a.txt"], encoding="cp12500")
+
+    def test_files_are_read_by_functions_of_the_workspace(self, make_workspace, documents, ingest, index):
+        reader = "def read(data, source):\n    return 'Shapes: ' + data.decode()[::-1]\n"
+        make_workspace({"my_drawings.py": reader, "docs/plan.vsdx": "esuoh A"})
+        options = {"file_paths": ["docs/plan.vsdx"], "loaders": {".vsdx": "my_drawings:read"}}
+        ingest(**options)
+        assert [text for _, text in contents(index()).values()] == ["Shapes: A house"]
+        with pytest.raises(UsageError, match="'my_drawings:raed' is not found as module:function"):
+            ingest(file_paths=["docs/plan.vsdx"], loaders={".vsdx": "my_drawings:raed"})
+        with pytest.raises(UsageError, match=r"'vsdx' is no suffix in small letters, such as '\.vsdx'"):
+            ingest(file_paths=["docs/plan.vsdx"], loaders={"vsdx": "my_drawings:read"})
+
+    def test_a_reader_of_the_users_own_that_changes_reads_anew(self, documents, index):
+        (documents.root / "docs/a.x").write_text("text")
+        first, second = (lambda data, source: "one " + data.decode()), (lambda data, source: "two")
+        for reader, text in ((first, "one text"), (second, "two"), (first, "one text")):
+            flow_module.document_ingestion(["docs/a.x"], "docs", loaders={".x": reader})
+            assert [text for _, text in contents(index()).values()] == [text]
+
+    def test_pages_that_are_scans_are_told(self, documents, ingest, told):
+        scan = Path(__file__).parents[1] / "rag/load/pdf/mixed-scan.pdf"
+        shutil.copy(scan, documents.root / "docs/contract.pdf")
+        ingest(file_paths=["docs/*.pdf"])
+        assert "docs/contract.pdf: pages without text, only with pictures, which are left out: 2-4." in told()
+
+
+class TestRemoval:
+    def test_sources_go_by_prefix_and_what_others_share_with_them_stays(self, documents, ingest, index):
+        for name in ("old/a.md", "old/bears.md", "older.md"):
+            (documents.root / "docs" / name).parent.mkdir(exist_ok=True)
+            (documents.root / "docs" / name).write_text(f"# {name}\n\nText of {name}.")
+        shutil.copy(documents.root / "docs/bears.md", documents.root / "docs/old/bears.md")
+        ingest()
+        before = sources(index())
+        assert remove_sources(index(), "docs/old/") == ["docs/old/a.md", "docs/old/bears.md"]
+        after = sources(index())
+        assert after == before - Counter({"docs/old/a.md": 1})
+        assert set(index().read_manifest()).isdisjoint({"docs/old/a.md", "docs/old/bears.md"})
+        assert remove_sources(index(), "docs/old/") == []
+        with pytest.raises(UsageError, match="an empty prefix"):
+            remove_sources(index(), "")
+
+    def test_sources_that_a_link_made_before_go(self, documents, ingest, index):
+        """An index of when links to a folder above were followed forty times."""
+        ingest(file_paths=["docs/bears.md"])
+        (documents.root / "docs/loop").symlink_to(".")
+        ingest(file_paths=["docs/loop/bears.md"], prune=False)
+        ingest(file_paths=["docs/loop/cars.md"], prune=False)
+        assert len(index().read_manifest()) == 4
+        ingest(max_loss=1)
+        named = set(index().read_manifest())
+        assert set(DOCUMENTS) <= named
+        assert len(named) == 7
 
 
 class TestCommands:

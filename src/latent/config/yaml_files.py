@@ -74,19 +74,23 @@ def load_document(
     return Document(values, variables.used)
 
 
-def parse_yaml(text: str, label: str) -> Any:
+def parse_yaml(text: str, label: str, *, is_strict: bool = True) -> Any:
     """
     The value that `text` stands for by the same rules, but without variables.
+
+    Args:
+        is_strict: Whether what is ambiguous is an error. Else, `no` and `017` are texts, of a key that
+            stands there twice the last one counts, and a value with a tag that is not plain data is a text.
 
     Raises:
         ConfigError: It is not YAML, or ambiguous.
     """
-    return _parse(text, label, None)
+    return _parse(text, label, None, is_strict=is_strict)
 
 
-def _parse(text: str, label: str, variables: Variables | None) -> Any:
+def _parse(text: str, label: str, variables: Variables | None, *, is_strict: bool = True) -> Any:
     if not text.strip():
         return None
     from latent.config.yaml_loader import parse  # PyYAML is loaded when there is something to read
 
-    return parse(text, label, variables)
+    return parse(text, label, variables, is_strict=is_strict)

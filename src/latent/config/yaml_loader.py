@@ -74,21 +74,22 @@ for _name, _pattern, _first in (
     _Loader.add_implicit_resolver(_TAG + _name, re.compile(f"(?:{_pattern})$"), _first)
 
 
-def parse(text: str, label: str, variables: Variables | None) -> object:
+def parse(text: str, label: str, variables: Variables | None, *, is_strict: bool = True) -> object:
     """
-    The value of a YAML text; None when it holds only comments.
+    The value of a YAML text; None when it holds only comments. See `parse_yaml` for what is not strict.
 
     Raises:
         ConfigError: As `load_yaml` says; the message begins with `label:line:column`.
     """
-    return _Reader(text, label, variables).value()
+    return _Reader(text, label, variables, is_strict).value()
 
 
 class _Reader:
     """One text on its way to a value."""
 
-    def __init__(self, text: str, label: str, variables: Variables | None) -> None:
+    def __init__(self, text: str, label: str, variables: Variables | None, is_strict: bool) -> None:
         self._label = label
+        self._is_strict = is_strict
         self._variables = variables
         self._text = variables.mark(text) if variables else text
         self._written = 0
@@ -124,6 +125,8 @@ class _Reader:
             filled = self._filled(node, loader)
             if isinstance(filled, ScalarNode) and filled.style == _PLAIN:
                 self._refuse_ambiguous(filled, from_variable=filled is not node)
+            if not self._is_strict and filled.tag not in _Loader.yaml_constructors:
+                filled.tag = f"{_TAG}str"
             return filled
         if id(node) in self._open:
             self._fail_at(node, "this value contains itself: write out what is meant.")
@@ -132,7 +135,8 @@ class _Reader:
         self._open.add(id(node))
         if isinstance(node, MappingNode):
             node.value = [(self._key(key, loader), self._checked(value, loader)) for key, value in node.value]
-            self._refuse_duplicates(node)
+            if self._is_strict:
+                self._refuse_duplicates(node)
             children = [value for _, value in node.value]
         else:
             node.value = children = [self._checked(child, loader) for child in node.value]
@@ -176,6 +180,8 @@ class _Reader:
 
     def _refuse_ambiguous(self, node: ScalarNode, *, from_variable: bool) -> None:
         value = node.value
+        if not self._is_strict:
+            return
         if _TRUTH_IN_OLD_YAML.fullmatch(value):
             truth = "true" if value.lower() in ("yes", "on") else "false"
             message = f'{value} may mean {truth} or the text "{value}": write {truth} or "{value}".'

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from latent.rag.documents import Chunk as Chunk
     from latent.rag.documents import Document as Document
     from latent.rag.index_sync import index_summary as index_summary
+    from latent.rag.index_sync import remove_sources as remove_sources
     from latent.rag.load.finding import find_documents as find_documents
     from latent.rag.load.loading import load_document as load_document
     from latent.rag.retrieval import fuse as fuse
@@ -31,6 +32,7 @@ _HOME = {
     "index_summary": "index_sync",
     "load_document": "load.loading",
     "open_store": "stores.opening",
+    "remove_sources": "index_sync",
     "retrieve": "retrieval",
 }
 

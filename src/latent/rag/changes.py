@@ -28,7 +28,7 @@ class Line:
     """What the manifest says of one source."""
 
     content: str = ""
-    """Fingerprint of the file that its chunks were made of; empty while they are not known to be complete."""
+    """`content_of` the file that its chunks were made of; empty while they are not known to be complete."""
     settings: str = ""
     """What else they depend on: how they were cut and embedded; empty while that is not one thing."""
     documents: Mapping[str, int] = field(default_factory=dict)
@@ -79,6 +79,21 @@ class Changes:
     """Ids to delete then."""
     lines: Mapping[str, Line | None]
     """Lines to write at last; None removes one."""
+
+
+def content_of(fingerprint: str, reader: str) -> str:
+    """What a source holds for its reader; empty when it cannot be read."""
+    return f"{fingerprint} {reader}" if fingerprint else ""
+
+
+def fingerprint_in(content: str) -> str:
+    """The fingerprint of the file alone."""
+    return content.partition(" ")[0]
+
+
+def reader_in(content: str) -> str:
+    """What reads or read the file; empty in lines of before readers were written down."""
+    return content.partition(" ")[2]
 
 
 def lines_of(manifest: Mapping[str, str]) -> dict[str, Line]:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from latent.errors import PruneError, StoreMismatchError
+from latent.errors import PruneError, StoreMismatchError, UsageError
 from latent.llm.endpoints import shown_url
 from latent.rag.changes import (
     Changes,
     Line,
     changes_for,
     doubted,
+    fingerprint_in,
     is_current,
     lines_of,
     losses,
+    reader_in,
     records_of,
     vectors_of,
 )
@@ -40,7 +43,7 @@ class IndexSync:
     Args:
         note: What its vectors are made with from now on. The index says so once none is of another embedder.
         settings: What the chunks of a source depend on beside its content.
-        contents: Fingerprints of all sources of this ingestion, as they are now.
+        contents: `content_of` all sources of this ingestion, as they are now.
         gone: Sources that the index has and that no longer exist; they may be removed.
         max_loss: The share of its sources that an index may lose at once.
 
@@ -74,6 +77,15 @@ class IndexSync:
     def pending(self) -> list[str]:
         """The sources whose chunks are not known to be what their contents and the settings ask for."""
         return [s for s in self.sources if not is_current(self.lines.get(s), self.contents[s], self.settings)]
+
+    def read_anew(self) -> Counter[tuple[str, str]]:
+        """How many unchanged sources are due as another reader reads them: by the former and the new one."""
+        pairs = ((self.lines[s].content, self.contents[s]) for s in self.pending() if s in self.lines)
+        return Counter(
+            (reader_in(before), reader_in(now))
+            for before, now in pairs
+            if before and before != now and fingerprint_in(before) == fingerprint_in(now)
+        )
 
     def apply(
         self, wanted: Mapping[str, Wanted], embed: Embed, write: Write, *, prune: bool = True
@@ -113,16 +125,11 @@ class IndexSync:
         return vectors_of(self.lines, self.sources)
 
     def _carry_out(self, changes: Changes, write: Callable[[], Any]) -> Changes:
-        if changes.intents:
-            self.store.write_manifest({source: line.to_text() for source, line in changes.intents.items()})
-        if changes.write:
+        def write_all() -> None:
             self._write_header()
             write()
-        if changes.obsolete:
-            self.store.delete(changes.obsolete)
-        if changes.lines:
-            texts = {s: None if line is None else line.to_text() for s, line in changes.lines.items()}
-            self.store.write_manifest(texts)
+
+        _carry_out(self.store, changes, write_all)
         for source, line in changes.lines.items():
             if line is None:
                 self.lines.pop(source, None)
@@ -152,8 +159,9 @@ class IndexSync:
 
     def _check_losses(self) -> None:
         """The share is of what the index had when the ingestion began; what was only renamed is not lost."""
-        present = set(self.contents.values()) - {""}
-        gone = [s for s in self.gone if s in self._known and self._known[s].content not in present]
+        present = set(map(fingerprint_in, self.contents.values())) - {""}
+        lines = self._known
+        gone = [s for s in self.gone if s in lines and fingerprint_in(lines[s].content) not in present]
         lost, known = losses(self._known, gone, self.emptied, self.sources)
         if known and len(lost) / known > self.max_loss:
             raise PruneError(self.store.name, self.store.index_name, tuple(lost), known, self.max_loss)
@@ -171,6 +179,38 @@ class IndexSync:
                 f"sources are not among those that are ingested now ({others[0]!r}, ...). Ingest all of them "
                 "together, or use another index.",
             )
+
+
+def remove_sources(store: Store, prefix: str) -> list[str]:
+    """
+    Take all sources out of an index whose names begin with `prefix`, whether or not they exist.
+
+    Returns their names. What other sources share with them stays, and is theirs after the next ingestion
+    that names them.
+
+    Raises:
+        UsageError: An empty prefix, which would be all of them.
+    """
+    if not prefix:
+        raise UsageError("remove_sources: an empty prefix means all sources: say which, say 'docs/old/'.")
+    with store.lock():
+        lines = lines_of(store.read_manifest())
+        gone = sorted(source for source in lines if source.startswith(prefix))
+        _carry_out(store, changes_for(lines, {}, gone), lambda: None)
+    return gone
+
+
+def _carry_out(store: Store, changes: Changes, write: Callable[[], Any]) -> None:
+    """Make changes to a store, so that a crash at any point leaves lines that tell what may be there."""
+    if changes.intents:
+        store.write_manifest({source: line.to_text() for source, line in changes.intents.items()})
+    if changes.write:
+        write()
+    if changes.obsolete:
+        store.delete(changes.obsolete)
+    if changes.lines:
+        texts = {s: None if line is None else line.to_text() for s, line in changes.lines.items()}
+        store.write_manifest(texts)
 
 
 def note_of(embedder: Any, *, requested: int | None = None, ask: bool = True) -> EmbedderNote:

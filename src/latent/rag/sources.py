@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,16 +92,43 @@ def read_unchanged(path: str, fingerprint: str, root: Path) -> bytes:
     return data
 
 
-def vanished(sources: Iterable[str], root: Path) -> list[str]:
+def vanished(sources: Iterable[str], root: Path, found: Iterable[str] = ()) -> list[str]:
     """
     Those of the sources that no longer exist.
 
-    One that cannot be asked for (a network that is down, say) counts as there.
+    One that cannot be asked for (a network that is down, say) counts as there. One whose path leads through a
+    link to a file that was found by another path does not: it would be stale from now on.
+
+    Args:
+        found: The sources that were found.
     """
     asked = list(sources)
+    files = _Files(root, found)
     with ThreadPoolExecutor(_AT_ONCE) as threads:
-        found = list(threads.map(lambda source: _exists(source, root), asked))
-    return [source for source, exists in zip(asked, found, strict=True) if not exists]
+        there = list(threads.map(lambda source: _exists(source, root) and not files.has(source), asked))
+    return [source for source, is_there in zip(asked, there, strict=True) if not is_there]
+
+
+class _Files:
+    """The files that sources lie in, whatever links lead there."""
+
+    def __init__(self, root: Path, sources: Iterable[str]) -> None:
+        self._root, self._sources = root, sources
+
+    def has(self, source: str) -> bool:
+        """Whether a source is another path, through a link to a folder, to the file of one of these."""
+        if remote_url(source):
+            return False
+        path = self._root / source
+        parent = path.parent.resolve()
+        return parent != Path(os.path.normpath(self._root.resolve() / source)).parent and (
+            parent / path.name in self._paths
+        )
+
+    @cached_property
+    def _paths(self) -> frozenset[Path]:
+        local = (self._root / source for source in self._sources if not remote_url(source))
+        return frozenset(path.parent.resolve() / path.name for path in local)
 
 
 def _one(hashes: Any, path: Path) -> str:

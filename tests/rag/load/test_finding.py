@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import runpy
+import time
 from pathlib import Path
 
 import pytest
@@ -157,3 +159,63 @@ def test_a_name_in_no_encoding_is_shown_escaped(tmp_path):
     [found] = find_documents(["*.md"], root=tmp_path)
     [document] = load_document(found, root=tmp_path)
     assert (document.source, document.title) == ("caf\\xe9.md", "caf\\xe9")
+
+
+class TestLinks:
+    """A folder counts once, whatever links lead to it, and under its own path where that is meant, too."""
+
+    @pytest.fixture
+    def tree(self, tmp_path):
+        for name in ("docs/a.md", "docs/sub/b.md", "docs/sub/deep/c.md", "else/d.md", "top.md"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(name)
+        return tmp_path
+
+    OWN = ["docs/a.md", "docs/sub/b.md", "docs/sub/deep/c.md"]  # noqa: RUF012
+
+    @pytest.mark.parametrize(
+        ("link", "target", "more"),
+        [
+            ("docs/loop", ".", []),
+            ("docs/sub/up", "..", []),
+            ("docs/sub/deep/far", "../..", []),
+            ("docs/0first", "sub", []),  # comes before what it leads to
+            ("docs/out", "../else", ["docs/out/d.md"]),
+            ("docs/above", "..", ["docs/above/else/d.md", "docs/above/top.md"]),
+            ("docs/gone", "nowhere", []),
+            ("docs/link.md", "a.md", ["docs/link.md"]),
+        ],
+    )
+    def test_a_link_adds_only_what_is_nowhere_else(self, tree, link, target, more):
+        (tree / link).symlink_to(target)
+        assert find_documents(["docs/**/*.md"], root=tree) == sorted([*self.OWN, *more])
+
+    def test_folders_that_link_to_each_other_end(self, tree):
+        for one in range(12):
+            (tree / f"docs/f{one}").mkdir()
+            (tree / f"docs/f{one}/x.md").write_text("x")
+        for one in range(12):
+            for other in range(12):
+                (tree / f"docs/f{one}/to{other}").symlink_to(f"../f{other}")
+        begin = time.perf_counter()
+        assert len(find_documents(["docs/**/*.md"], root=tree)) == 15
+        assert time.perf_counter() - begin < 5
+
+    def test_a_link_that_is_named_is_followed(self, tree):
+        (tree / "latest").symlink_to("docs")
+        assert find_documents(["latest/**/*.md"], root=tree) == [f"latest{each[4:]}" for each in self.OWN]
+        assert find_documents(["l*/**/b.md"], root=tree) == ["latest/sub/b.md"]
+
+    @pytest.mark.parametrize(
+        "pattern", ["**/*.md", "**", "docs/**/*", "docs/**/deep/**/*.md", "*/**/b.md", "**/s*/*"]
+    )
+    def test_patterns_mean_what_glob_says(self, tree, pattern):
+        (tree / "docs/.hidden").mkdir()
+        (tree / "docs/.hidden/h.md").write_text("h")
+        expected = {
+            each
+            for each in glob.glob(pattern, root_dir=tree, recursive=True)  # noqa: PTH207 - the reference
+            if (tree / each).is_file()
+        }
+        assert find_documents([pattern], root=tree) == sorted(expected)
+        assert find_documents([f"{tree}/{pattern}"], root=tree) == sorted(expected)

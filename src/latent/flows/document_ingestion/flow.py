@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
@@ -29,11 +31,12 @@ from latent.prefect import flow, log_metric, logger, task
 from latent.prefect.outlook import REASON
 from latent.prefect.run import current_run
 from latent.rag import Chunk, Document, chunk_document, open_store
-from latent.rag.changes import Wanted
+from latent.rag.changes import Wanted, content_of, fingerprint_in
 from latent.rag.chunk.chunking import check_sizes
 from latent.rag.index_sync import IndexSync, note_of
 from latent.rag.load.finding import fits, look_for_documents, remote_url, shown
-from latent.rag.load.loading import documents_in
+from latent.rag.load.identity import reader_of
+from latent.rag.load.loading import ReadingOptions, documents_in
 from latent.rag.sources import content_fingerprints, forget_fetched, read_unchanged, vanished, was_fetched
 from latent.rag.stores import Store
 from latent.rag.stores.checks import batches
@@ -87,20 +90,27 @@ class DocumentIngestionConfig(BaseModel):
     )
     prune: bool = Field(default=True, description="Remove what is gone or empty now")
     max_loss: float = Field(default=0.2, ge=0, le=1, description="The share of sources that may go at once")
+    text_field: str | None = Field(default=None, description="Of rows of a table: what holds the text")
+    title_field: str | None = Field(default=None, description="Of rows of a table: what holds the title")
+    encoding: str | None = Field(default=None, description="Of texts, tables and HTML, where it is not found")
+    loaders: dict[str, Any] = Field(
+        default={}, description="By suffix, functions that read files, or their names: module:function"
+    )
     remember_loaded_hours: float | None = Field(default=24, ge=0, description="0: not at all; null: for ever")
     remember_chunks_days: float | None = Field(default=7, ge=0, description="0: not at all; null: for ever")
 
 
 @task("load", row_id="source", cache_expiration=timedelta(hours=24), span_type="PARSER")
-def load(source: str, content: str, path: str) -> list[Document]:
+def load(source: str, content: str, path: str, options: ReadingOptions) -> list[Document]:
     """
     The documents of a source: one, or one for each row of a table.
 
     Args:
-        content: Fingerprint of what the file holds: a changed file is loaded again.
+        content: What the file holds, and its reader: a changed file is loaded again, as are all by a new one.
         path: Where it lies; differs from `source` where that may not be stored, say for a password in it.
     """
-    return documents_in(read_unchanged(path, content, find_workspace().root), path)
+    data = read_unchanged(path, fingerprint_in(content), find_workspace().root)
+    return documents_in(data, path, options)
 
 
 @task("chunk", cache_expiration=timedelta(days=7))
@@ -152,6 +162,10 @@ def document_ingestion(
     metric: str | None = None,
     prune: bool = True,
     max_loss: float = 0.2,
+    text_field: str | None = None,
+    title_field: str | None = None,
+    encoding: str | None = None,
+    loaders: dict[str, Any] | None = None,
     remember_loaded_hours: float | None = 24,
     remember_chunks_days: float | None = 7,
 ) -> int:
@@ -170,6 +184,12 @@ def document_ingestion(
         remember_chunks_days=remember_chunks_days,
     )
     workspace = find_workspace()
+    reading = ReadingOptions(
+        text_field=text_field,
+        title_field=title_field,
+        encoding=encoding,
+        loaders=found_loaders(loaders or {}),
+    )
     is_plan = (run := current_run()) is not None and run.outlook is not None
     found, missing = look_for_documents(file_paths, root=workspace.root)
     paths = {shown(path): path for path in found}
@@ -189,7 +209,7 @@ def document_ingestion(
         if missing:
             raise missing[0] from None
         raise
-    contents: dict[str, str] = {}
+    fingerprints: dict[str, str] = {}
     try:
         with index.lock():
             known = set(index.read_manifest()) - {HEADER, *paths}
@@ -198,8 +218,12 @@ def document_ingestion(
                 if not any(fits(source, unfound.pattern, root=workspace.root) for source in known):
                     raise unfound
             meant = [source for source in known if fits(source, file_paths, root=workspace.root)]
-            gone = vanished(meant, workspace.root) if prune else []
-            contents = content_fingerprints(paths, workspace)
+            gone = vanished(meant, workspace.root, paths) if prune else []
+            fingerprints = content_fingerprints(paths, workspace)
+            contents = {
+                source: content_of(fingerprint, reader_of(paths[source], reading, workspace.root))
+                for source, fingerprint in fingerprints.items()
+            }
             ingestion = Ingestion(
                 index=index,
                 model=model,
@@ -207,12 +231,14 @@ def document_ingestion(
                 paths=paths,
                 contents=contents,
                 chunking={"chunk_size": chunk_size, "overlap": overlap, "unit": unit},
+                reading=reading,
                 load=remembering(load, remember_loaded_hours, timedelta(hours=1)),
                 chunk=remembering(chunk, remember_chunks_days, timedelta(days=1)),
                 prune=prune,
                 is_plan=is_plan,
             )
             sync = IndexSync(index, note, ingestion.settings, contents, gone=gone, max_loss=max_loss)
+            tell_readers(sync)
             done = ingestion.bring_up(sync)
             sync.settle()
             if done.lines:
@@ -221,7 +247,7 @@ def document_ingestion(
                 index.tidy()
             report(done, sync, gone)
     finally:
-        forget_fetched(contents.values(), workspace.root)
+        forget_fetched(fingerprints.values(), workspace.root)
         index.close()
     return sync.vectors()
 
@@ -253,8 +279,9 @@ class Ingestion:
     paths: dict[str, str]
     """Where the sources lie."""
     contents: dict[str, str]
-    """Fingerprints of the sources as they are now."""
+    """`content_of` the sources as they are now."""
     chunking: dict[str, Any]
+    reading: ReadingOptions
     load: Task[..., list[Document]]
     chunk: Task[..., list[list[Chunk]]]
     prune: bool
@@ -287,8 +314,9 @@ class Ingestion:
         """What the sources of a wave are to contribute; those that cannot be read are left out."""
         contents = [self.contents[source] for source in wave]
         paths = [self._path(source) for source in wave]
-        loaded = self.load.map(wave, contents, paths, on_error="collect").result()
+        loaded = self.load.map(wave, contents, paths, options=self.reading, on_error="collect").result()
         readable = {s: found for s, found in zip(wave, loaded, strict=True) if isinstance(found, list)}
+        tell_scans(readable)
         cut = self._cut(readable)
         return {
             source: Wanted(
@@ -302,7 +330,7 @@ class Ingestion:
     def _path(self, source: str) -> str:
         """Where a source is read; what was fetched needs no password or signature that its address has."""
         path = self.paths[source]
-        is_at_hand = remote_url(path) and was_fetched(self.contents[source], self.root)
+        is_at_hand = remote_url(path) and was_fetched(fingerprint_in(self.contents[source]), self.root)
         return source if is_at_hand else path
 
     def _cut(self, readable: dict[str, list[Document]]) -> dict[str, list[list[Chunk]]]:
@@ -355,6 +383,24 @@ def check_bounds(**given: Any) -> None:
         raise ConfigValidationError("document_ingestion", lines) from None
 
 
+def found_loaders(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Readers of the user's own, with those that are named, `module:function`, found in the workspace."""
+    found = {}
+    root = str(find_workspace().root)
+    if given and root not in sys.path:
+        sys.path.append(root)
+    for suffix, loader in given.items():
+        if isinstance(loader, str):
+            try:
+                loader = resolve_name(loader)
+            except (ImportError, AttributeError, ValueError) as error:
+                raise UsageError(
+                    f"loaders[{suffix!r}]: {loader!r} is not found as module:function ({error})."
+                ) from error
+        found[suffix] = loader
+    return found
+
+
 def made_embedder(workspace: Workspace, spec: str, limit: str | None, options: dict[str, Any]) -> Embedder:
     """The embedder, under the limit `openai-embeddings` where it is OpenAI's and the settings define that."""
     if limit is None and spec.startswith("openai:") and OPENAI_LIMIT in workspace.settings.limits:
@@ -372,6 +418,35 @@ def remembering(made: Task[..., Any], length: float | None, unit: timedelta) -> 
     if length == 0:
         return made.with_options(cache=False)
     return made.with_options(cache_expiration=None if length is None else length * unit)
+
+
+def tell_readers(sync: IndexSync) -> None:
+    """Say which sources are read anew although they have not changed."""
+    for (before, now), count in sorted(sync.read_anew().items()):
+        logger.info(
+            f"{count:,} unchanged sources are read anew: by {now}, which was {before or 'an earlier one'}."
+        )
+
+
+def tell_scans(readable: Mapping[str, list[Document]]) -> None:
+    """Say which pages hold pictures alone: nothing of them can be found."""
+    for source, documents in readable.items():
+        for pages in filter(None, (each.metadata.get("pages_without_text") for each in documents)):
+            logger.warning(
+                f"{source}: pages without text, only with pictures, which are left out: {in_ranges(pages)}. "
+                "Run it through OCR to have them read."
+            )
+
+
+def in_ranges(numbers: Sequence[int]) -> str:
+    """Whole numbers in ascending order, in short: `2-4, 7`."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and ranges[-1][-1] == number - 1:
+            ranges[-1][1:] = [number]
+        else:
+            ranges.append([number])
+    return ", ".join("-".join(map(str, each)) for each in ranges)
 
 
 def report(done: Done, sync: IndexSync, gone: Sequence[str]) -> None:

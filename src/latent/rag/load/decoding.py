@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import codecs
 import re
+from contextlib import suppress
 from typing import NamedTuple
+
+from latent.config.extras import import_extra
 
 # UTF-32 comes first: its little-endian mark begins with that of UTF-16.
 _MARKS = (
@@ -29,11 +32,24 @@ _STRANGE = re.compile("[\udc80-\udcff]")
 """What `surrogateescape` makes of bytes that are not UTF-8."""
 _FITTING = re.compile("[^\x00-\x7f\udc80-\udcff]")
 _LETTER = re.compile(rb"[A-Za-z\x80-\xff]")
-_GUESSED = [
-    "cp932", "euc_jp", "gb18030", "big5", "euc_kr", "cp1251", "koi8_r", "cp1250", "iso8859_2", "cp1253",
-    "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874", "mac_roman",
-]  # fmt: skip
-"""Encodings in use, of which one is chosen: of the ninety there are, odd ones seem to fit short texts."""
+_NAMED = {
+    "BIG5": "big5", "EUC-JP": "euc_jp", "EUC-KR": "cp949", "GB18030": "gb18030", "IBM855": "cp855",
+    "IBM866": "cp866",
+    "ISO-8859-5": "iso8859_5", "ISO-8859-6": "iso8859_6", "ISO-8859-7": "cp1253", "ISO-8859-8": "cp1255",
+    "KOI8-R": "koi8_r", "MACCYRILLIC": "mac_cyrillic", "SHIFT_JIS": "cp932", "TIS-620": "cp874",
+    "UHC": "cp949",
+    "WINDOWS-1251": "cp1251", "WINDOWS-1253": "cp1253", "WINDOWS-1255": "cp1255", "WINDOWS-1256": "cp1256",
+}  # fmt: skip
+"""Encodings in use, by the names that cchardet has for them: what else it names is hardly ever right."""
+_NAMED_LATIN = {
+    "ISO-8859-2": "iso8859_2", "ISO-8859-9": "cp1254", "ISO-8859-13": "cp1257", "ISO-8859-16": "iso8859_16",
+    "WINDOWS-1250": "cp1250", "WINDOWS-1254": "cp1254", "WINDOWS-1257": "cp1257",
+}  # fmt: skip
+"""Those that share most letters with Western ones: a text in them may look Western."""
+_LEAST_CONFIDENCE = 0.4
+_LEAST_HIGH_BYTES = 2
+"""So many bytes above ASCII it takes to guess: one may be anything."""
+_ISO_2022_JP = re.compile(rb"\x1b\$[@B].*\x1b\([BJ]", re.DOTALL)
 
 
 class Decoded(NamedTuple):
@@ -49,18 +65,20 @@ class NotTextError(ValueError):
     """Bytes that are no text in any encoding."""
 
 
-def decode(data: bytes, declared: str | None = None) -> Decoded:
+def decode(data: bytes, declared: str | None = None, encoding: str | None = None) -> Decoded:
     """
     The text of `data`, line ends as `\\n`: by its byte order mark, as UTF-8, else as it was most likely
     written.
 
     Args:
         declared: An encoding that the file names itself; used where UTF-8 does not fit.
+        encoding: The encoding that the user says it has; only a byte order mark is believed before.
 
     Raises:
-        NotTextError: No encoding makes text of it.
+        NotTextError: No encoding makes text of it, or not the one that was said.
+        MissingExtraError: Its encoding has to be guessed, and the extra `documents` is not installed.
     """
-    found = _decoded(data, declared)
+    found = _decoded(data, declared) if encoding is None else _as_said(data, encoding)
     text = found.text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
         raise NotTextError(f"it is no text (a NUL at byte {data.index(0):,})")
@@ -88,14 +106,31 @@ def _decoded(data: bytes, declared: str | None) -> Decoded:
             return _replacing(data[len(mark) :], encoding)
     if (wide := _utf16_without_mark(data)) is not None:
         return _replacing(data, wide)
+    if _ISO_2022_JP.search(data):  # seven bits, which are UTF-8 as well
+        with suppress(UnicodeDecodeError):
+            return Decoded(data.decode("iso2022_jp"), "iso2022_jp")
     try:
         return Decoded(data.decode(), "utf-8")
     except UnicodeDecodeError as error:
         if len(data.translate(None, _CONTROL)) < len(data) * (1 - _MOST_CONTROL):
             raise NotTextError("it is no text in any known encoding") from error
-        if error.reason == "unexpected end of data":
+        # An ASCII text that ends with one strange byte is no UTF-8 that was cut off, but a `caf\u00e9`.
+        if error.reason == "unexpected end of data" and not data[: error.start].isascii():
             return _replacing(data, "utf-8")
     return _mostly_utf8(data, declared) or _legacy(data, declared)
+
+
+def _as_said(data: bytes, encoding: str) -> Decoded:
+    for mark, marked in _MARKS:
+        if data.startswith(mark):
+            return _replacing(data[len(mark) :], marked)
+    name = codecs.lookup(encoding).name
+    try:
+        return Decoded(data.decode(encoding), name)
+    except UnicodeDecodeError as error:
+        raise NotTextError(
+            f"it is not {name}, which was said: {error.reason} at byte {error.start:,}"
+        ) from error
 
 
 def _replacing(data: bytes, encoding: str) -> Decoded:
@@ -141,16 +176,32 @@ def _line(line: bytes, declared: str | None) -> str:
 
 
 def _legacy(data: bytes, declared: str | None) -> Decoded:
-    for encoding in (declared, "cp1252" if _seems_western(data) else None):
+    for encoding in (declared, _guessed(data), _western(data)):
         if encoding is not None:
-            try:
+            with suppress(UnicodeDecodeError, LookupError):
                 return Decoded(data.decode(encoding), codecs.lookup(encoding).name)
-            except (UnicodeDecodeError, LookupError):
-                continue
-    from charset_normalizer import from_bytes
+    return _replacing(data, "cp1252")
 
-    best = from_bytes(data, cp_isolation=_GUESSED).best()
-    return Decoded(str(best), best.encoding) if best is not None else _replacing(data, "cp1252")
+
+def _guessed(data: bytes) -> str | None:
+    """What cchardet takes it for; None when it is, or may as well be, a Western encoding."""
+    high = sum(byte >= 0x80 for byte in data)
+    if high < _LEAST_HIGH_BYTES:
+        return None
+    cchardet = import_extra("cchardet", extra="documents", purpose="Texts in an encoding that is not UTF-8")
+    found = cchardet.detect(data)
+    if (found["confidence"] or 0) < _LEAST_CONFIDENCE:
+        return None
+    name = (found["encoding"] or "").upper()
+    if name == "ISO-8859-6" and data.count(b"\xc7\xe1") > data.count(b"\xc7\xe4"):
+        return "cp1256"  # the Arabic article, as Windows writes it
+    return _NAMED_LATIN.get(name) or (None if _seems_western(data) else _NAMED.get(name))
+
+
+def _western(data: bytes) -> str:
+    # Nobody writes a sign for any currency, and the euro stands in its place.
+    has_euro = 0xA4 in data and not any(0x80 <= byte < 0xA0 for byte in data)
+    return "iso8859_15" if has_euro else "cp1252"
 
 
 def _seems_western(data: bytes) -> bool:

@@ -24,6 +24,8 @@ _SIGNATURES = (
     (b"\x7fELF", "a program"),
 )
 
+_RTF = b"{\\rtf1"
+"""It is clean text, and nothing that begins like that is meant to be read."""
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
@@ -49,6 +51,8 @@ def read_source(path: str, root: Path) -> bytes:
 
 def signature(data: bytes) -> str | None:
     """What bytes that are no text are, by how they begin; None when that tells nothing, or they are text."""
+    if data.startswith(_RTF):
+        return "RTF"
     kind = next((kind for mark, kind in _SIGNATURES if data.startswith(mark)), None)
     return None if kind is None or _is_clean_text(data) else kind
 

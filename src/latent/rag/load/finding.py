@@ -221,12 +221,49 @@ def _local(pattern: str, root: Path) -> list[str]:
     if (root / written).is_file():
         return [_label(root / written, root)]
     if _MAGIC.search(written):
-        # Not `Path.glob`, which takes no absolute patterns.
-        matches = glob.iglob(written, root_dir=root, recursive=True)  # noqa: PTH207
-        files = [_label(root / match, root) for match in matches if (root / match).is_file()]
+        files = [_label(root / match, root) for match in _matches(written, root) if (root / match).is_file()]
         if files:
             return files
     raise NoDocumentsError(pattern, str(root), _hint(root / written, pattern))
+
+
+def _matches(pattern: str, root: Path) -> Iterator[str]:
+    """
+    The paths that fit a pattern; folders below a `**` each once, by their own paths if these are meant, too.
+
+    A link to a folder above would lead down to the same files forty times, and two of them without an end.
+    """
+    parts = pattern.replace(os.sep, "/").split("/")
+    if "**" not in parts:
+        # Not `Path.glob`, which takes no absolute patterns.
+        yield from glob.iglob(pattern, root_dir=root)  # noqa: PTH207
+        return
+    at = parts.index("**")
+    above, below = "/".join(parts[:at]), "/".join(parts[at + 1 :]) or "*"
+    tops = glob.iglob(above + "/", root_dir=root) if at else [""]  # noqa: PTH207
+    for top in tops:
+        for folder in _folders(root / top):
+            yield from (str(folder / match) for match in _matches(below, folder))
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    """A folder and all in it but hidden ones; what links lead to comes last, and nothing comes twice."""
+    seen: set[str] = set()
+    waiting: list[Path] = [top]
+    links: list[Path] = []
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.pop(0)
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
+        yield folder
+        try:
+            inner = [each for each in os.scandir(folder) if not each.name.startswith(".") and each.is_dir()]
+        except OSError:  # it may not be read, as `glob` finds
+            continue
+        for each in sorted(inner, key=lambda each: each.name, reverse=True):
+            (links if each.is_symlink() else waiting).append(folder / each.name)
 
 
 def _fits(source: str, pattern: str, root: Path) -> bool:

@@ -6,11 +6,13 @@ import json
 import re
 from typing import Any, NamedTuple
 
-from latent.errors import ConfigError
 from latent.rag.load.decoding import cleaned
 
 _FRONT_MATTER = re.compile(
     r"\A---[ \t]*\n(?P<yaml>.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
+)
+_TOML_FRONT_MATTER = re.compile(
+    r"\A\+\+\+[ \t]*\n(?P<toml>.*?)^\+\+\+[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE
 )
 _FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,}).*?(?:^ {0,3}\1[`~]*\s*$|\Z)", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t](?P<atx>.*)$|^(?P<setext>\S.*)\n(?:=+|-+)[ \t]*$", re.MULTILINE)
@@ -30,15 +32,17 @@ class Parts(NamedTuple):
 
 def markdown_parts(text: str) -> Parts:
     """
-    The text below the front matter, the title, and what the front matter says.
+    The text below the front matter, the title, and what the front matter says: YAML, or TOML between `+++`.
 
-    Front matter that is no YAML stays a part of the text, and `front_matter_error` says why.
+    Front matter that is neither stays a part of the text, and `front_matter_error` says why.
     """
-    match = _FRONT_MATTER.match(text)
+    match, read = _FRONT_MATTER.match(text), _yaml_values
+    if match is None:
+        match, read = _TOML_FRONT_MATTER.match(text), _toml_values
     if match is None:
         return Parts(text, markdown_title(text), {})
     try:
-        values = _values(match["yaml"])
+        values = _plain_values(read(match[1]))
     except ValueError as error:
         return Parts(text, markdown_title(text[match.end() :]), {"front_matter_error": str(error)})
     body = text[match.end() :]
@@ -72,30 +76,40 @@ def _plain(heading: str) -> str | None:
     return _MARKUP.sub(lambda match: match[1] or "", heading).strip() or None
 
 
-def _values(text: str) -> dict[str, Any]:
+def _plain_values(values: Any) -> dict[str, Any]:
     """
-    What front matter says, as JSON.
+    What front matter says, as JSON; dates are text.
 
     Raises:
-        ValueError: It is no YAML, or no mapping.
+        ValueError: It is no mapping.
     """
-    import yaml
-
-    from latent.config.yaml_files import parse_yaml
-
-    if not text.strip():
-        return {}
-    try:
-        values = parse_yaml(text, "front matter")
-    except ConfigError as strict:
-        if "&" in text:  # aliases may stand for more than fits into memory
-            raise
-        try:
-            # What parameters refuse as ambiguous (`draft: no`) is taken as it is written here.
-            values = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes nothing but text
-        except (yaml.YAMLError, RecursionError, ValueError):
-            raise strict from None
     if not isinstance(values, dict):
         raise ValueError("front matter: it is no mapping of the form `key: value`.")
-    plain: dict[str, Any] = json.loads(cleaned(json.dumps(values, default=str, ensure_ascii=False)))
+    plain: dict[str, Any] = json.loads(cleaned(json.dumps(values, default=_as_text, ensure_ascii=False)))
     return plain
+
+
+def _as_text(value: Any) -> str:
+    return str(value.isoformat() if hasattr(value, "isoformat") else value)
+
+
+def _toml_values(text: str) -> Any:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("front matter: nested too deeply to be read.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"front matter: no TOML: {error}.") from error
+
+
+def _yaml_values(text: str) -> Any:
+    """
+    What YAML says, each value by its own type.
+
+    What parameters refuse as ambiguous (`draft: no`, `zip: 01234`) is taken as it is written.
+    """
+    from latent.config.yaml_files import parse_yaml
+
+    return parse_yaml(text, "front matter", is_strict=False) if text.strip() else {}

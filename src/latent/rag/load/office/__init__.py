@@ -1,0 +1,1 @@
+"""Office documents, books, mails and notebooks: read by docling-rs, in a process of its own."""

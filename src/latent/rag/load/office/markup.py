@@ -1,0 +1,188 @@
+"""
+Markup of documents, made plainer before docling-rs reads it.
+
+What is only looks (bold, colours, links) goes, since docling-rs makes a text of its own of each piece that
+looks different, with blanks between them: `un` `believ` `able`. What looks alone tell is written down: a
+power as `10^6`.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import zipfile
+import zlib
+from collections.abc import Callable
+
+from lxml import etree  # type: ignore[import-untyped]
+
+_W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+_TEXT = "urn:oasis:names:tc:opendocument:xmlns:text:1.0"
+_STYLE = "urn:oasis:names:tc:opendocument:xmlns:style:1.0"
+_WORD_NAMES = {"w": _W}
+_SLIDE_NAMES = {
+    "a": "http://schemas.openxmlformats.org/drawingml/2006/main",
+    "p": "http://schemas.openxmlformats.org/presentationml/2006/main",
+}
+_OPEN_NAMES = {"text": _TEXT, "style": _STYLE}
+
+_NOT_SAID = etree.XPath(
+    "//w:del | //w:moveFrom | //w:tr[w:trPr/w:del]"
+    # What a control asks to be filled in with, and the headings of the document once more.
+    " | //w:sdt[w:sdtPr/w:showingPlcHdr] | //w:sdt[.//w:docPartGallery[@w:val='Table of Contents']]",
+    namespaces=_WORD_NAMES,
+)
+"""What is in a file and no part of what it says: deleted text, say, whose deletion is only suggested."""
+_AROUND_TEXT = [
+    f"{{{_W}}}{name}" for name in ("ins", "moveTo", "fldSimple", "smartTag", "customXml", "hyperlink")
+]
+_POWERS = etree.XPath("//w:r[w:rPr/w:vertAlign/@w:val='superscript']/w:t[1]", namespaces=_WORD_NAMES)
+_LOOKS = etree.XPath("//w:r/w:rPr[not(w:vanish)]", namespaces=_WORD_NAMES)
+_RUBY = etree.XPath("//w:ruby", namespaces=_WORD_NAMES)
+_RUBY_PARTS = etree.XPath("w:rubyBase//w:t | w:rt//w:t", namespaces=_WORD_NAMES)
+_RAISED = etree.XPath(
+    "//style:style[starts-with(style:text-properties/@style:text-position, 'super')]/@style:name",
+    namespaces=_OPEN_NAMES,
+)
+_NOTES = re.compile(r"ppt/notesSlides/notesSlide\d+\.xml")
+_NOTE_LINES = etree.XPath(
+    "//p:sp[not(p:nvSpPr/p:nvPr/p:ph/@type[.='sldNum' or .='sldImg' or .='dt' or .='hdr' or .='ftr'])]//a:p",
+    namespaces=_SLIDE_NAMES,
+)
+_TEXT_RUN = f"{{{_SLIDE_NAMES['a']}}}t"
+_SPANS = etree.XPath("//text:span", namespaces=_OPEN_NAMES)
+
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, etree.XMLSyntaxError, EOFError, KeyError, NotImplementedError, OSError,
+    RuntimeError, ValueError,
+)  # fmt: skip
+"""What the libraries raise for packages that are cut off, locked or not what they say."""
+
+_LOOKS_TAGS = rb"(?:a|abbr|b|big|cite|em|font|i|small|span|strong|sup|u)"
+_INLINE_TAG = re.compile(rb"</?" + _LOOKS_TAGS + rb"(?P<attributes>\s[^<>]*)?>", re.IGNORECASE)
+_CLASSES = re.compile(rb"""\sclass\s*=\s*["']([^"']*)""", re.IGNORECASE)
+_CSS_RAISED = re.compile(rb"\.([\w-]+)\s*\{[^{}]*(?:vertical-align:\s*super|top:\s*-)")
+_RTF_LOOKS = re.compile(rb"(?<!\\)\\(?:b|i|ul|strike)0?(?![a-zA-Z0-9-]) ?")
+_RTF_RAISED = re.compile(
+    rb"(?<!\\)\\super(?![a-zA-Z0-9-])((?:\\(?!chftn)[a-z]+-?[0-9]*(?![a-zA-Z0-9]))*)[ \r\n]*(?=[^\\{}\s])"
+)
+_RTF_NOTE = re.compile(rb"\{(?:\\\*)?\\footnote(?![a-zA-Z])")
+
+
+def plainer(data: bytes) -> bytes:
+    """A document as docling-rs reads it best; one that is damaged as it is, for docling-rs to say so."""
+    if data.startswith(b"{\\rtf"):
+        # A note of an RTF is lost with its mark; without it, it stands where the mark did.
+        plain = _RTF_NOTE.sub(rb"{", _RTF_LOOKS.sub(rb"{}", data))
+        return _RTF_RAISED.sub(rb"\\super\1 ^", plain)
+    if not data.startswith(b"PK"):
+        return data
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as package:
+            return _rewritten(package) or data
+    except _DAMAGE:
+        return data
+
+
+def speaker_notes(data: bytes) -> str:
+    """The notes of a PPTX's slides, of which docling-rs says nothing; empty for anything else."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as package:
+            names = filter(_NOTES.fullmatch, package.namelist())
+            pages = [package.read(name) for name in sorted(names, key=lambda name: (len(name), name))]
+        said = (
+            ["".join(line.itertext(_TEXT_RUN)).strip() for line in _NOTE_LINES(_parsed(page))]
+            for page in pages
+        )
+        return "\n\n".join("\n".join(filter(None, lines)) for lines in said if any(lines))
+    except _DAMAGE:
+        return ""
+
+
+def _rewritten(package: zipfile.ZipFile) -> bytes | None:
+    """The package with its texts made plainer; None when it has none."""
+    names = package.namelist()
+    styles = b"\n".join(package.read(name) for name in names if name.endswith(".css"))
+    raised = frozenset(_CSS_RAISED.findall(styles))
+    changed = {name: part(package.read(name)) for name in names if (part := _part(name, raised)) is not None}
+    if not changed:
+        return None
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as plain:
+        for entry in package.infolist():
+            # A fresh entry: that of the original has sizes that no longer hold.
+            plain.writestr(entry.filename, changed.get(entry.filename) or package.read(entry))
+    return out.getvalue()
+
+
+def _part(name: str, raised: frozenset[bytes]) -> Callable[[bytes], bytes] | None:
+    """
+    What makes a part of a package plainer; None for those that are left as they are.
+
+    Args:
+        raised: Classes of a book's pages whose text is raised.
+    """
+    if re.fullmatch(r"word/(?:document|footnotes|endnotes)\d*\.xml", name):
+        return _word
+    if name == "content.xml":
+        return _open_document
+    if name.lower().endswith((".xhtml", ".html", ".htm")):
+        return lambda html: _page(html, raised)
+    return None
+
+
+def _parsed(xml: bytes) -> etree._Element:
+    return etree.fromstring(xml, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True))
+
+
+def _word(xml: bytes) -> bytes:
+    root = _parsed(xml)
+    for element in _NOT_SAID(root):
+        _remove(element)
+    for text in _POWERS(root):
+        text.text = f"^{text.text or ''}"
+    for ruby in _RUBY(root):
+        _write_out(ruby)
+    for looks in _LOOKS(root):
+        looks.getparent().remove(looks)
+    etree.strip_tags(root, *_AROUND_TEXT)
+    return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8", standalone=True))
+
+
+def _write_out(ruby: etree._Element) -> None:
+    """A word with its reading behind it, as text of the run that they stand in."""
+    base = f"{{{_W}}}rubyBase"
+    parts: dict[bool, str] = {True: "", False: ""}
+    for text in _RUBY_PARTS(ruby):
+        is_base = any(parent.tag == base for parent in text.iterancestors())
+        parts[is_base] += text.text or ""
+    written = etree.Element(f"{{{_W}}}t")
+    written.text = f"{parts[True]}({parts[False]})" if parts[False] else parts[True]
+    ruby.getparent().replace(ruby, written)
+
+
+def _open_document(xml: bytes) -> bytes:
+    root = _parsed(xml)
+    raised = set(_RAISED(root))
+    for span in _SPANS(root):
+        if span.get(f"{{{_TEXT}}}style-name") in raised and (span.text or "").strip():
+            span.text = f"^{span.text}"
+    etree.strip_tags(root, f"{{{_TEXT}}}span", f"{{{_TEXT}}}a")
+    return bytes(etree.tostring(root, xml_declaration=True, encoding="UTF-8"))
+
+
+def _page(html: bytes, raised: frozenset[bytes]) -> bytes:
+    def plain(found: re.Match[bytes]) -> bytes:
+        classes = _CLASSES.search(found["attributes"] or b"")
+        is_raised = found[0].lower().startswith(b"<sup") or (
+            classes and raised.intersection(classes[1].split())
+        )
+        return b"^" if is_raised else b""
+
+    return _INLINE_TAG.sub(plain, html)
+
+
+def _remove(element: etree._Element) -> None:
+    parent = element.getparent()
+    if parent is not None:
+        parent.remove(element)

@@ -1,0 +1,142 @@
+"""
+The process that reads documents, and the only module that knows docling-rs.
+
+It takes one document after the other from its input, as bytes, and ends with its parent: when its input does,
+when it has another parent, or when a document takes longer than it may.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from typing import IO, Any
+
+from latent.rag.load.office.markdown import Reading, reading_of
+from latent.rag.load.office.markup import plainer, speaker_notes
+from latent.rag.load.office.process import HEADER
+
+_MAIL = (".eml", ".msg")
+_KINDS = {
+    "Word document": (".docx", ".docm", ".dotx", ".dotm", ".doc"),
+    "PowerPoint presentation": (".pptx", ".pptm", ".ppsx", ".ppt"),
+    "Excel workbook": (".xlsx", ".xlsm", ".xls"),
+    "OpenDocument file": (".odt", ".odp", ".ods"),
+}
+"""Types that Office saves also with nothing in them: documents without text. The others always have some."""
+_WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
+_PASSWORD = "it is protected by a password: save it without one."  # noqa: S105
+_SAVED_PAGE = re.compile(rb"\s*(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)*?MIME-Version:", re.IGNORECASE)
+_ADDRESS = re.compile(r"^(From|Date): (.+)$", re.MULTILINE)
+
+
+def main(parent: str, memory_bytes: str, seconds: str) -> None:
+    """Read documents until the parent has no more."""
+    _limit_memory(int(memory_bytes))
+    threading.Thread(target=_end_with, args=(int(parent),), daemon=True).start()
+    source, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    # What a library prints must not be taken for an answer.
+    os.dup2(2, 1)
+    import docling_rs._native as native  # type: ignore[import-untyped]
+
+    converter = native.DocumentConverter(
+        metadata="json",
+        list_attachments=True,
+        extract_diagrams="none",
+        do_ocr=False,
+        do_table_structure=False,
+    )
+    _send(answers, {"ready": True})
+    while header := source.read(HEADER.size):
+        length, size = HEADER.unpack(header)
+        question = json.loads(source.read(length))
+        _limit_time(float(seconds) + 5)
+        answer = _answer(converter, native, question["suffix"], source.read(size))
+        _limit_time(0)
+        _send(answers, answer)
+    # Threads of the library's own must not keep the process alive.
+    os._exit(0)
+
+
+def _answer(converter: Any, native: Any, suffix: str, data: bytes) -> dict[str, Any]:
+    # What Confluence and others export as a Word document is a page saved with its pictures.
+    written_as = ".mhtml" if suffix in (".doc", ".xls") and _SAVED_PAGE.match(data[:4096]) else suffix
+    try:
+        result = converter.convert_bytes(f"document{written_as}", plainer(data))
+    except (native.PasswordRequiredError, native.WrongPasswordError, native.EncryptionError):
+        return {"error": _PASSWORD}
+    except native.ConversionError as error:
+        said = str(error).removeprefix("parse error: ").rstrip(".")
+        return {"error": f"it is no {_kind(suffix)}, or a damaged one ({said})."}
+    except MemoryError:
+        return {"error": "it needs more than the memory that a reader gets."}
+    try:
+        reading = reading_of(json.loads(result.document_json), spaced=suffix not in (".odt", ".odp"))
+    except RecursionError:
+        return {"error": "it is nested too deeply to be read."}
+    if not reading.text and reading.pictures and suffix not in _WORKBOOKS:
+        return {"error": f"it holds {reading.pictures} pictures and no text: run it through OCR first."}
+    if not reading.text and not any(suffix in each for each in _KINDS.values()):
+        return {"error": f"it is no {_kind(suffix)}, or holds no text."}
+    told = json.loads(result.metadata_json) if result.metadata_json else {}
+    notes = speaker_notes(data) if suffix in (".pptx", ".pptm", ".ppsx") else ""
+    return {
+        "text": reading.text + (f"\n{notes}\n" if notes else ""),
+        "title": told.get("title") or reading.title,
+        "metadata": _metadata(told, reading, suffix),
+    }
+
+
+def _kind(suffix: str) -> str:
+    for kind, suffixes in _KINDS.items():
+        if suffix in suffixes:
+            return kind
+    return f"{suffix[1:].upper()} file"
+
+
+def _metadata(told: dict[str, Any], reading: Reading, suffix: str) -> dict[str, Any]:
+    found = {
+        "author": ", ".join(told.get("authors") or ()),
+        **{name: told.get(name) for name in ("created", "modified", "language")},
+    }
+    if suffix in _MAIL:
+        head = dict(_ADDRESS.findall(reading.text[:5000]))
+        found |= {"author": head.get("From"), "created": head.get("Date")}
+    return {name: value for name, value in found.items() if value}
+
+
+def _send(pipe: IO[bytes], answer: dict[str, Any]) -> None:
+    text = json.dumps(answer).encode()
+    try:
+        pipe.write(HEADER.pack(len(text), 0) + text)
+        pipe.flush()
+    except BrokenPipeError:
+        os._exit(1)
+
+
+def _limit_memory(size: int) -> None:
+    """macOS and Windows have no such limit; there, only the time is."""
+    if sys.platform == "linux":
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        most = size if hard == resource.RLIM_INFINITY else min(size, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _limit_time(seconds: float) -> None:
+    """The system ends the process then, whatever it does: also when its parent is gone and cannot."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def _end_with(parent: int) -> None:
+    """Its input ends with the parent, unless a process that the parent has forked holds on to it."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(0)
