@@ -205,6 +205,11 @@ class Memory:
         before = self._clock() if expired else None
         return self.store.delete(keys=keys, task=task, kind=kind, expired_before=before)
 
+    def forget_since(self, keys: Iterable[str], since: float) -> None:
+        """Forget what was remembered under `keys` at or after a Unix time; what is older stays."""
+        found = self.store.describe_many(keys)
+        self.store.discard([entry for each in found.values() for entry in each if entry.created_at >= since])
+
     def stats(self) -> StoreStats:
         """What is remembered, by task."""
         return self.store.stats(self._clock())

@@ -44,6 +44,7 @@ from latent.prefect.scope import (
     record_read_around,
 )
 from latent.prefect.shared import Shared
+from latent.prefect.undone import forget_when_undone, in_task_run, users_transaction
 from latent.prefect.usage import ServiceAccount, merged
 from latent.registry import TaskRegistry
 from latent.tracking.records import TaskRecord, describe_error
@@ -95,6 +96,12 @@ class Call:
         self.parent_span_id = scope.span_id if scope else None
         self._around = open_scopes() if scope is None and not is_entered(run) else ()
         """In a thread without context, the calls that this one may be a part of: all that run."""
+        self.transaction = users_transaction()
+        """The user's transaction that the call belongs to."""
+        if self.transaction is not None and task.remembers:
+            forget_when_undone(
+                self.transaction, run.memory, lambda: [] if self.key is None else [self.key.key]
+            )
         self.key: CallKey | None = None
         self.missed: dict[str, str] = {}
         """Why the result was not reused, by key, as far as it is known."""
@@ -204,6 +211,7 @@ class Call:
         with (
             in_run(self.run),
             self._shown_running(),
+            in_task_run(self.transaction),
             open_scope(self.task.name, self.span_id, self._around) as scope,
         ):
             scope.attempt = self.attempts
@@ -320,7 +328,7 @@ class Call:
     # A worker process gets the call without the run's live parts, and attaches to its own.
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "run": self.run.reference(), "_around": ()}
+        return {**self.__dict__, "run": self.run.reference(), "_around": (), "transaction": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, run=attached(state["run"]), is_away=True)

@@ -22,6 +22,7 @@ from latent.prefect.kept_reads import with_kept
 from latent.prefect.logs import warn_once
 from latent.prefect.run import Run, current_run, surroundings, workspace_for
 from latent.prefect.scope import current_scope, open_scope, record_read
+from latent.prefect.undone import forget_when_undone, users_transaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,6 +156,8 @@ class _Place:
 
     def keep(self, value: Any, parameters_read: dict[str, str]) -> Any:
         """Remember the value; it is on disk when this returns."""
+        if (transaction := users_transaction()) is not None:
+            forget_when_undone(transaction, self.run.memory, lambda: [self.key])
         try:
             self.run.memory.remember(
                 self.key,

@@ -22,6 +22,7 @@ from latent.prefect.rows.lanes import Ticket, lane_for
 from latent.prefect.rows.parcels import packed
 from latent.prefect.rows.tally import Tally
 from latent.prefect.rows.work import RowWork
+from latent.prefect.undone import in_task_run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -86,7 +87,8 @@ class Batch:
                 ends.extend(some)
                 return ()
 
-            ticket = Ticket(away.work, self.jobs, report, span_id=self.span_id)
+            with in_task_run(None):
+                ticket = Ticket(away.work, self.jobs, report, span_id=self.span_id)
             away.work.lane.add(ticket)
             _wait(ticket, artifacts)
             artifacts.tell_failures(
@@ -98,7 +100,8 @@ class Batch:
         began, task_run_id = time.time(), _task_run_id()
         if task_run_id is not None:
             home.batch_began(self.rows, task_run_id)
-        ticket = Ticket(self.spec.work_at(home), self.jobs, home.report, span_id=self.span_id)
+        with in_task_run(home.transaction):
+            ticket = Ticket(self.spec.work_at(home), self.jobs, home.report, span_id=self.span_id)
         artifacts = self._artifacts()
         if self._before is not None:  # threads start in any order, and rows are begun in theirs
             self._before.wait(ORDER_SECONDS)

@@ -20,6 +20,7 @@ from latent.prefect.rows.ends import RowEnd, RowTable, Totals
 from latent.prefect.rows.feeder import Feeder
 from latent.prefect.rows.futures import RowFuture
 from latent.prefect.scope import current_scope
+from latent.prefect.undone import forget_when_undone, users_transaction
 from latent.registry import TaskRegistry
 from latent.tracking.records import RowRecord, TaskRecord
 
@@ -67,6 +68,10 @@ class Home:
         self._batch_runs: list[tuple[range, UUID]] = []
         self._saved = not task.outputs
         self._saving = Lock()
+        self.transaction = users_transaction()
+        """The user's transaction that the map belongs to."""
+        if self.transaction is not None and task.remembers:
+            forget_when_undone(self.transaction, run.memory, lambda: self.planner.known_keys())
 
     @property
     def stop(self) -> Stop:

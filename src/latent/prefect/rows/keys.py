@@ -55,6 +55,11 @@ class MapKeys:
         self.codes |= {key.key: key.code for key in keys.values() if key is not None and key.code is not None}
         return [None if key is None else key.key for key in keys.values()]
 
+    def known(self) -> list[str]:
+        """The keys that were made so far."""
+        made = [key.key for key in self._made.values() if key is not None]
+        return made if self._table is None else self._table.keys
+
     def call_key(self, index: int) -> CallKey | None:
         """The key of a row with its parts, once `of` was asked for it."""
         if self._table is None:

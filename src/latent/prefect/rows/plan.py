@@ -92,6 +92,10 @@ class Planner:
                     jobs.append(Job(index, arguments, call_key, refreshes=refreshes))
             return ends, jobs
 
+    def known_keys(self) -> list[str]:
+        """The keys of all rows that have one."""
+        return self._keys.known()
+
     @property
     def may_have_twins(self) -> bool:
         """Whether rows wait for others that ask for the same, or still may."""
