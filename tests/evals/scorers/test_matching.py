@@ -93,6 +93,12 @@ class TestRegex:
         assert scorers.regex_answer("k=7", "7", pattern=r"k=(?P<k>\d)", group="k").value is True
         assert scorers.regex_answer("x", None, pattern="(x)") is None
 
+    def test_a_pattern_that_is_none_is_told(self):
+        with pytest.raises(ScorerError, match="is no regular expression: missing"):
+            scorers.regex("x", pattern="(")
+        with pytest.raises(ScorerError, match="no group 1"):
+            scorers.regex_answer("x", "x", pattern="x")
+
 
 class TestOpposites:
     def test_every_binary_scorer_has_one_by_name(self):

@@ -57,6 +57,20 @@ class TestNumeric:
             scorers.numeric("5", "unknown")
         assert scorers.numeric("5", None) is None
 
+    @pytest.mark.parametrize(
+        "number", ["1e400", "1e999999999", "1e9999999999999999999", "9" * 5000, "-" + "1" * 40]
+    )
+    def test_a_number_of_any_size_is_one(self, number):
+        assert scorers.numeric(number, "5").value is False
+        assert len(scorers.numeric(number, "5").answer) < 50
+
+    def test_numbers_are_compared_exactly(self):
+        assert (
+            scorers.numeric("1000000000000000000000000000001", "1000000000000000000000000000000").value
+            is False
+        )
+        assert scorers.numeric("0.10", "0.1").value is True
+
     def test_gsm8k_is_scored_as_its_authors_did(self):
         if not GSM8K.is_file():
             pytest.skip("GSM8K does not lie in ../shared/data")

@@ -56,6 +56,15 @@ def test_a_schema_that_is_none_is_told():
         scorers.json_schema("{}", schema={"type": "objekt"})
 
 
+def test_a_schema_is_looked_up_nowhere_else():
+    with pytest.raises(ScorerError, match=r"refers to 'http://127\.0\.0\.1:9/a\.json', which is not in it"):
+        scorers.json_schema("{}", schema={"$ref": "http://127.0.0.1:9/a.json"})
+    with pytest.raises(ScorerError, match="which is not in it"):
+        scorers.json_schema("{}", schema={"$ref": "#/$defs/none"})
+    inside = {"$ref": "#/$defs/text", "$defs": {"text": {"type": "string"}}}
+    assert scorers.json_schema('"x"', schema=inside).value is True
+
+
 def test_each_field_is_a_metric():
     expected = {"name": "Ada", "address": {"city": "London", "zip": 1}, "tags": ["a", "b"], "ok": True}
     output = json.dumps(

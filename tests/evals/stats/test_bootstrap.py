@@ -49,6 +49,12 @@ def test_clusters_are_drawn_whole():
     assert (together.n, together.clusters) == (100, 5)
 
 
+def test_a_row_without_a_cluster_is_drawn_by_itself():
+    scores, clusters = [0.1, 0.1, 0.5, 0.9, 0.7], ["a", "a", None, float("nan"), None]
+    estimate = quantile_interval(scores, clusters=clusters)
+    assert estimate == quantile_interval(scores, clusters=["a", "a", "b", "c", "d"])
+
+
 def test_columns_stay_together():
     estimate = bootstrap_interval(lambda a, b: float(np.max(np.abs(a - b))), [1, 2, 3], [1, 2, 3])
     assert (estimate.value, estimate.ci_low, estimate.ci_high) == (0.0, 0.0, 0.0)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 import statsmodels.api
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
 from latent.errors import StatisticsError
@@ -161,6 +164,65 @@ class TestClusters:
         repeated = mean_interval(scores, rows=rows, clusters=["x", "x", "x", "y", "z", "z"])
         assert repeated.ci_low == pytest.approx(once.ci_low)
         assert (repeated.n, repeated.clusters) == (4, 3)
+
+    def test_a_row_without_a_cluster_belongs_with_no_other(self):
+        scores = [1, 0, 1, 1, 0, 1, 1, 0]
+        known = mean_interval(scores, clusters=["a", "a", "b", "b", "c", "d", "e", "f"])
+        for missing in (None, math.nan):
+            clusters = ["a", "a", "b", "b", *[missing] * 4]
+            assert mean_interval(scores, clusters=clusters) == known
+        repeated = mean_interval([1, 0, 1, 1], rows=["x", "x", "y", "z"], clusters=[None, None, "b", "b"])
+        assert (repeated.n, repeated.clusters) == (3, 2)
+
+    def test_too_few_clusters_are_said(self):
+        scores = [1, 0, 1, 1, 0, 1, 1, 0, 1, 1]
+        assert "fewer than 6 clusters" in mean_interval(scores, clusters=[i // 2 for i in range(10)]).note
+        assert mean_interval(scores, clusters=[i % 6 for i in range(10)]).note is None
+
+
+class TestWhateverTheScores:
+    @given(
+        scores=st.lists(st.floats(0, 1), min_size=1, max_size=60),
+        groups=st.integers(1, 20),
+        shape=st.sampled_from(["plain", "rows", "clusters"]),
+    )
+    @settings(max_examples=300, deadline=None)
+    def test_the_interval_holds_the_mean_and_stays_on_the_scale(self, scores, groups, shape):
+        labels = [place % groups for place in range(len(scores))]
+        estimate = mean_interval(scores, **({} if shape == "plain" else {shape: labels}))
+        assert 0 <= estimate.ci_low <= estimate.value + 1e-12
+        assert estimate.value - 1e-12 <= estimate.ci_high <= 1
+        wider = mean_interval(scores, level=0.99, **({} if shape == "plain" else {shape: labels}))
+        assert wider.ci_low <= estimate.ci_low + 1e-12
+        assert estimate.ci_high <= wider.ci_high + 1e-12
+
+    @given(scores=st.lists(st.sampled_from([0, 0.25, 0.5, 1]), min_size=2, max_size=40))
+    @settings(max_examples=200, deadline=None)
+    def test_neither_their_order_nor_their_scale_matters(self, scores):
+        estimate, turned = mean_interval(scores), mean_interval(scores[::-1])
+        stars = mean_interval([1 + 4 * score for score in scores], scale=(1, 5))
+        worse = mean_interval([1 - score for score in scores])
+        assert turned.ci_low == pytest.approx(estimate.ci_low)
+        assert stars.ci_low == pytest.approx(1 + 4 * estimate.ci_low)
+        assert worse.ci_low == pytest.approx(1 - estimate.ci_high)
+
+    @given(
+        scores=st.lists(st.floats(0, 1), max_size=30),
+        hidden=st.lists(st.floats(0, 1), max_size=10),
+    )
+    @settings(max_examples=200, deadline=None)
+    def test_bounds_hold_the_mean_of_all(self, scores, hidden):
+        bounds = missing_bounds(scores, len(hidden))
+        if scores or hidden:
+            assert bounds.worst - 1e-12 <= np.mean([*scores, *hidden]) <= bounds.best + 1e-12
+
+    def test_columns_of_a_frame_can_be_given(self):
+        frame = pd.DataFrame(
+            {"score": [1, 0, 1, 1], "row": ["a", "a", "b", "c"], "topic": ["x", "x", "y", "y"]}
+        )
+        frame.index = [9, 8, 7, 6]
+        from_frame = mean_interval(frame["score"], rows=frame["row"], clusters=frame["topic"])
+        assert from_frame == mean_interval([1, 0, 1, 1], rows=list("aabc"), clusters=list("xxyy"))
 
 
 class TestWhatHasNoAnswer:

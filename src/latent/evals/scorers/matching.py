@@ -84,7 +84,7 @@ def regex(output: Any, *, pattern: str, ignore_case: bool = False) -> Score:
 
     Unit: share of rows, higher is better.
     """
-    found = re.search(pattern, text_of(output), re.IGNORECASE if ignore_case else 0)
+    found = _compiled("regex", pattern, ignore_case).search(text_of(output))
     return Score(found is not None, answer=found and found.group())
 
 
@@ -102,8 +102,11 @@ def regex_answer(
     """
     if not (accepted := references_of(expected)):
         return None
-    matches = [*re.finditer(pattern, text_of(output), re.IGNORECASE if ignore_case else 0)]
-    answer = matches[-1].group(group) if matches else None
+    matches = [*_compiled("regex_answer", pattern, ignore_case).finditer(text_of(output))]
+    try:
+        answer = matches[-1].group(group) if matches else None
+    except IndexError:
+        raise ScorerError("regex_answer", f"its pattern has no group {group!r}.") from None
     if answer is None:
         return Score(False, reason="The pattern does not match.")
     return Score(normalized(answer) in {normalized(each) for each in accepted}, answer=answer)
@@ -145,6 +148,13 @@ def _opposite(scored: Any, name: str) -> Any:
     if value not in (True, False):
         raise ScoringError(name, f"only True and False have an opposite, and the score was {value!r:.100}")
     return replace(scored, value=not value) if isinstance(scored, Score) else not value
+
+
+def _compiled(name: str, pattern: str, ignore_case: bool) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, re.IGNORECASE if ignore_case else 0)  # `re` remembers it
+    except re.error as error:
+        raise ScorerError(name, f"its pattern {pattern!r} is no regular expression: {error}.") from error
 
 
 def _any_found(output: Any, expected: Any, test: _Test, *, every: bool) -> Score | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 from typing import Any
 
 from latent.evals.scorers.words import text_of
@@ -20,6 +20,11 @@ _THIN_SPACES = re.compile("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3})")
 _ASCII = str.maketrans("\u2212\u2012\u2013\ufe63\uff0d\uff0c\uff0e", "-----,.")
 """For other minus signs, and the signs in numbers of full width; digits of any script are numbers to
 Python."""
+
+_EXACT = Context(prec=1_000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
+"""Numbers of any size compare: what is beyond even that is infinite, and equal to nothing."""
+_SHOWN = 30
+"""Digits that are written out."""
 
 
 @scorer(kind="binary", revision=1)
@@ -46,8 +51,9 @@ def numeric(output: Any, expected: Any, *, tolerance: float = 0.0, relative: flo
     found = last_number(output)
     if found is None:
         return Score(False, reason="There is no number in the output.")
-    allowed = max(Decimal(str(tolerance)), Decimal(str(relative)) * abs(wanted))
-    return Score(abs(found - wanted) <= allowed, answer=f"{found:f}")
+    with localcontext(_EXACT):
+        allowed = max(Decimal(str(tolerance)), Decimal(str(relative)) * abs(wanted))
+        return Score(abs(found - wanted) <= allowed, answer=_shown(found))
 
 
 def last_number(output: Any) -> Decimal | None:
@@ -63,6 +69,10 @@ def last_number(output: Any) -> Decimal | None:
     return _decimal(text, numbers[-1]) if numbers else None
 
 
+def _shown(number: Decimal) -> str:
+    return f"{number:f}" if -_SHOWN < number.adjusted() < _SHOWN else f"{number:.6g}"
+
+
 def _decimal(text: str, number: re.Match[str]) -> Decimal:
-    value = Decimal(number.group().replace(",", ""))
+    value = _EXACT.create_decimal(number.group().replace(",", ""))
     return -value if _SIGN.search(text[max(number.start() - 4, 0) : number.start()]) else value

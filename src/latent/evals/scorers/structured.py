@@ -40,14 +40,20 @@ def json_schema(output: Any, *, schema: Mapping[str, Any], fenced: bool = True) 
     Source: json-schema.org, by the library jsonschema. Unit: share of rows, higher is better.
 
     Raises:
-        ScorerError: The schema itself is not valid.
+        ScorerError: The schema itself is not valid, or refers to what is not in it: nothing is fetched.
     """
     found, problem = parsed(output, fenced)
     if problem is not None:
         return Score(False, reason=problem)
     from jsonschema.exceptions import best_match  # type: ignore[import-untyped]
+    from referencing.exceptions import Unresolvable
 
-    error = best_match(_validator(json.dumps(schema, sort_keys=True)).iter_errors(found))
+    try:
+        error = best_match(_validator(json.dumps(schema, sort_keys=True)).iter_errors(found))
+    except Unresolvable as missing:
+        raise ScorerError(
+            "json_schema", f"its schema refers to {missing.ref!r}, which is not in it."
+        ) from missing
     if error is None:
         return Score(True)
     return Score(False, reason=f"{error.json_path}: {error.message:.300}")
@@ -139,6 +145,7 @@ def _validator(schema: str) -> Any:
     from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import validator_for  # type: ignore[import-untyped]
+    from referencing import Registry
 
     plain = json.loads(schema)
     chosen = validator_for(plain, default=Draft202012Validator)
@@ -148,7 +155,8 @@ def _validator(schema: str) -> Any:
         raise ScorerError(
             "json_schema", f"its schema is not valid at {error.json_path}: {error.message}"
         ) from error
-    return chosen(plain)
+    # With a registry of its own, it looks up no reference on the network.
+    return chosen(plain, registry=Registry())
 
 
 def _refuse(constant: str) -> Any:

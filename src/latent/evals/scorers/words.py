@@ -51,10 +51,7 @@ def normalized(text: str) -> str:
     would be left, all of it does.
     """
     folded = folded_text(text)
-    bare, left = folded, ""
-    while bare != left:
-        left, bare = bare, bare.strip(_AROUND + " ").rstrip(_END)
-    return bare or folded
+    return folded.lstrip(_AROUND + " ").rstrip(_AROUND + _END + " ") or folded
 
 
 def folded_text(text: str) -> str:

@@ -64,11 +64,24 @@ def codes_of(labels: Labels) -> tuple[Codes, int]:
     return codes, len(seen)
 
 
+def cluster_codes(clusters: Labels, of_row: Codes | None = None) -> tuple[Codes, int]:
+    """The same of clusters, where None and NaN are none: such a row belongs with no other."""
+    own = range(len(clusters)) if of_row is None else of_row.tolist()
+    return codes_of(
+        [
+            (row,) if cluster is None or cluster != cluster else (cluster, "")
+            for row, cluster in zip(own, plain(clusters), strict=True)
+        ]
+    )
+
+
 def row_means(
     values: Floats, rows: Labels | None, clusters: Labels | None
 ) -> tuple[Floats, Codes | None, int]:
     """
     One value a row, the mean of its repeats; the cluster of each row, and how many clusters there are.
+
+    A row whose cluster is None or NaN belongs with no other: it is a cluster of its own.
 
     Raises:
         StatisticsError: A row lies in two clusters, or `rows` or `clusters` have another length than the
@@ -77,18 +90,15 @@ def row_means(
     for name, labels in (("rows", rows), ("clusters", clusters)):
         if labels is not None and len(labels) != len(values):
             raise StatisticsError(f"There are {len(values)} scores and {len(labels)} {name}.")
-    of_cluster, groups = (None, 0) if clusters is None else codes_of(clusters)
-    if rows is None:
-        return values, of_cluster, groups
-    of_row, count = codes_of(rows)
-    if count == len(values):
+    of_row, count = (None, len(values)) if rows is None else codes_of(rows)
+    of_cluster, groups = (None, 0) if clusters is None else cluster_codes(clusters, of_row)
+    if of_row is None or count == len(values):
         return values, of_cluster, groups
     means = np.bincount(of_row, values, count) / np.bincount(of_row, minlength=count)
     if of_cluster is None:
         return means, None, 0
     cluster_of_row = np.empty(count, np.intp)
     cluster_of_row[of_row] = of_cluster
-    if (torn := cluster_of_row[of_row] != of_cluster).any():
-        assert rows is not None
+    if rows is not None and (torn := cluster_of_row[of_row] != of_cluster).any():
         raise StatisticsError(f"Row {rows[int(np.argmax(torn))]!r} lies in two clusters.")
     return means, cluster_of_row, groups

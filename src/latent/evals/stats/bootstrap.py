@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latent.errors import StatisticsError
-from latent.evals.stats.arrays import ROUNDING, Codes, Labels, Values, codes_of, row_means, score_array
+from latent.evals.stats.arrays import ROUNDING, Codes, Labels, Values, cluster_codes, row_means, score_array
 from latent.evals.stats.distributions import check_level
 from latent.evals.stats.estimate import NOTHING_SCORED, ONE_UNIT, Estimate
 
@@ -55,7 +55,7 @@ def bootstrap_interval(
     if len({len(array) for array in arrays} | ({len(clusters)} if clusters is not None else set())) != 1:
         raise StatisticsError("The columns, and the clusters, hold one value a row: their lengths differ.")
     n = len(arrays[0])
-    of_cluster, groups = (None, None) if clusters is None else codes_of(clusters)
+    of_cluster, groups = (None, None) if clusters is None else cluster_codes(clusters)
     if n == 0:
         return Estimate(value=None, n=0, clusters=groups, level=level, method="none", note=NOTHING_SCORED)
     value = statistic(*arrays)

@@ -23,6 +23,9 @@ POWER = 0.8
 """The usual chance, in planning, of seeing a difference that is there."""
 
 NOTHING_SCORED = "nothing was scored"
+FEWEST_CLUSTERS = 6
+"""With fewer, nothing is known about how they differ: intervals are then too wide (docs/statistics.md)."""
+FEW_CLUSTERS = f"fewer than {FEWEST_CLUSTERS} clusters: too few to know how they differ"
 ONE_UNIT = "one row or cluster says nothing about the spread"
 
 

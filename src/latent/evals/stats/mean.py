@@ -17,7 +17,14 @@ import numpy as np
 from latent.errors import StatisticsError
 from latent.evals.stats.arrays import ROUNDING, Codes, Floats, Labels, Scale, Values, row_means, score_array
 from latent.evals.stats.distributions import check_level, normal_quantile, t_quantile
-from latent.evals.stats.estimate import NOTHING_SCORED, ONE_UNIT, Bounds, Estimate
+from latent.evals.stats.estimate import (
+    FEW_CLUSTERS,
+    FEWEST_CLUSTERS,
+    NOTHING_SCORED,
+    ONE_UNIT,
+    Bounds,
+    Estimate,
+)
 from latent.evals.stats.proportions import wilson
 
 CONSTANT = "all scores are equal"
@@ -135,7 +142,7 @@ def _unbounded(values: Floats, of_cluster: Codes | None, units: int, level: floa
         stderr=stderr,
         level=level,
         method="t",
-        note=CONSTANT if stderr == 0.0 else None,
+        note=_note(stderr, of_cluster, units),
     )
 
 
@@ -159,8 +166,14 @@ def _bounded(values: Floats, of_cluster: Codes | None, units: int, scale: Scale,
         n_effective=effective,
         level=level,
         method="wilson" if binary else "wilson-effective",
-        note=CONSTANT if stderr == 0.0 else None,
+        note=_note(stderr, of_cluster, units),
     )
+
+
+def _note(stderr: float, of_cluster: Codes | None, units: int) -> str | None:
+    if of_cluster is not None and units < FEWEST_CLUSTERS:
+        return FEW_CLUSTERS
+    return CONSTANT if stderr == 0.0 else None
 
 
 def _effective(scaled: Floats, mean: float, stderr: float, of_cluster: Codes | None, units: int) -> float:

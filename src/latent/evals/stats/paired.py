@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from latent.errors import StatisticsError
-from latent.evals.stats.arrays import ROUNDING, Floats, Labels, Scale, Values, codes_of, score_array
+from latent.evals.stats.arrays import ROUNDING, Floats, Labels, Scale, Values, cluster_codes, score_array
 from latent.evals.stats.distributions import (
     binomial_cdf,
     binomial_pmf,
@@ -249,7 +249,7 @@ def _sign_flips(differences: Floats, clusters: Labels | None, seed: int) -> tupl
     """The p-value, and whether it is exact."""
     units: Floats = differences
     if clusters is not None:
-        of_cluster, groups = codes_of(clusters)
+        of_cluster, groups = cluster_codes(clusters)
         units = np.bincount(of_cluster, differences, groups).astype(np.float64)
     largest = float(np.max(np.abs(units), initial=0.0))
     units = units[np.abs(units) > ROUNDING * max(largest, float(np.max(np.abs(differences), initial=0.0)))]
