@@ -856,10 +856,13 @@ CONSTANTS = [
     ("type('T', (), {'a': 1})", "type('T', (), {'a': 2})"),
     # The user's own classes inside of data.
     ("[Config(1)]", "[Config(2)]"),
+    ("Mine(base_url='http://one')", "Mine(base_url='http://two')"),
+    ("contextvars.ContextVar('v', default=1)", "contextvars.ContextVar('v', default=2)"),
+    ("iter([1])", "iter([2])"),
 ]
 MAKES = """
-import argparse, collections, dataclasses, enum, functools, http.client, json, operator, random, string
-import urllib.request
+import argparse, collections, contextvars, dataclasses, enum, functools, http.client, json, operator
+import random, string, urllib.request
 from typing import Annotated, Callable, Literal, NewType, Optional, TypedDict, TypeVar
 import anthropic, httpx, jinja2, numpy, openai
 from pydantic import Field, TypeAdapter, create_model
@@ -869,6 +872,9 @@ from sklearn import linear_model, pipeline, preprocessing
 class Config:
     k: int
     def limit(self): return self.k + 1
+
+class Mine(httpx.Client):
+    def ask(self): return self.get("/")
 """
 
 
@@ -883,6 +889,110 @@ def test_what_a_constant_was_made_of_counts(project, before, after, use):
 def test_methods_of_the_users_classes_count_inside_of_data_too(project):
     text = MAKES + "CONFIGS = {'a': [Config(1)]}\ndef f(x): return CONFIGS['a'][0].limit()\n"
     assert project.digest(text) == project.digest(text) != project.digest(text.replace("+ 1", "+ 2"))
+
+
+WAYS_TO_USE = {
+    "a decorator's arguments": (
+        "def d(n):\n    def outer(fn):\n        return lambda x: fn(x) * n\n    return outer\n"
+        "@d(ONE)\ndef f(x): return x\n"
+    ),
+    "a decorator of a class": (
+        "def d(cls):\n    cls.go = lambda self: ONE\n    return cls\n"
+        "@d\nclass A: pass\ndef f(x): return A().go()\n"
+    ),
+    "a partial of a method": (
+        "import functools\nclass A:\n    def go(self, x): return ONE\n"
+        "g = functools.partial(A().go, 1)\ndef f(): return g()\n"
+    ),
+    "a lambda in data": "D = (1, [{'a': lambda x: ONE}])\ndef f(x): return D[1][0]['a'](x)\n",
+    "an attribute of a function": "def f(x): return f.template\nf.template = ONE\n",
+    "an attribute of a helper": "def g(x): pass\ng.template = ONE\ndef f(x): return g.template\n",
+    "an attribute set on a class": "class A: pass\nA.k = ONE\ndef f(x): return A.k\n",
+    "a type in quotes": (
+        "from typing import Literal\nfrom pydantic import BaseModel\nLabel = Literal[ONE]\n"
+        "class A(BaseModel):\n    label: 'list[Label]'\ndef f(x): return A(label=x)\n"
+    ),
+    "a private attribute": (
+        "from pydantic import BaseModel, PrivateAttr\nclass A(BaseModel):\n    _k: int = PrivateAttr(ONE)\n"
+        "P = A()\ndef f(x): return P\n"
+    ),
+    "a validator in an alias": (
+        "from typing import Annotated\nfrom pydantic import AfterValidator, BaseModel\n"
+        "def check(v): return ONE\n"
+        "Text = Annotated[str, AfterValidator(check)]\nclass A(BaseModel):\n"
+        "    a: Text\ndef f(x): return A(a=x)\n"
+    ),
+    "a method of an enum": (
+        "from enum import Enum\nclass A(Enum):\n    X = 1\n    def go(self): return ONE\n"
+        "P = {'k': A.X}\ndef f(x): return P['k'].go()\n"
+    ),
+    "a nested class": (
+        "class A:\n    class B:\n        def go(self): return ONE\ndef f(x): return A.B().go()\n"
+    ),
+    "a metaclass": (
+        "class M(type):\n    def __call__(cls): return ONE\n"
+        "class A(metaclass=M): pass\ndef f(x): return A()\n"
+    ),
+    "a descriptor": (
+        "class D:\n    def __get__(self, o, t): return ONE\nclass A:\n    x = D()\ndef f(x): return A().x\n"
+    ),
+    "a cached property": (
+        "import functools\nclass A:\n    @functools.cached_property\n    def go(self): return ONE\n"
+        "P = A()\ndef f(x): return P.go\n"
+    ),
+    "a method that is replaced": (
+        "class A:\n    def go(self): return ONE\n"
+        "    def off(self): self.go = None\ndef f(x): return A().go()\n"
+    ),
+    "a partial method": (
+        "import functools\nclass A:\n"
+        "    def go(self, x): return x\n    one = functools.partialmethod(go, ONE)\n"
+        "def f(x): return A().one()\n"
+    ),
+    "a method by type": (
+        "import functools\nclass A:\n    @functools.singledispatchmethod\n    def go(self, x): return x\n"
+        "    @go.register\n    def _(self, x: int): return ONE\ndef f(x): return A().go(x)\n"
+    ),
+    "a pattern": (
+        "class P:\n    __match_args__ = ('x',)\n    x = ONE\n"
+        "def f(v):\n    match v:\n        case P(y): return y\n"
+    ),
+    "what a defaultdict makes": (
+        "import collections\nclass K:\n    k = ONE\nP = collections.defaultdict(K)\ndef f(x): return P[x].k\n"
+    ),
+    "a generic class": (
+        "from typing import Generic, TypeVar\nT = TypeVar('T')\nclass Box(Generic[T]):\n    k = ONE\n"
+        "P = Box[int]\ndef f(x): return P().k\n"
+    ),
+    "an object of attrs": (
+        "import attrs\n@attrs.define\nclass A:\n    k: int = 0\n    def go(self): return ONE\n"
+        "P = [A()]\ndef f(x): return P[0].go()\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", WAYS_TO_USE.values(), ids=WAYS_TO_USE)
+def test_code_counts_however_it_is_reached(project, text):
+    one, two = text.replace("ONE", "1"), text.replace("ONE", "2")
+    assert project.digest(one) == project.digest(one) != project.digest(two)
+
+
+@pytest.mark.parametrize(
+    ("flow", "helpers"),
+    [
+        ("import helpers as h\ng = h.clean\ndef f(x): return g(x)\n", "def clean(x): return ONE\n"),
+        ("import helpers\ndef f(x): return helpers.LAZY\n", "def __getattr__(name): return ONE\n"),
+        ("import helpers\ndef f(x, name): return getattr(helpers, name)(x)\n", "def clean(x): return ONE\n"),
+        ("import helpers\ndef f(x, name): return getattr(helpers, name)\n", "from deeper import clean, K\n"),
+    ],
+)
+def test_code_of_another_file_counts_however_it_is_named(project, flow, helpers):
+    digests = []
+    for value in ("1", "1", "2"):
+        project.write(f"K = {value}\ndef clean(x): return {value}\n", "deeper")
+        project.write(helpers.replace("ONE", value), "helpers")
+        digests.append(project.digest(flow))
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_what_a_library_imports_under_the_same_name_counts(project):
@@ -922,6 +1032,7 @@ USED = [
     ("numpy.random.default_rng(1)", "", "P.integers(9)"),
     ("random.Random(1)", "", "P.random()"),
     ("Mock()", "", "P.ask(1)"),
+    ("Mine(base_url='http://127.0.0.1:1')", "contextlib.suppress(httpx.HTTPError)", "P.get('/')"),
     ("linear_model.LogisticRegression()", "", "P.fit([[0], [1]], [0, 1])"),
 ]
 

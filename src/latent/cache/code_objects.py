@@ -6,9 +6,11 @@ import copyreg
 import functools
 import sys
 import threading
+import weakref
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -116,20 +118,33 @@ def content_of(value: Any) -> Content | None:
 
     None for what holds nothing, or only what changes while it is used.
     """
+    key = id(value)
     with _lock:
-        if (known := _contents.get(id(value))) is not None:
+        if (known := _contents.get(key)) is not None:
             return known[1]
-    content = _read_content(value)
+    if (content := _read_content(value)) is None:
+        return None
+    holder: Any = value  # so that no other object gets its id
+    with suppress(TypeError):
+        holder = weakref.ref(value, _forgetting(key))
     with _lock:
-        # The object is held, so that no other gets its id.
-        _contents[id(value)] = (value, content)
+        _contents[key] = (holder, content)
         if len(_contents) > _KEPT:
             _contents.popitem(last=False)
     return content
 
 
+def _forgetting(key: int) -> Callable[[Any], None]:
+    forget = _contents.pop  # bound now: Python empties modules before it lets go of the last objects
+
+    def gone(_: Any) -> None:
+        forget(key, None)
+
+    return gone
+
+
 _KEPT = 4096
-_contents: OrderedDict[int, tuple[Any, Content | None]] = OrderedDict()
+_contents: OrderedDict[int, tuple[Any, Content]] = OrderedDict()
 _lock = threading.Lock()
 
 
@@ -162,6 +177,9 @@ def _read_content(value: Any) -> Content | None:
 def held_by(value: Any) -> dict[str, Any]:
     """What an object of a library was made from, by name; nothing of the user's runs to find it out."""
     cls: Any = type(value)
+    if isinstance(value, ContextVar):
+        with suppress(LookupError):
+            return {"default": Context().run(value.get)}
     package = cls.__module__.partition(".")[0]
     if package in _BY_CLASS or cls.__module__.startswith(_MACHINERY):
         return {}
@@ -239,7 +257,8 @@ def fields_of(cls: Any) -> dict[str, Any]:
             name: (one.type, one.default, one.default_factory, one.init, dict(one.metadata))
             for name, one in cls.__dataclass_fields__.items()
         }
-    return dict(vars(cls).get("__annotations__", {}))
+    kinds = vars(cls).get("__annotations__")
+    return dict(kinds) if isinstance(kinds, dict) else {}
 
 
 def is_made(cls: type) -> bool:
@@ -281,6 +300,27 @@ def state_of(cls: type) -> frozenset[str]:
             for first in fn.__code__.co_varnames[:1]:
                 state |= set() if name in _INITIALISERS else plan.changed_attributes(first)
     return frozenset(state)
+
+
+@functools.lru_cache(maxsize=1024)
+def written_by(cls: type) -> frozenset[str] | None:
+    """
+    Attributes that the user's methods set on an object, where a library's class sets others.
+
+    None when no class of a library makes the object: then all of it is the user's.
+    """
+    foreign = (base for base in cls.__mro__ if base.__module__ != "typing" and not is_own_code(base))
+    if not any(isinstance(vars(base).get("__init__"), FunctionType) for base in foreign):
+        return None
+    own = [member for base in cls.__mro__ if is_own_code(base) for member in vars(base).values()]
+    functions = (getattr(member, "__func__", member) for member in own)
+    return frozenset(
+        name
+        for fn in functions
+        if isinstance(fn, FunctionType)
+        for first in fn.__code__.co_varnames[:1]
+        for name in plan_of(fn.__code__).changed_attributes(first)
+    )
 
 
 # State: what code changes itself, such as a counter, a list that it appends to, a client that it makes once.

@@ -6,6 +6,7 @@ import ast
 import linecache
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
@@ -187,8 +188,26 @@ def _syntax(nodes: list[ast.AST], *, in_class: bool) -> Syntax:
         digest=_digest(nodes, in_class=in_class),
         changed=frozenset(path for part in parts for path in _changed_by(part)),
         imports=tuple(sorted(set(_imports(parts)), key=repr)),
-        names=frozenset(part.id for part in parts if isinstance(part, ast.Name)),
+        names=frozenset(_names_in(parts)),
     )
+
+
+def _names_in(parts: list[ast.AST]) -> Iterator[str]:
+    for part in parts:
+        if isinstance(part, ast.Name):
+            yield part.id
+        elif isinstance(part, ast.AnnAssign):
+            yield from _names_in(_quoted(part.annotation))
+
+
+def _quoted(annotation: ast.AST) -> list[ast.AST]:
+    """What annotations in quotes say, as in `items: list["Item"]`."""
+    found: list[ast.AST] = []
+    for part in ast.walk(annotation):
+        if isinstance(part, ast.Constant) and isinstance(part.value, str):
+            with suppress(SyntaxError, ValueError):  # any other text, as in Literal["..."]
+                found.extend(ast.walk(ast.parse(part.value, mode="eval")))
+    return found
 
 
 def _digest(nodes: list[Any], *, in_class: bool) -> str:

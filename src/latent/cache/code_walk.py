@@ -27,6 +27,7 @@ from latent.cache.code_objects import (
     state_of,
     ways_of,
     wrapped,
+    written_by,
 )
 from latent.cache.code_origin import (
     Noting,
@@ -118,7 +119,9 @@ class Walk:
         if value is MISSING:
             return "missing"
         if isinstance(value, ModuleType):
-            return self._module(value)
+            if module_is_own(value.__name__):
+                return self._number(value, self._visit_module)
+            return f"module {value.__name__}=={version_of(value.__name__)}"
         if isinstance(value, MethodType):
             return f"method {self._identify(value.__func__)} of {self._value(value.__self__)}"
         if isinstance(value, functools.partial | functools.partialmethod):
@@ -167,15 +170,6 @@ class Walk:
         if not is_code and content_of(value) is not None:
             return f"{known} {self._number(value, self._visit_library_object)}"
         return known
-
-    def _module(self, module: ModuleType) -> str:
-        if not module_is_own(module.__name__):
-            return f"module {module.__name__}=={version_of(module.__name__)}"
-        file = getattr(module, "__file__", None)
-        digest = None if file is None else module_digest(file)
-        if digest is not None:
-            self._add_part(describe_file(str(file), self._root), digest)
-        return f"module {digest}"
 
     # What belongs to a function, class or object.
 
@@ -248,12 +242,16 @@ class Walk:
         return None
 
     def _follow(self, value: Any, name: str, rest: list[str], watch: Watch) -> tuple[str, Any]:
-        """Through the user's own modules to what is used of them."""
-        while rest and isinstance(value, ModuleType) and module_is_own(value.__name__):
+        """Through the user's own modules, and attributes set on functions, to what is used of them."""
+        while rest and (
+            _is_own_module(value) or (isinstance(value, FunctionType) and rest[0] in vars(value))
+        ):
             attribute, *rest = rest
             inner = watch.look_up(vars(value), attribute)
-            value = (own_module(f"{value.__name__}.{attribute}") or MISSING) if inner is MISSING else inner
-            name = f"{name}.{attribute}"
+            if inner is MISSING:
+                # A module may make its attributes when they are asked for.
+                inner = own_module(f"{value.__name__}.{attribute}") or vars(value).get("__getattr__", MISSING)
+            name, value = f"{name}.{attribute}", inner
         return name, value
 
     def _visit_class(self, cls: type) -> None:
@@ -269,7 +267,7 @@ class Walk:
             value = vars(cls)[name]
             if not is_member(cls, name, value):
                 continue
-            if name in state_of(cls):
+            if name in state_of(cls) and not isinstance(value, (*_CODE_TYPES, functools.cached_property)):
                 members[f"{name} (at first)"] = first_seen(cls, name, value)
             else:
                 members[name] = self._value(self.watch.look_up(vars(cls), name), f"{label}.{name}")
@@ -291,22 +289,39 @@ class Walk:
     def _visit_object(self, value: Any) -> None:
         """An object of the user's class: its class, and what it was set up with, but not what it changes."""
         cls: Any = type(value)
+        written = written_by(cls)
+        if written is not None:
+            self._visit_library_object(value)
         state = frozenset(self._state.get(id(value), ())).union(*map(state_of, cls.__mro__))
         label = f"{describe_file(file_of(cls), self._root)}:{cls.__qualname__}"
         attributes = getattr(value, "__dict__", {})
-        self.watch.note_size(attributes)
+        if written is None:
+            self.watch.note_size(attributes)
         held = {
             name: self._value(self.watch.look_up(attributes, name), f"{label}().{name}")
             for name in sorted(attributes)
-            if name not in state
+            if name not in state and (written is None or name in written)
         }
         for name in slots_of(cls):
-            if name not in state and (item := getattr(value, name, MISSING)) is not MISSING:
+            if (
+                name not in state
+                and (written is None or name in written)
+                and (item := getattr(value, name, MISSING)) is not MISSING
+            ):
                 held[name] = self._value(item, f"{label}().{name}")
                 self.watch.note_slot(value, name, item)
         for name in sorted(state - caches_of(cls)):
             held[f"{name} (at first)"] = first_seen(value, name, getattr_static(value, name, None))
         self._facts.append([self._identify(cls), held])
+
+    def _visit_module(self, module: ModuleType) -> None:
+        """What is asked of it is not known: all that it says and has from the user's other files may be."""
+        file = getattr(module, "__file__", None)
+        digest = None if file is None else module_digest(file)
+        if digest is not None:
+            self._add_part(describe_file(str(file), self._root), digest)
+        names = sorted(name for name, value in vars(module).items() if _is_own_part(value))
+        self._facts.append([digest, {n: self._identify(self.watch.look_up(vars(module), n)) for n in names}])
 
     def _visit_library_object(self, value: Any) -> None:
         """What an object of a library held at first, and what users set on it since."""
@@ -335,3 +350,11 @@ class Walk:
             number += 1
             name = f"{label}#{number}"
         self._parts[name] = digest
+
+
+def _is_own_module(value: Any) -> bool:
+    return isinstance(value, ModuleType) and module_is_own(value.__name__)
+
+
+def _is_own_part(value: Any) -> bool:
+    return _is_own_module(value) or (isinstance(value, FunctionType | type) and is_own_code(value))

@@ -19,6 +19,7 @@ from latent.cache.hashing import (
     encode,
     encode_fields,
     encode_mapping,
+    note_class,
     tagged,
     text,
 )
@@ -130,7 +131,10 @@ def _encode_namespace(value: Any, fallback: Fallback | None) -> bytes:
 def _encode_defaultdict(value: Any, fallback: Fallback | None) -> bytes:
     factory = value.default_factory
     # What an absent key yields is part of the value: `int` and `list` behave differently.
-    known = class_name(factory) if isinstance(factory, type) else factory
+    known = factory
+    if isinstance(factory, type):
+        note_class(factory, fallback)
+        known = class_name(factory)
     return b"defaultdict" + encode(known, fallback) + encode_mapping(b"d", value, fallback)
 
 

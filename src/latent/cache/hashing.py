@@ -228,8 +228,7 @@ _ENCODERS: dict[type, Encoder] = {
 
 def _encode_other(value: Any, fallback: Fallback | None) -> bytes:
     """Everything but the exact builtin types: subclasses, objects with fields, arrays, frames."""
-    if (note := getattr(fallback, "note", None)) is not None:
-        note(type(value))
+    note_class(type(value), fallback)
     if hasattr(type(value), HASH_METHOD):
         name = text(class_name(type(value)))
         return b"own" + name + encode(getattr(value, HASH_METHOD)(), fallback)
@@ -255,6 +254,12 @@ def _encode_other(value: Any, fallback: Fallback | None) -> bytes:
 
         return encode_other_mapping(value, fallback)
     raise unhashable(value, _why_not(value))
+
+
+def note_class(cls: type, fallback: Fallback | None) -> None:
+    """Tell a fallback that asks for it which classes belong to a value."""
+    if (note := getattr(fallback, "note", None)) is not None:
+        note(cls)
 
 
 def builtin_encoder(cls: type) -> Encoder | None:
