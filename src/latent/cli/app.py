@@ -25,6 +25,8 @@ COMMANDS = {
     "new": "Add a flow to the workspace.",
     "ls": "List the flows of the workspace.",
     "run": "Run a flow.",
+    "eval": "Evaluate a model, or answers that are there.",
+    "score": "Score the answers of a run again.",
     "graph": "Show the flows' tasks, and how data runs between them.",
     "catalog": "Look at the datasets.",
     "cache": "Look at what is remembered, and clear it.",

@@ -44,12 +44,12 @@ def _show_ready(index: FlowIndex) -> None:
     """The flows that need no file here; one that the workspace has under the same name is its own."""
     from latent.flows import READY
 
-    for name in READY:
-        if name not in {found.replace("-", "_") for found in index.flows}:
-            say(
-                f"Ready in any workspace: {name}. `latent run {name}`, or to change it: "
-                f"`latent new flow NAME --from {name}`."
-            )
+    own = {name.replace("-", "_") for name in index.flows}
+    if ready := [name for name in READY if name not in own]:
+        say(
+            f"Ready in any workspace: {', '.join(ready)}. `latent run {ready[0]}`, or to change one: "
+            f"`latent new flow NAME --from {ready[0]}`."
+        )
 
 
 def end_if_broken(index: FlowIndex) -> None:

@@ -22,7 +22,9 @@ def new_flow(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; a Python identifier.")],
     ready: Annotated[
         str | None,
-        typer.Option("--from", metavar="READY", help="Copy a ready flow, to be changed: document_ingestion."),
+        typer.Option(
+            "--from", metavar="READY", help="Copy a ready flow, to be changed: batch_evaluation, ..."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite files that stand in the way.")] = False,
 ) -> None:

@@ -35,6 +35,50 @@ FlowFilter = Annotated[
 ]
 
 
+ParameterOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p",
+        "--param",
+        metavar="KEY=VALUE",
+        help="A parameter for this run, its value read as YAML; `a.b=1` sets a nested one. Repeatable.",
+    ),
+]
+OnlyFailedOption = Annotated[
+    bool,
+    typer.Option("--only-failed", help="Of rows that are not remembered, only those that failed last time."),
+]
+RefreshOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--refresh",
+        metavar="TASK[:CONDITION]",
+        help="Compute a task again, or those of its rows that a condition holds for, on `index`, `id`, "
+        'its arguments and the columns of its rows: "ask:index < 10". Repeatable.',
+    ),
+]
+PlanOption = Annotated[
+    bool,
+    typer.Option(
+        "--plan", help="Say what the run would ask of models, and what that would cost; nothing is sent."
+    ),
+]
+MaxCostOption = Annotated[
+    float | None, typer.Option("--max-cost", metavar="USD", help="Stop once calls have cost so much.")
+]
+MaxCallsOption = Annotated[
+    int | None,
+    typer.Option("--max-calls", metavar="N", help="Make at most so many calls of models; without any, rows."),
+]
+MaxMinutesOption = Annotated[
+    float | None, typer.Option("--max-minutes", metavar="N", help="Begin no row after so many minutes.")
+]
+WaitTrackingOption = Annotated[
+    bool, typer.Option("--wait-tracking", help="End only when MLflow knows everything about the run.")
+]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
 def workspace_here() -> Workspace:
     """
     The workspace that the current folder lies in.
@@ -47,7 +91,7 @@ def workspace_here() -> Workspace:
     workspace = find_workspace()
     if not workspace.found:
         raise WorkspaceError(
-            f"There is no workspace in {workspace.root} or above it: no config/latent.toml and no "
-            "flows/ folder. Go to one, name one in LATENT_WORKSPACE, or make one with `latent init`."
+            f"There is no workspace in {workspace.root} or above it: no config/latent.toml, no flows/ folder "
+            "and no .latent/runs. Go to one, name one in LATENT_WORKSPACE, or make one with `latent init`."
         )
     return workspace

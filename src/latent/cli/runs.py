@@ -72,7 +72,7 @@ def show(
     ] = False,
 ) -> None:
     """Show one run: its tasks, its data, its error, and whether tracking is complete."""
-    from latent.cli.summary import MODEL_COLUMNS, model_rows, reused, show_facts
+    from latent.cli.summary import MODEL_COLUMNS, model_rows, reused, show_evaluations, show_facts
     from latent.tracking import load_run
 
     workspace = workspace_here()
@@ -94,6 +94,9 @@ def show(
     if run.models:
         say()
         show_table(MODEL_COLUMNS, model_rows(run.models))
+    if (run.folder.path / "evaluations").is_dir():
+        say()
+        show_evaluations(run.folder.path)
     if run.datasets:
         say()
         data = [(each["direction"], each["name"], each["rows"], each["path"]) for each in run.datasets]

@@ -39,7 +39,28 @@ def show_result(workspace: Workspace, result: RunResult, wishes: Wishes) -> None
     if result.services:
         shown = {name: account.as_dict() for name, account in result.services.items()}
         show_table(MODEL_COLUMNS, model_rows(shown))
+    if result.run_id is not None:
+        show_evaluations(workspace.runs_dir / result.run_id)
     show_facts(_facts(workspace, result, wishes))
+
+
+def show_evaluations(run_folder: Path) -> None:
+    """The metrics of each evaluation that a run holds."""
+    if not (run_folder / "evaluations").is_dir():
+        return  # nearly all runs: nothing is imported for them
+    from latent.errors import EvaluationNotFoundError
+    from latent.evals import load_evaluation
+    from latent.evals.records import evaluations_in
+    from latent.evals.table import lines_of
+
+    for folder in evaluations_in(run_folder):
+        try:
+            evaluation = load_evaluation(folder)
+        except EvaluationNotFoundError as error:
+            say(printable(str(error)))
+            continue
+        if evaluation.metrics:
+            show_table(*lines_of(evaluation.metrics.values()))
 
 
 def headline(result: RunResult) -> str:
@@ -156,14 +177,15 @@ def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[
             "Lost",
             f"{several(result.unkept, 'result')} that could not be written and will be computed again",
         )
-    if result.value is not None:
+    if result.value is not None and not _is_shown(workspace, result):
         yield "Result", mask(_shown(result.value, mask))
     if costs := [task.cost_usd for task in result.tasks.values() if task.cost_usd is not None]:
         yield "Cost", money(sum(costs))
     if (run := _recorded(workspace, result)) is not None:
         saved = {each["name"]: each["path"] for each in run.datasets if each["direction"] == "output"}
         for name, path in saved.items():
-            yield "Saved", printable(f"{name} ({path})" if path else name)
+            shown = workspace.label(Path(path)) if path and "://" not in path else path
+            yield "Saved", printable(f"{name} ({shown})" if shown else name)
         yield "Run", workspace.label(run.folder.path)
         if (command := mlflow_command(workspace, run)) is not None:
             yield "MLflow", command
@@ -177,6 +199,15 @@ def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[
             for text in wishes.half_refreshed(result.tasks):
                 told = f"rows that --refresh {text} did not reach keep what is remembered"
                 yield "Note", mask(f"{told}; say it again for all of them")
+
+
+def _is_shown(workspace: Workspace, result: RunResult) -> bool:
+    """Whether the flow returned an evaluation, whose table stands above."""
+    if not (workspace.runs_dir / str(result.run_id) / "evaluations").is_dir():
+        return False
+    from latent.evals import Evaluation
+
+    return isinstance(result.value, Evaluation)
 
 
 def _skipped(rows: int, left_out: int) -> str:

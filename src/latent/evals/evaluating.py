@@ -9,16 +9,28 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import RunStoppedError, ScorerError, UsageError
-from latent.evals.answering import Answered, FunctionTarget, GivenOutputs, Target, target_of
+from latent.evals.answering import (
+    Answered,
+    FunctionTarget,
+    GivenOutputs,
+    ModelTarget,
+    Target,
+    target_of,
+)
 from latent.evals.evaluation import Cost, Evaluation
 from latent.evals.items import Data, Items, load_items
+from latent.evals.judging import Judge
 from latent.evals.measuring import Measured, check_scorers, measure
-from latent.evals.metrics import Metric, metrics_of, sliced
-from latent.evals.records import FORMAT, rows_table, scores_table, to_json, write
+from latent.evals.metrics import metrics_of, sliced
+from latent.evals.people import Labels, check_against_people, load_labels
+from latent.evals.records import FORMAT, REPORT, SCORES, rows_table, scores_table, to_json, write
+from latent.evals.report import markdown_report
 from latent.evals.scoring import Scorer
+from latent.files import replace_file
 from latent.llm import Answer
 
 if TYPE_CHECKING:
@@ -43,6 +55,7 @@ class Request:
     repeats: int
     cluster: str | None
     slices: Sequence[str]
+    labels: Labels
     name: str
 
 
@@ -57,6 +70,7 @@ def evaluate(
     repeats: int = 1,
     cluster: str | None = None,
     slices: str | Sequence[str] = (),
+    labels: Labels = None,
     name: str | None = None,
 ) -> Evaluation:
     """
@@ -75,6 +89,8 @@ def evaluate(
         repeats: How often each row is asked.
         cluster: A column that tells which rows belong together: intervals allow for it.
         slices: Columns for each of whose values the metrics are told apart.
+        labels: What people say of the answers, to hold judges against: a column, or rows with `id`, `label`,
+            and `metric` where there are several. Draw the labelled rows at random.
         name: Of the evaluation, and of its run where it makes one.
 
     Raises:
@@ -92,6 +108,7 @@ def evaluate(
         repeats=repeats,
         cluster=cluster,
         slices=[slices] if isinstance(slices, str) else list(slices),
+        labels=labels,
         name=name or DEFAULT_NAME,
     )
     return _in_a_run(request.name, lambda: _evaluated(request))
@@ -152,6 +169,8 @@ def _evaluated(request: Request) -> Evaluation:
     )
     for column in (*([request.cluster] if request.cluster else []), *request.slices):
         items.check_column(column, "The evaluation")
+    labels = load_labels(request.labels, items, run.workspace, run.catalog)
+    warnings = warnings_of(request)
     began = time.time()
     answered = request.target.answer(items, request.repeats)
     measured = measure(request.scorers, answered, items)
@@ -166,10 +185,29 @@ def _evaluated(request: Request) -> Evaluation:
         "repeats": request.repeats,
         "cluster": request.cluster,
         "slice_columns": list(request.slices),
+        "labels": labels,
+        "warnings": warnings,
     }
     made = _finished(about, items, answered, measured, rows_table(answered, items.expected))
     _raise_if_nothing_was_answered(answered)
     return made
+
+
+def warnings_of(request: Request) -> list[str]:
+    """What makes the numbers doubtful, said before they are there."""
+    from latent.prefect import logger
+
+    found = []
+    if isinstance(request.target, ModelTarget):
+        asked = request.target.model
+        found = [
+            f"{each.name!r} judges with {asked.spec}, the model under test: models prefer their own answers."
+            for each in request.scorers
+            if isinstance(each, Judge) and each.model.spec == asked.spec
+        ]
+    for text in found:
+        logger.warning(text)
+    return found
 
 
 def _about_data(items: Items, row_id: str) -> dict[str, Any]:
@@ -226,6 +264,7 @@ def _finished(
     assert run is not None, "an evaluation is part of a run"
     clusters = _clusters(about["cluster"], answered)
     metrics = [metric for each in measured for metric in metrics_of(each, answered, clusters)]
+    metrics, agreement = check_against_people(metrics, measured, answered, about.get("labels") or {})
     slices = [line for each in measured for line in sliced(each, answered, clusters, about["slice_columns"])]
     described = [_about_scorer(each) for each in measured]
     scores = scores_table(measured, answered)
@@ -235,6 +274,8 @@ def _finished(
         lines = [each for each in kept.about["metrics"] if each["scorer"] not in new] + lines
         slices = [each for each in kept.about["slices"] if each["scorer"] not in new] + slices
         described = [each for each in kept.about["scorers"] if each["name"] not in new] + described
+        stay = {each["name"] for each in lines}
+        agreement = [each for each in kept.about["agreement"] if each["metric"] in stay] + agreement
         old = kept.scores_table
         stays = pc.invert(pc.is_in(old.column("scorer"), pa.array(sorted(new), pa.string())))
         scores = pa.concat_tables([old.filter(stays), scores])
@@ -249,14 +290,18 @@ def _finished(
             "cost": _cost(answered, measured),
             "metrics": lines,
             "slices": slices,
+            "agreement": agreement,
         }
     )
     content = json.loads(to_json(content))  # the same values as those that will be read again
     folder = None
     if run.recorder is not None:
         folder = write(run.recorder.folder.path, _file_name(about["name"]), content, rows, scores)
-        _tell(run.recorder, about["name"], folder, [Metric.from_dict(each) for each in lines], len(scores))
-    return Evaluation(content, rows, scores, folder)
+    made = Evaluation(content, rows, scores, folder)
+    if run.recorder is not None and folder is not None:
+        replace_file(folder / REPORT, markdown_report(made).encode())
+        _tell(run.recorder, made, folder)
+    return made
 
 
 def _clusters(column: str | None, answered: Sequence[Answered]) -> list[Any] | None:
@@ -281,6 +326,7 @@ def _about_scorer(measured: Measured) -> dict[str, Any]:
         "description": ((scorer.fn.__doc__ or "").strip().partition("\n")[0]) or None,
         "options": {name: repr(value) for name, value in scorer.options.items()},
         "metrics": measured.metrics,
+        "judge": getattr(scorer, "about", None),
         "cost_usd": measured.cost_usd,
     }
 
@@ -320,18 +366,15 @@ def _cost(answered: Sequence[Answered], measured: Sequence[Measured]) -> dict[st
     )
 
 
-def _tell(recorder: Any, name: str, folder: Any, metrics: Sequence[Metric], scores: int) -> None:
-    """The metrics with their intervals and coverage, and the scores as a table, to MLflow and the log."""
-    from latent.evals.table import one_line
-    from latent.prefect import logger
-
-    for metric in metrics:
+def _tell(recorder: Any, made: Evaluation, folder: Path) -> None:
+    """Metrics with their intervals and coverage to MLflow, scores and report as files."""
+    for metric in made.metrics.values():
         for suffix in ("mean", "ci_low", "ci_high", "n", "missing"):
             value = getattr(metric, suffix)
             if value is not None:
                 recorder.metric(metric.name if suffix == "mean" else f"{metric.name}.{suffix}", value)
-        logger.info(one_line(metric))
-    recorder.dataset(f"{name}.scores", "output", path=folder / "scores.parquet", rows=scores)
+    recorder.dataset(f"{folder.name}.scores", "output", path=folder / SCORES, rows=len(made.scores_table))
+    recorder.dataset(f"{folder.name}.report", "output", path=folder / REPORT)
 
 
 def _file_name(name: str) -> str:

@@ -42,7 +42,6 @@ class Cost:
         return self.answers_usd + self.judges_usd
 
 
-@dataclass(frozen=True, eq=False)
 class Evaluation:
     """
     An evaluation: its metrics, rows and scores.
@@ -50,12 +49,14 @@ class Evaluation:
     `print(evaluation)` shows the table of metrics; in a notebook it shows itself.
     """
 
-    about: Mapping[str, Any]
-    """What was evaluated: `evaluation.json`."""
-    rows_table: pa.Table
-    scores_table: pa.Table
-    folder: Path | None
-    """Where it is written; None for a plan."""
+    def __init__(
+        self, about: Mapping[str, Any], rows: pa.Table, scores: pa.Table, folder: Path | None
+    ) -> None:
+        self.about = about
+        """What was evaluated: `evaluation.json`."""
+        self.rows_table, self.scores_table = rows, scores
+        self.folder = folder
+        """Where it is written; None for a plan."""
 
     @property
     def name(self) -> str:
@@ -108,7 +109,8 @@ class Evaluation:
         answers = self.rows[self.rows["outcome"].isin(bad)]
         scores = self.scores[self.scores["outcome"].isin(bad)]
         missing = {(each.id, each.repeat) for each in answers.itertuples()}
-        own = scores[[(each.id, each.repeat) not in missing for each in scores.itertuples()]]
+        apart = [(each.id, each.repeat) not in missing for each in scores.itertuples()]
+        own = scores[pd.Series(apart, index=scores.index, dtype=bool)]
         return pd.concat(
             [
                 answers[["id", "repeat", "outcome", "error"]]
@@ -123,6 +125,40 @@ class Evaluation:
     def cost(self) -> Cost:
         """Answers and judges apart, and what memory saved."""
         return Cost(**self.about["cost"])
+
+    def results(self) -> list[dict[str, Any]]:
+        """
+        A mapping for each answer, as JSON values.
+
+        `id`, `response`, `input_tokens`, `output_tokens`, `score` and `reason` (the first judge's, without
+        one the first scorer's), the row's columns, and every metric by its name.
+        """
+        judged = [each["name"] for each in self.about["scorers"] if each.get("judge")]
+        first = next(iter([*judged, *self.metrics]), None)
+        found: dict[tuple[str, int], dict[str, Any]] = {}
+        for line in self.rows_table.to_pylist():
+            found[line["id"], line["repeat"]] = {
+                **json.loads(line["input"]),
+                "id": line["id"],
+                "repeat": line["repeat"],
+                "expected": line["expected"],
+                "response": line["output"],
+                "outcome": line["outcome"],
+                "error": line["error"],
+                "input_tokens": line["input_tokens"],
+                "output_tokens": line["output_tokens"],
+                "cost_usd": line["answer_cost_usd"],
+                "latency_seconds": line["latency_seconds"],
+                "score": None,
+                "reason": None,
+            }
+        for line in self.scores_table.to_pylist():
+            result = found[line["id"], line["repeat"]]
+            value = line["value"] if line["label"] is None else line["label"]
+            result[line["metric"]] = value
+            if line["metric"] == first:
+                result["score"], result["reason"] = value, line["reason"]
+        return list(found.values())
 
     def to_pandas(self) -> pd.DataFrame:
         """The rows with a column for each metric."""

@@ -85,8 +85,7 @@ def load_items(
     """
     from latent.cache import code_identity, stable_hash
 
-    source, loaded = _loaded(data, workspace, catalog)
-    rows = _mappings(source, loaded)
+    source, rows = read_rows(data, workspace, catalog)
     if not rows:
         raise EvaluationDataError(source, "it has no rows.")
     identity = code_identity(workspace.root)
@@ -97,6 +96,12 @@ def load_items(
         rows=[Item(name, row) for name, row in zip(ids, rows, strict=True)],
         expected=expected,
     )
+
+
+def read_rows(data: Data, workspace: Workspace, catalog: Catalog | None) -> tuple[str, list[dict[str, Any]]]:
+    """How messages name the data, and its rows."""
+    source, loaded = _loaded(data, workspace, catalog)
+    return source, _mappings(source, loaded)
 
 
 def _loaded(data: Data, workspace: Workspace, catalog: Catalog | None) -> tuple[str, Any]:

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from latent.evals.measuring import NOT_APPLICABLE, SCORED, Measured, ScoreRow
-from latent.evals.scoring import Kind, Score, Scorer, bounds_of, kind_of
+from latent.evals.scoring import Kind, Score, bounds_of, kind_of
 from latent.evals.stats.estimate import Estimate
 from latent.evals.stats.mean import mean_interval, missing_bounds
+from latent.evals.stats.repeats import pass_interval
 
 if TYPE_CHECKING:
     from latent.evals.answering import Answered
@@ -97,6 +98,9 @@ def metrics_of(
     found = [_metric(name, rows, measured, answered, clusters) for name, rows in by_metric.items()]
     if measured.scorer.aggregate is not None:
         found += _aggregated(measured, answered)
+    if any(each.repeat for each in answered):
+        binary = [metric for metric in found if metric.kind == "binary"]
+        found += [line for metric in binary for line in _passed(metric, by_metric[metric.name], answered)]
     return found
 
 
@@ -184,6 +188,27 @@ def _flaky(scored: Sequence[ScoreRow], answered: Sequence[Answered]) -> tuple[st
     return tuple(name for name, values in seen.items() if len(values) > 1)
 
 
+def _passed(metric: Metric, rows: Sequence[ScoreRow], answered: Sequence[Answered]) -> list[Metric]:
+    """pass@k and pass^k over the rows all of whose repeats were scored; k is their number."""
+    k = 1 + max(each.repeat for each in answered)
+    values: dict[str, list[Any]] = {}
+    for row in rows:
+        if row.outcome in SCORED:
+            values.setdefault(answered[row.place].item.id, []).append(row.value)
+    whole = [(name, value) for name, each in values.items() if len(each) == k for value in each]
+    if not whole:
+        return []
+    passed, ids = [value for _, value in whole], [name for name, _ in whole]
+    found = {
+        f"pass_at_{k}": pass_interval(passed, ids, k),
+        f"pass_hat_{k}": pass_interval(passed, ids, k, every=True),
+    }
+    return [
+        _of_estimate(f"{metric.name}.{name}", value, metric.scorer, metric.version, value.n, metric.rows, 0)
+        for name, value in found.items()
+    ]
+
+
 def _aggregated(measured: Measured, answered: Sequence[Answered]) -> list[Metric]:
     """What a scorer says of all its scores together."""
     scorer = measured.scorer
@@ -195,21 +220,19 @@ def _aggregated(measured: Measured, answered: Sequence[Answered]) -> list[Metric
     missing = sum(row.outcome not in (*SCORED, NOT_APPLICABLE) for row in measured.rows)
     n = len({answered[row.place].item.id for row in scored})
     return [
-        _of_estimate(f"{scorer.name}.{name}", value, scorer, measured.version, n, len(wanted), missing)
+        _of_estimate(f"{scorer.name}.{name}", value, scorer.name, measured.version, n, len(wanted), missing)
         for name, value in found.items()
     ]
 
 
-def _of_estimate(
-    name: str, value: Any, scorer: Scorer, version: str, n: int, rows: int, missing: int
-) -> Metric:
+def _of_estimate(name: str, value: Any, scorer: str, version: str, n: int, rows: int, missing: int) -> Metric:
     base = Metric(
         name=name,
         n=value.n if isinstance(value, Estimate) else n,
         rows=rows,
         missing=missing,
         not_applicable=0,
-        scorer=scorer.name,
+        scorer=scorer,
         version=version,
         is_derived=True,
     )

@@ -5,6 +5,7 @@ What an evaluation leaves in its run's folder, and how it is read again.
         evaluation.json   what was evaluated, with what, and all metrics
         rows.parquet      a line for each answer
         scores.parquet    a line for each score
+        report.md         the same for people
 
 `FORMAT` counts the layout: readers refuse a newer one, and take older ones as they are.
 """
@@ -32,6 +33,7 @@ FORMAT = 1
 _ANSWER_FIELDS = [each.name for each in dataclasses.fields(Answer)]
 
 FOLDER, ABOUT, ROWS, SCORES = "evaluations", "evaluation.json", "rows.parquet", "scores.parquet"
+REPORT = "report.md"
 
 
 def rows_table(answered: Sequence[Answered], expected: str) -> pa.Table:

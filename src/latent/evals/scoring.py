@@ -218,7 +218,13 @@ class Scorer:
         """The task that is mapped over the rows; its arguments say all that a score depends on."""
         from latent.prefect import Task
 
-        given = {"cache_expiration": None, "retry": "retries" in self.task_options, **self.task_options}
+        # Scores of answers that were paid for are there even where the budget ended the asking.
+        given: dict[str, Any] = {
+            "cache_expiration": None,
+            "free": True,
+            "retry": "retries" in self.task_options,
+        }
+        given |= self.task_options
         return Task(_body(self), self.name, span_type="EVALUATOR", **given)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The table of metrics: in the terminal, in Markdown, in a notebook, and in a log line."""
+"""The table of metrics: as text, in Markdown, and in a notebook."""
 
 from __future__ import annotations
 
@@ -121,9 +121,3 @@ def metrics_html(evaluation: Evaluation) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in heads)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def one_line(metric: Metric) -> str:
-    """`contains: 0.845 (0.788 to 0.889), 200 of 200 rows`."""
-    interval = f" ({_interval(metric)})" if _interval(metric) else ""
-    return f"{metric.name}: {_mean(metric)}{interval}, {metric.n:,} of {metric.rows:,} rows"

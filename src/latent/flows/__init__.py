@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-READY = {"document_ingestion": "latent.flows.document_ingestion.flow"}
+READY = {
+    "batch_evaluation": "latent.flows.batch_evaluation.flow",
+    "document_ingestion": "latent.flows.document_ingestion.flow",
+    "rescoring": "latent.flows.rescoring.flow",
+}
 """The module of each ready flow, by its name."""
 
 __all__ = ["READY"]

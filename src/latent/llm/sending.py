@@ -38,13 +38,16 @@ def admit(run: Run, service: str) -> None:
     """
     Count a call in the run's budget; one inside of a row that counts itself belongs to that.
 
+    One inside of a row that the budget did not hold back is held back itself.
+
     Raises:
         RunStoppedError: The budget is used up; for a task that is under way, only that of calls ends it.
     """
     budget, scope = run.budget, current_scope()
     if budget is None or (scope is not None and scope.is_counted):
         return
-    if not (budget.admit(None) if scope is None else budget.admit_inside()):
+    begins = scope is None or scope.is_free
+    if not (budget.admit(None) if begins else budget.admit_inside()):
         raise RunStoppedError(budget.reached or "The run was stopped.", service)
 
 

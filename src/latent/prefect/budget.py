@@ -68,6 +68,8 @@ class Budget:
         Args:
             task: None: a request to a model, outside of rows.
         """
+        if task is not None and task.is_free:
+            return rows
         bounds = (self.reached, self.max_calls, self.max_cost_usd, self._deadline)
         if all(bound is None for bound in bounds):
             return rows

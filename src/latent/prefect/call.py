@@ -216,6 +216,7 @@ class Call:
         ):
             scope.attempt = self.attempts
             budget = self.run.budget if self.row_index is not None else None
+            scope.is_free = scope.is_free or self.task.is_free
             scope.is_counted = scope.is_counted or (budget is not None and budget.counts(self.task))
             attempt = Attempt(self, scope)
             try:

@@ -31,6 +31,7 @@ class Scope:
         "attempt",
         "cost_usd",
         "is_counted",
+        "is_free",
         "parameters_read",
         "parent",
         "span_id",
@@ -53,6 +54,8 @@ class Scope:
         """Which attempt of the call this is, 1-based."""
         self.is_counted: bool = parent is not None and parent.is_counted
         """Whether it is a row that counts as a call in the run's budget: what it calls is part of that."""
+        self.is_free: bool = parent is not None and parent.is_free
+        """Whether it is a row that the budget does not hold back: it holds back what the row calls."""
 
     def record(self, reads: Mapping[str, str]) -> None:
         """Write down fingerprints by parameter name, here and in every scope around this one."""

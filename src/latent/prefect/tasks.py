@@ -56,7 +56,7 @@ UNSET: Final = Unset.UNSET
 
 _OWN_OPTIONS = (
     *("input", "output", "cache", "retry", "retry_on", "no_retry_on", "span_type", "limit"),
-    *("counts_code", "estimator", "reuses", "hopeless"),
+    *("counts_code", "estimator", "reuses", "hopeless", "free"),
 )
 
 
@@ -85,6 +85,7 @@ class Task(prefect.Task[P, R]):
         estimator: Estimator | None = None,
         reuses: Callable[[Any], bool] | None = None,
         hopeless: Callable[[BaseException], str | None] | None = None,
+        free: bool = False,
         cache_expiration: timedelta | Unset | None = UNSET,
         **prefect_options: Any,
     ) -> None:
@@ -104,6 +105,7 @@ class Task(prefect.Task[P, R]):
             "estimator": estimator,
             "reuses": reuses,
             "hopeless": hopeless,
+            "free": free,
         }
         """Our options as the user gave them."""
         self.given_row_options = row_options
@@ -154,6 +156,11 @@ class Task(prefect.Task[P, R]):
     def counts_code(self) -> bool:
         """Whether results depend on the function's code; not where the arguments say all that counts."""
         return bool(self.own["counts_code"])
+
+    @property
+    def is_free(self) -> bool:
+        """Whether rows begin though the budget is used up, since they pay for nothing but calls of models."""
+        return bool(self.own["free"])
 
     @property
     def estimator(self) -> Estimator | None:

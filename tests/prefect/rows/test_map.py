@@ -1179,3 +1179,25 @@ def test_async_rows_that_wait_for_a_limit_stop_with_the_map(batched, calls):
     with pytest.raises(FailedRowsError, match="rows were skipped"):
         main()
     assert len(calls.seen) <= 2
+
+
+@pytest.mark.parametrize("how", [{"row_runs": "all"}, {"batch_size": 2}])
+def test_rows_that_are_free_begin_though_the_budget_is_used_up(batched, how):
+    """What they ask of models is held to the budget all the same: see `latent.llm`."""
+    batched(settings="[budget]\nmax_cost_usd = 2\n")
+
+    @task("paid")
+    def paid(x):
+        spend(1.0)
+        return x
+
+    free = task("free", free=True)(lambda x: x)
+
+    @flow("spending")
+    def spending():
+        ends = paid.map(range(6), max_workers=1, on_error="collect", **how).ends()
+        return ends, free.map([1, 2, 3], on_error="collect", **how).ends()
+
+    first, second = spending()
+    assert [end.outcome for end in first] == ["ok", "ok", *["skipped"] * 4]
+    assert [end.outcome for end in second] == ["ok"] * 3

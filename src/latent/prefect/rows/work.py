@@ -177,6 +177,7 @@ class RowWork:
         with open_scope(self.task.name, job.ticket.span_id) as scope, job.permit or nullcontext():
             scope.attempt = job.attempts
             budget = self.run.budget
+            scope.is_free = scope.is_free or self.task.is_free
             scope.is_counted = scope.is_counted or (budget is not None and budget.counts(self.task))
             try:
                 if self.task.timeout_seconds is None or self.task.isasync:
