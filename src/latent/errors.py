@@ -45,12 +45,14 @@ Each says what happened, where, and what to do next::
     │   │   ├── UnknownModelError (LookupError)   it has no model of this name
     │   │   ├── WrongAddressError (LookupError)   nothing answers below this `base_url`
     │   │   └── ContextWindowError (ValueError)   the prompt is longer than the model can read
+    │   │       └── TextTooLongError   texts to embed are, by their places
     │   ├── ModelConnectionError (ConnectionError)   no whole answer came
     │   ├── ModelAnswerError (ValueError)            a whole one came, and cannot be read
     │   └── ModelTimeoutError (TimeoutError)         none came in time
     ├── IngestionError              documents on their way into an index
     │   ├── NoDocumentsError (FileNotFoundError)   a path or pattern that no file fits
     │   ├── SourceConnectionError (ConnectionError)   a server or bucket does not give a file
+    │   ├── ChunkTooLongError (ValueError)   a chunk is longer than the embedder reads
     │   └── UnreadableDocumentError (ValueError)   a file that holds no text, or not in the form it should
     ├── ScoringError (ValueError)   what a scorer returned for a row is no score
     ├── EvaluationNotFoundError (LookupError)   a run has no evaluation, or one that cannot be read
@@ -512,6 +514,41 @@ class ContextWindowError(ModelRefusedError, ValueError):
     """The prompt is longer than the model can read."""
 
 
+class TextTooLongError(ContextWindowError):
+    """Texts to embed are longer than the model reads; the others have their vectors, and are remembered."""
+
+    def __init__(
+        self,
+        spec: str,
+        place: str,
+        reason: str,
+        status: int,
+        headers: Mapping[str, str],
+        body: Any,
+        hint: str,
+        indices: tuple[int, ...] = (),
+        count: int = 0,
+    ) -> None:
+        """
+        Args:
+            indices: Which of the texts are too long, 0-based; the words are about the first of them.
+            count: How many texts there were.
+        """
+        super().__init__(spec, place, reason, status, headers, body, hint)
+        self.args = (*self.args, indices, count)
+        self.indices, self.count = indices, count
+
+    @classmethod
+    def of(cls, error: ModelRefusedError, indices: tuple[int, ...], count: int) -> TextTooLongError:
+        """The error of the first of these texts, with the places of all of them."""
+        shown = ", ".join(f"texts[{index}]" for index in indices[:5])
+        more = f" and {len(indices) - 5:,} more" if len(indices) > 5 else ""
+        verb = "is" if len(indices) == 1 else "are"
+        hint = f"{shown}{more} of {count:,} {verb} too long: cut into shorter pieces."
+        about = (error.spec, error.place, error.reason, error.status, error.headers, error.body)
+        return cls(*about, hint, indices, count)
+
+
 class IngestionError(LatentError):
     """Documents cannot be brought into an index."""
 
@@ -540,6 +577,27 @@ class SourceConnectionError(IngestionError, ConnectionError):
 
     def __str__(self) -> str:
         return f"{self.source} cannot be fetched ({self.said})."
+
+
+class ChunkTooLongError(IngestionError, ValueError):
+    """A chunk of a source is longer than the embedder reads; the index keeps what it had of the source."""
+
+    def __init__(self, source: str, chunk_index: int, characters: int, embedder: str, said: str) -> None:
+        """
+        Args:
+            chunk_index: Which chunk of its document, 0-based.
+            characters: How long it is.
+            said: What the provider says.
+        """
+        super().__init__(source, chunk_index, characters, embedder, said)
+        self.source, self.chunk_index, self.characters = source, chunk_index, characters
+        self.embedder, self.said = embedder, said
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source} cannot be indexed: its chunk {self.chunk_index} ({self.characters:,} characters) "
+            f"is longer than {self.embedder!r} reads ({self.said.strip().rstrip('.')}). Lower chunk_size."
+        )
 
 
 class UnreadableDocumentError(IngestionError, ValueError):

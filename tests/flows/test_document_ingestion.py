@@ -337,6 +337,26 @@ class TestInStep:
             held = pinecone.vectors("docs").values()
             assert {each["metadata"]["source"] for each in held} == set(DOCUMENTS)
 
+    def test_a_chunk_that_is_too_long_is_a_failed_row_and_stops_no_other(
+        self, documents, ingest, index, provider_simulator, caplog
+    ):
+        options = {**OPENAI, "chunk_size": 20_000}
+        ingest(**options)
+        before = contents(index())
+        provider_simulator.change(context_window=3_000)
+        for name in ("figs", "twin"):  # equal documents share a chunk: both are named
+            (documents.root / f"docs/{name}.md").write_text("word " * 3_900)
+        (documents.root / "docs/new.md").write_text("New and short.")
+        for _ in range(2):
+            result = ingest(**options)
+            assert (result.state, result.counts["failed"]) == ("ok", 2)
+            assert result.tasks["embeddable"].counts["failed"] == 2
+            assert "docs/figs.md cannot be indexed: its chunk 0 (19,499 characters)" in caplog.text
+            assert sources(index())["docs/new.md"] == 1
+            assert before.items() <= contents(index()).items()  # also what it had of figs.md
+        assert provider_simulator.answered["New and short."] == 1
+        assert not provider_simulator.duplicates
+
     def test_sizes_that_contradict_each_other_are_told_before_anything_is_read(self, ingest):
         result = ingest(chunk_size=50, fails=True)
         assert isinstance(result.error, ChunkSettingError)

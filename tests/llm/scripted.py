@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -20,6 +20,8 @@ class Server:
         self.document: Any = {}
         self.body: bytes | None = None
         """Sent as it is, in the place of the document."""
+        self.answer: Callable[[Any], tuple[int, Any]] | None = None
+        """Makes the status and the document, or a text, of a request's body."""
         self.requests, self.paths = 0, list[str]()
         self.bodies, self.sent_headers = list[Any](), list[dict[str, str]]()
         """What came, each with its headers, whose names are in lower case."""
@@ -31,6 +33,9 @@ class Server:
                 outer.sent_headers.append({name.lower(): value for name, value in self.headers.items()})
                 outer.requests += 1
                 outer.paths.append(self.path)
+                if outer.answer is not None:
+                    outer.status, said = outer.answer(outer.bodies[-1])
+                    outer.body = said.encode() if isinstance(said, str) else json.dumps(said).encode()
                 self.send_response(outer.status)
                 for name, value in outer.headers.items():
                     self.send_header(name, value)

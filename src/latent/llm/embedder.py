@@ -21,6 +21,7 @@ from latent.registry import TaskRegistry
 if TYPE_CHECKING:
     import numpy as np
 
+    from latent.errors import TextTooLongError
     from latent.llm.embedding_batches import Work
 
 BATCHES_AT_ONCE = 8
@@ -117,6 +118,7 @@ class Embedder:
         Raises:
             EmptyTextError: A text holds only blanks.
             BrokenTextError: A text holds half a character (a lone surrogate).
+            TextTooLongError: A text is longer than the model reads; the others are remembered.
             ModelCallError: There is no answer; its subclasses say why. What was answered is remembered.
             MissingKeyError: The provider wants a key, and none is set.
             UsageError: It is called inside of an async row, which it would stop.
@@ -124,15 +126,26 @@ class Embedder:
         listed = checked_texts(self.spec, texts)
         if self._is_static:
             return wordllama.embed(listed, self._dimensions or 0)
+        return self._noted(self._done(listed).vectors(self._wanted or self.dimensions))
+
+    def embed_each(self, texts: Sequence[str]) -> list[np.ndarray | TextTooLongError]:
+        """As `embed`, but a text that is too long has its error in the place of a vector."""
+        listed = checked_texts(self.spec, texts)
+        if self._is_static:
+            return list(wordllama.embed(listed, self._dimensions or 0))
+        return self._done(listed).each()
+
+    def _done(self, texts: list[str]) -> Work:
+        """The work on texts, once it is done; blocks its thread."""
         from latent.llm.transport import check_may_block
 
         check_may_block()
-        work = self._work(listed)
+        work = self._work(texts)
         if batches := work.batches():
             self._reach(work)
             jobs = [partial(copy_context().run, work.do, batch) for batch in batches]
             _run_together(jobs, self._at_once)
-        return self._noted(work.vectors(self._wanted or self.dimensions))
+        return work
 
     async def embed_async(self, texts: Sequence[str]) -> np.ndarray:
         """As `embed`, without blocking the event loop."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from latent.cache.hashing import stable_hash
 from latent.cache.keys import RowKeys, key_of_parts
 from latent.cache.results import Result
-from latent.errors import ModelAnswerError
+from latent.errors import ContextWindowError, ModelAnswerError, ModelRefusedError, TextTooLongError
+from latent.limits.responses import answer_of
 from latent.llm.answer import Usage
 from latent.llm.attempts import persistently, policy_for
 from latent.llm.embedding import EmbeddingRequest, ask, batches
@@ -33,6 +34,20 @@ KIND = "embedding"
 """The kind of these entries in the store."""
 VERSION = 1
 """Part of every key; changes when the same request would be sent or read otherwise."""
+
+
+_TOO_MUCH = 413
+"""The status of a request that is too large, whatever it is said with."""
+
+Take = Callable[[Sequence[int], "np.ndarray"], None]
+
+
+def _is_too_much(error: ModelRefusedError) -> bool:
+    """Whether fewer or shorter texts at once may be answered."""
+    if isinstance(error, ContextWindowError) or error.status == _TOO_MUCH:
+        return True
+    answer = answer_of(error)
+    return answer is not None and answer.is_too_large
 
 
 class Work:
@@ -60,6 +75,8 @@ class Work:
         self._length: int | None = None
         """Of all vectors; None before the first."""
         self._measuring = Lock()
+        self._too_long: dict[int, ModelRefusedError] = {}
+        """What was said of texts that are longer than the model reads."""
 
     def batches(self) -> list[list[int]]:
         """The texts that are not remembered, in the batches in which they are asked for."""
@@ -83,10 +100,29 @@ class Work:
         """As `do`, without blocking the event loop."""
         await self._do(batch, Waiting())
 
+    def each(self) -> list[np.ndarray | TextTooLongError]:
+        """The vector of each text, in their order, or why it has none."""
+        count = len(self._order)
+        return [
+            TextTooLongError.of(error, (place,), count)
+            if (error := self._too_long.get(index)) is not None
+            else self._vectors[index]
+            for place, index in enumerate(self._order)
+        ]
+
     def vectors(self, dimensions: int | None) -> np.ndarray:
-        """float32, shape (texts, dimensions): those of all texts, in their order."""
+        """
+        float32, shape (texts, dimensions): those of all texts, in their order.
+
+        Raises:
+            TextTooLongError: Some have none; the others are remembered.
+        """
         import numpy as np
 
+        if self._too_long:
+            places = tuple(place for place, index in enumerate(self._order) if index in self._too_long)
+            error = self._too_long[self._order[places[0]]]
+            raise TextTooLongError.of(error, places, len(self._order)) from error
         if not self._order:
             return np.empty((0, dimensions or 0), dtype=np.float32)
         return np.stack([self._vectors[index] for index in self._order])
@@ -133,9 +169,7 @@ class Work:
 
     async def _do(self, batch: Sequence[int], way: Way) -> None:
         if not self._remembers:
-            vectors = await self._asked(batch, way)
-            self._measure(vectors)
-            self._vectors |= zip(batch, vectors, strict=True)
+            await self._ask_in_parts(batch, way, self._take)
             return
         key = key_of_parts("embeddings", {str(place): self._keys[index] for place, index in enumerate(batch)})
         with await way.claim(self._run.memory, key):
@@ -143,7 +177,32 @@ class Work:
             self._recall(batch)
             missing = [index for index in batch if index not in self._vectors]
             if missing:
-                self._keep(missing, await self._asked(missing, way))
+                await self._ask_in_parts(missing, way, self._keep)
+
+    async def _ask_in_parts(self, indices: Sequence[int], way: Way, take: Take) -> None:
+        """
+        Ask for vectors, in halves where that is too much at once, until what is too long stands alone.
+
+        Nothing is paid for a request that is too large, and the others of a batch are not to be lost for one.
+        """
+        try:
+            vectors = await self._asked(indices, way)
+        except ModelRefusedError as error:
+            if not _is_too_much(error):
+                raise
+            if len(indices) == 1:
+                self._too_long[indices[0]] = error
+                return
+        else:
+            take(indices, vectors)
+            return
+        middle = len(indices) // 2
+        for part in (indices[:middle], indices[middle:]):
+            await self._ask_in_parts(part, way, take)
+
+    def _take(self, indices: Sequence[int], vectors: np.ndarray) -> None:
+        self._measure(vectors)
+        self._vectors |= zip(indices, vectors, strict=True)
 
     def _keep(self, indices: Sequence[int], vectors: np.ndarray) -> None:
         # Before they are remembered: vectors that do not fit would stay.

@@ -42,6 +42,7 @@ _TOO_LONG_WORDS = (
 )
 _TOO_LONG_PATTERN = re.compile(
     r"must have less than \d+ tokens"  # text-embeddings-inference
+    r"|max(?:imum)? \d+ tokens per request"  # OpenAI, of all texts of a request
     r"|(?:input|sequence|token)\w* (?:length|count)?.{0,40}(?:exceeds|is (?:too long|longer than)).{0,40}"
     r"(?:max\w*|limit|length|context|tokens)",  # Ollama, Jina, Voyage
     re.IGNORECASE,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from pkgutil import resolve_name
@@ -18,11 +19,13 @@ from pydantic import BaseModel, Field, ValidationError
 from latent.config import find_workspace
 from latent.config.validation import problems_of
 from latent.errors import (
+    ChunkTooLongError,
     ConfigValidationError,
     RunStoppedError,
     StoreMismatchError,
     StoreNotFoundError,
     StoreRefusedError,
+    TextTooLongError,
     UsageError,
     did_you_mean,
 )
@@ -129,14 +132,20 @@ def fit(source: str, chunks: list[list[Chunk]], store: Any) -> None:
 
 
 @task("embed", cache=False, span_type="EMBEDDING")
-def embed(texts: list[str], embedder: Any) -> np.ndarray:
+def embed(texts: list[str], embedder: Any) -> list[np.ndarray | TextTooLongError]:
     """
-    The vectors of a batch of texts: float32, shape (texts, dimensions).
+    The vectors of a batch of texts, each float32, shape (dimensions,); the error of one that is too long.
 
     The embedder remembers each text for ever by itself, whatever batch it stands in.
     """
-    vectors: np.ndarray = embedder.embed(texts)
+    vectors: list[np.ndarray | TextTooLongError] = embedder.embed_each(texts)
     return vectors
+
+
+@task("embeddable", row_id="source", cache=False)
+def embeddable(source: str, problem: ChunkTooLongError) -> None:
+    """Fails for a source with a chunk that the embedder finds too long."""
+    raise problem
 
 
 @task("upsert", cache=False, no_retry_on=(StoreRefusedError, StoreMismatchError, StoreNotFoundError))
@@ -269,6 +278,14 @@ class Done:
         )
 
 
+class UnfitSourcesError(Exception):
+    """Sources with chunks that the embedder finds too long, by name; never seen by users."""
+
+    def __init__(self, problems: dict[str, ChunkTooLongError]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+
 @dataclass(frozen=True, kw_only=True)
 class Ingestion:
     """What all waves of one ingestion have in common."""
@@ -298,7 +315,7 @@ class Ingestion:
         tried: set[str] = set()
         for _ in range(2):
             while wave := self._next_wave(sync, tried):
-                changes = sync.apply(self.wanted_of(wave), self.embed, self.write, prune=self.prune)
+                changes = self._apply(sync, self.wanted_of(wave))
                 # Whoever shared chunks with a source of this wave may be due again.
                 tried = (tried - set(changes.lines)) | set(wave)
                 done += changes
@@ -306,6 +323,17 @@ class Ingestion:
             tried -= set(changes.lines)
             done += changes
         return done
+
+    def _apply(self, sync: IndexSync, wanted: dict[str, Wanted]) -> Changes:
+        """Let the sources contribute what is wanted of them, but for those that cannot be embedded."""
+        vectors: dict[str, Any] = {}
+        while True:
+            try:
+                return sync.apply(wanted, partial(self.embed, vectors), self.write, prune=self.prune)
+            except UnfitSourcesError as unfit:
+                problems = unfit.problems
+                embeddable.map(list(problems), list(problems.values()), on_error="collect").result()
+                wanted = {source: each for source, each in wanted.items() if source not in problems}
 
     def _next_wave(self, sync: IndexSync, tried: set[str]) -> list[str]:
         return [source for source in sync.pending() if source not in tried][:SOURCES_AT_ONCE]
@@ -347,15 +375,33 @@ class Ingestion:
         fitting = fit.map(list(cut), list(cut.values()), store=self.index, on_error="collect").result()
         return {source: cut[source] for source, said in zip(cut, fitting, strict=True) if said is None}
 
-    def embed(self, chunks: Sequence[Chunk]) -> list[Any]:
-        """The vectors of chunks; of a plan, none: what they would cost is counted."""
-        texts = [each.text for each in chunks]
+    def embed(self, known: dict[str, Any], chunks: Sequence[Chunk]) -> list[Any]:
+        """
+        The vectors of chunks; of a plan, none: what they would cost is counted.
+
+        Args:
+            known: Vectors by their chunks' ids; those that are missing are added.
+
+        Raises:
+            UnfitSourcesError: Some chunks are longer than the embedder reads; the others are known now.
+        """
         if self.is_plan:
             with suppress(RunStoppedError):
-                self.model.embed(texts)
+                self.model.embed([each.text for each in chunks])
             return []
+        missing = [each for each in chunks if each.id not in known]
+        texts = [each.text for each in missing]
         embedded = embed.map(list(batches(texts, EMBED_BATCH)), embedder=self.model).result()
-        return [vector for batch in embedded for vector in batch]
+        problems: dict[str, ChunkTooLongError] = {}
+        for each, found in zip(missing, chain.from_iterable(embedded), strict=True):
+            if isinstance(found, TextTooLongError):
+                about = (each.chunk_index, len(each.text), self.model.spec, found.reason)
+                problems.setdefault(each.source, ChunkTooLongError(each.source, *about))
+            else:
+                known[each.id] = found
+        if problems:
+            raise UnfitSourcesError(problems)
+        return [known[each.id] for each in chunks]
 
     def write(self, chunks: Sequence[Chunk], vectors: Sequence[Any]) -> None:
         """Write chunks with their vectors to the index."""

@@ -6,17 +6,19 @@ Conditions on records, in the language of Pinecone's filters, for every store al
     {"lang": {"$in": ["en", "de"]}, "draft": {"$ne": True}}   both
     {"$or": [{"lang": "en"}, {"lang": {"$exists": False}}]}   either
 
-A name is `id` (not in Pinecone), `source`, `chunk_index`, `start`, `end` or a key of the metadata. Where the
-value is a list, one of its members must fit. A record that lacks the name fits `$ne`, `$nin` and
-`{"$exists": False}` only.
+A name is `id` (not in Pinecone), `source`, `chunk_index`, `start`, `end` or a key of the metadata; inside of
+a mapping it is `meta.lang`. Where the value is a list, one of its members must fit. A number is also compared
+with texts that are numbers, as the columns of a CSV are (not in Pinecone). A record that lacks the name fits
+`$ne`, `$nin` and `{"$exists": False}` only.
 """
 
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from latent.errors import did_you_mean
 
@@ -29,6 +31,9 @@ _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
     "$lt": operator.lt,
     "$lte": operator.le,
 }
+NUMBER: Final = r"-?(0|[1-9][0-9]*)(\.[0-9]+)?"
+"""A text that is a number: one that begins with a zero is more likely a code."""
+_NUMBER = re.compile(NUMBER)
 MOST_NESTED = 20
 """Databases have limits of their own, further on, which they tell in their own words."""
 OPERATORS = ("$eq", "$ne", *_COMPARED, "$in", "$nin", "$exists")
@@ -84,7 +89,7 @@ def _part_holds(part: Clause | Condition, values: Mapping[str, Any]) -> bool:
 
 
 def _condition_holds(condition: Condition, values: Mapping[str, Any]) -> bool:
-    found, wanted = values.get(condition.name), condition.value
+    found, wanted = value_of(values, condition.name), condition.value
     members = found if isinstance(found, (list, tuple)) else (found,)
     match condition.operator:
         case "$exists":
@@ -98,7 +103,26 @@ def _condition_holds(condition: Condition, values: Mapping[str, Any]) -> bool:
         case "$eq":
             return any(_equal(member, wanted) for member in members)
     compare = _COMPARED[condition.operator]
-    return any(_is_number(member) and compare(member, wanted) for member in members)
+    return any((number := number_of(member)) is not None and compare(number, wanted) for member in members)
+
+
+def value_of(values: Mapping[str, Any], name: str) -> Any:
+    """What a record has under a name, also inside of mappings; None where it has nothing."""
+    if name in values or "." not in name:
+        return values.get(name)
+    found: Any = values
+    for step in name.split("."):
+        if not isinstance(found, Mapping):
+            return None
+        found = found.get(step)
+    return found
+
+
+def number_of(value: object) -> int | float | None:
+    """A number, also one that is written as a text; None for everything else."""
+    if isinstance(value, str):
+        return float(value) if _NUMBER.fullmatch(value) else None
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _parsed(name: str, value: Any, depth: int) -> Iterator[Clause | Condition]:
@@ -138,9 +162,11 @@ def _condition(name: str, operator: str, value: Any) -> Condition:
     return Condition(name, operator, value)
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _equal(found: Any, wanted: Any) -> bool:
+    if isinstance(found, str) and _is_number(wanted):
+        return bool(number_of(found) == wanted)
     # True is no 1 here, as in JSON.
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+    return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
 
 
 def _is_plain(value: object) -> bool:

@@ -31,6 +31,7 @@ from latent.rag.stores.checks import (
 from latent.rag.stores.embedding import QueryEmbedder
 from latent.rag.stores.filters import Clause, Condition, holds
 from latent.rag.stores.locks import index_lock, index_lock_if_free
+from latent.rag.stores.no_matches import explain_no_matches
 from latent.rag.stores.records import Filter, Match, Metric, Record, best_first
 
 if TYPE_CHECKING:
@@ -310,6 +311,8 @@ class LanceStore:
                 raise
             reason = f"the filter cannot be used: {first_line(error)[:200]}."
             raise StoreUsageError(NAME, self.index_name, reason) from error
+        if not rows and clause.parts:
+            explain_no_matches(NAME, self.index_name, clause, self._filtered_columns())
         return best_first(
             Match(
                 id=row["id"],
@@ -328,10 +331,14 @@ class LanceStore:
         """A filter as SQL; one that asks for metadata becomes the ids that fit."""
         if all(each.name in _IN_SQL and _has_sql(each) for each in clause.conditions()):
             return _sql(clause)
-        columns = ["id", "source", "chunk_index", "start", "end", "metadata"]
-        rows = self._table.search().select(columns).to_list()
-        fitting = [row["id"] for row in rows if holds(clause, orjson.loads(row.pop("metadata")) | row)]
+        fitting = [row["id"] for row in self._filtered_columns() if holds(clause, row)]
         return f"id IN ({_literals(fitting)})" if fitting else "false"
+
+    def _filtered_columns(self) -> Iterator[dict[str, Any]]:
+        """Of each record, metadata and columns side by side, as filters see them."""
+        columns = ["id", "source", "chunk_index", "start", "end", "metadata"]
+        for row in self._table.search().select(columns).to_list():
+            yield orjson.loads(row.pop("metadata")) | row
 
     @contextmanager
     def _present(self) -> Iterator[None]:

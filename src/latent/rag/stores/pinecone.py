@@ -40,12 +40,15 @@ from latent.rag.stores.checks import (
 )
 from latent.rag.stores.embedding import QueryEmbedder
 from latent.rag.stores.locks import index_lock
+from latent.rag.stores.no_matches import explain_no_matches
 from latent.rag.stores.records import Filter, Match, Metric, Record, best_first
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import numpy as np
+
+    from latent.rag.stores.filters import Clause
 
 T = TypeVar("T")
 
@@ -186,7 +189,18 @@ class PineconeStore:
                 filter=dict(filter) if filter else None,
                 include_metadata=True,
             )
+        if not found.matches and clause.parts:
+            self._explain_no_matches(clause, vector)
         return best_first(_match(each, self.metric) for each in found.matches)
+
+    def _explain_no_matches(self, clause: Clause, vector: np.ndarray) -> None:
+        with self._explained():
+            nearest = self._index.query(
+                vector=_numbers(vector), top_k=100, namespace=self.namespace, include_metadata=True
+            )
+        # As Pinecone sees it, with what is inside of mappings under names of its own.
+        seen = [dict(each.metadata or {}) for each in nearest.matches]
+        explain_no_matches(NAME, self.index_name, clause, map(_shown, seen), reads_numbers=False)
 
     def count(self) -> int:
         namespaces = self._repeated(self._index.describe_index_stats).namespaces
@@ -272,10 +286,16 @@ class PineconeStore:
     def _metadata(self, record: Record) -> dict[str, Any]:
         metadata_json(NAME, self.index_name, record)  # told with the record's id
         flat = {k: v for k, v in record.metadata.items() if _is_name(k) and _is_flat(v)}
-        rest = {k: v for k, v in record.metadata.items() if k not in flat or isinstance(v, (int, float))}
-        metadata = (
-            flat | {name: getattr(record, name) for name in _OWN} | {_REST: orjson.dumps(rest).decode()}
-        )
+        rest = {
+            k: v
+            for k, v in record.metadata.items()
+            if k not in flat or isinstance(v, (int, float)) or "." in k
+        }
+        own = {name: getattr(record, name) for name in _OWN} | {_REST: orjson.dumps(rest).decode()}
+        inside = {k: v for k, v in _inside(rest) if k not in record.metadata}
+        metadata = flat | inside | own
+        if inside and len(orjson.dumps(metadata)) > METADATA_BYTES:
+            metadata = flat | own  # what is inside of mappings can be kept, and not be filtered by
         size = len(orjson.dumps(metadata))
         if size > METADATA_BYTES:
             raise StoreRefusedError(
@@ -368,6 +388,8 @@ def _match(found: Any, metric: Metric) -> Match:
     metadata = dict(found.metadata or {})
     rest = orjson.loads(metadata.pop(_REST, "{}"))
     own = {name: metadata.pop(name, None) for name in _OWN}
+    inside = dict(_inside(rest))
+    metadata = {k: v for k, v in metadata.items() if k not in inside}
     return Match(
         id=found.id,
         # Pinecone gives the square of the distance, and the nearest first.
@@ -384,6 +406,20 @@ def _match(found: Any, metric: Metric) -> Match:
 def _is_name(key: str) -> bool:
     """Whether a key of the metadata can be one of Pinecone's: a dollar begins words of its filters."""
     return key not in (*_OWN, _REST) and not key.startswith("$")
+
+
+def _inside(metadata: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """What can be filtered by inside of mappings, by its path: Pinecone looks into none."""
+    for name, value in metadata.items():
+        path = f"{above}.{name}" if above else name
+        if isinstance(value, Mapping):
+            yield from _inside(value, path)
+        elif above and _is_name(path) and _is_flat(value):
+            yield path, value
+
+
+def _shown(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in metadata.items() if name not in ("text", _REST)}
 
 
 def _is_flat(value: object) -> bool:

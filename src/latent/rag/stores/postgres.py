@@ -34,8 +34,9 @@ from latent.rag.stores.checks import (
     query_vector,
 )
 from latent.rag.stores.embedding import QueryEmbedder
-from latent.rag.stores.filters import Clause, Condition
+from latent.rag.stores.filters import COLUMNS, NUMBER, Clause, Condition, number_of
 from latent.rag.stores.locks import say_that_it_waits
+from latent.rag.stores.no_matches import MOST_RECORDS, explain_no_matches
 from latent.rag.stores.records import Filter, Match, Metric, Record, best_first
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ _COLUMNS: Mapping[str, LiteralString] = {
     "start": 'to_jsonb("start")',
     "end": 'to_jsonb("end")',
 }
+_AS_NUMBER: LiteralString = (
+    "CASE jsonb_typeof(m) WHEN 'number' THEN m::numeric"
+    " WHEN 'string' THEN CASE WHEN m #>> ARRAY[]::text[] ~ "
+    f"'^{NUMBER}$' THEN (m #>> ARRAY[]::text[])::numeric END END"
+)
+"""A member as a number, also where it is written as a text."""
 _COMMENT = "latent index, metric "
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 """A NUL in JSON; behind another backslash, it is the text of one."""
@@ -149,7 +156,16 @@ class PostgresStore:
         with self._cursor() as cursor:
             cursor.execute(text, (_vector(vector), *values, top_k))
             rows = cursor.fetchall()
+        if not rows and clause.parts:
+            explain_no_matches(NAME, self.index_name, clause, self._filtered_columns())
         return best_first(_match(row, self.metric) for row in rows)
+
+    def _filtered_columns(self) -> list[dict[str, Any]]:
+        """Of some records, metadata and columns side by side, as filters see them."""
+        query = self._sql('SELECT metadata, id, source, chunk_index, "start", "end" FROM {table} LIMIT %s')
+        with self._cursor() as cursor:
+            found = cursor.execute(query, (MOST_RECORDS,)).fetchall()
+        return [metadata | dict(zip(COLUMNS, columns, strict=True)) for metadata, *columns in found]
 
     def count(self) -> int:
         with self._cursor() as cursor:
@@ -358,8 +374,13 @@ def _condition(condition: Condition) -> tuple[str, list[Any]]:
     The value counts as a list, of which a single value is the only member.
     """
     found: str
+    names: list[Any]
     if condition.name in _COLUMNS:
         found, names = _COLUMNS[condition.name], []
+    elif "." in condition.name:
+        # The key itself comes before what is inside of a mapping.
+        found = "coalesce(metadata -> %s, metadata #> %s::text[])"
+        names = [condition.name, condition.name.split(".")]
     else:
         found, names = "(metadata -> %s)", [condition.name]
     members = (
@@ -370,14 +391,19 @@ def _condition(condition: Condition) -> tuple[str, list[Any]]:
         text = f"coalesce(jsonb_typeof({found}), 'null') <> 'null'"
         return (text if condition.value else f"NOT ({text})"), names
     if condition.operator in _COMPARED:
-        compared = (
-            f"CASE jsonb_typeof(m) WHEN 'number' THEN m::numeric {_COMPARED[condition.operator]} %s END"
-        )
-        return _any_member(members, compared), [*names * 3, condition.value]
+        return _any_member(members, f"{_AS_NUMBER} {_COMPARED[condition.operator]} %s"), [
+            *names * 3,
+            condition.value,
+        ]
     wanted = condition.value if condition.operator in ("$in", "$nin") else [condition.value]
-    text = _any_member(members, "m = ANY(%s::jsonb[])")
+    values: list[Any] = [[orjson.dumps(each).decode() for each in wanted]]
+    fits = "m = ANY(%s::jsonb[])"
+    if numbers := [each for each in wanted if number_of(each) is not None and not isinstance(each, str)]:
+        fits += f" OR jsonb_typeof(m) = 'string' AND {_AS_NUMBER} = ANY(%s::float8[])"
+        values.append([float(each) for each in numbers])
+    text = _any_member(members, fits)
     text = f"NOT {text}" if condition.operator in ("$ne", "$nin") else text
-    return text, [*names * 3, [orjson.dumps(each).decode() for each in wanted]]
+    return text, [*names * 3, *values]
 
 
 def _any_member(members: str, condition: str) -> str:
