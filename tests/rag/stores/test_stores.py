@@ -6,6 +6,7 @@ import inspect
 import threading
 import time
 import traceback
+import unicodedata
 from functools import reduce
 from typing import Any
 
@@ -425,6 +426,51 @@ class TestLance:
         store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
         store.upsert([record("a", text=text), record("b", text="黄山在安徽。富士山は高い。Other words.")])
         assert [match.id for match in store.search_text(word)] == ["a"]  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize(
+        ("text", "asked"),
+        [
+            ("Das Cafe\u0301 am See", "caf\u00e9"),
+            (
+                "\u0424\u0438\u043b\u043e\u0441\u043e\u0444\u0438\u0438\u0306",
+                "\u0444\u0438\u043b\u043e\u0441\u043e\u0444\u0438\u0439",
+            ),
+            ("\u30ab\u3099\u30b9\u4f1a\u793e", "\u30ac\u30b9"),
+            (unicodedata.normalize("NFD", "\ud55c\uad6d\uc5b4 \ubb38\uc11c"), "\ud55c\uad6d\uc5b4"),
+            ("the Donau\u00addampf\u00adschiff", "donaudampfschiff"),
+            ("a data\u200bbase, a file\u2060name", "database filename"),
+            ("an o\ufb03ce of \ufb01nance", "office finance"),
+            ("\uff30\uff59\uff54\uff48\uff4f\uff4e", "python"),
+        ],
+    )
+    def test_words_are_found_however_their_letters_are_written(self, tmp_path, text, asked):
+        store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
+        other = record("b", text="Nothing like it.")
+        store.upsert([record("a", text=text), other])
+        for spelling in (asked, unicodedata.normalize("NFD", asked), text):
+            (match,) = store.search_text(spelling)  # type: ignore[attr-defined]
+            assert (match.id, match.text) == ("a", text)  # as it was written
+        store.upsert([record("a", text="Something else."), record("c", text=text)])
+        assert [match.id for match in store.search_text(asked)] == ["c"]  # type: ignore[attr-defined]
+
+    def test_an_index_of_before_learns_to_find_such_words(self, tmp_path):
+        from lancedb.index import FTS
+
+        store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
+        assert isinstance(store, LanceStore)
+        store.upsert([record("a", text="Donau\u00addampfschiff"), record("b", text="Plain words.")])
+        store._table.drop_columns(["words"])
+        store._table.create_index("text", config=FTS(base_tokenizer="icu/split", remove_stop_words=False))
+        with store.lock():  # by an ingestion, which goes on for long
+            assert [match.id for match in store.search_text("words")] == ["b"]
+            assert store.search_text("donaudampfschiff") == []
+        store.upsert([record("c", text="o\ufb03ce")])
+        other = open_store("lancedb", "docs", root=tmp_path)
+        assert isinstance(other, LanceStore)
+        assert [match.id for match in other.search_text("donaudampfschiff")] == ["a"]
+        assert [match.id for match in store.search_text("office")] == ["c"]
+        assert [match.text for match in store.search_text("words")] == ["Plain words."]
+        assert [index.columns for index in store._table.list_indices()] == [["words"]]
 
     def test_many_small_writes_are_joined(self, tmp_path):
         store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)

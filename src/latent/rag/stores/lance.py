@@ -33,6 +33,7 @@ from latent.rag.stores.filters import Clause, Condition, holds
 from latent.rag.stores.locks import index_lock, index_lock_if_free
 from latent.rag.stores.no_matches import explain_no_matches
 from latent.rag.stores.records import Filter, Match, Metric, Record, best_first
+from latent.rag.stores.words import searchable
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -46,6 +47,8 @@ _TAKEN = (MANIFEST_SUFFIX, ".lance", ".lock")
 """Endings of what lies beside an index."""
 _DISTANCES: Mapping[Metric, str] = {"cosine": "cosine", "dotproduct": "dot", "euclidean": "l2"}
 _METRIC_KEY = b"latent.metric"
+_TEXT, _WORDS = "text", "words"
+"""The columns of the text as it is, and as words are looked up in it."""
 _IN_SQL = ("id", "source", "chunk_index")
 """Columns that lancedb itself filters by; metadata is JSON to it."""
 _SHOWN = ("id", "text", "source", "chunk_index", "start", "end", "metadata")
@@ -233,26 +236,38 @@ class LanceStore:
         from lancedb.query import MatchQuery
 
         clause = checked_query(NAME, self.index_name, top_k, filter)
-        # Its other arguments have defaults, which the class hides from type checkers.
-        words = MatchQuery(text, "text")  # type: ignore[call-arg]
-        if not any(map(str.isalnum, text)):
+        asked = searchable(text)
+        if not any(map(str.isalnum, asked)):
             return []
         with self._present():
-            self._index_words()
+            column = self._index_words()
+            # Its other arguments have defaults, which the class hides from type checkers.
+            words = MatchQuery(asked, column)  # type: ignore[call-arg]
             search = self._table.search(words, query_type="fts")
             return self._matches(search, clause, top_k, "_score", float)
 
     def tidy(self) -> None:
         """Join what many small writes left in pieces, and drop what nobody can be reading any more."""
         with self._present():
+            if self._words_column == _TEXT and self._word_index() is not None:
+                self._add_words()
             for table in (self._table, self._manifest):
                 is_in_pieces = table.stats()["fragment_stats"]["num_fragments"] >= _FRAGMENTS
                 if is_in_pieces or (table is self._table and self._has_unindexed_words()):
                     table.optimize(cleanup_older_than=_KEPT)
 
-    def _index_words(self) -> None:
-        """See to it that there is an index of words; what it lacks still is searched, only more slowly."""
+    def _index_words(self) -> str:
+        """
+        See to it that there is an index of words; what it lacks still is searched, only more slowly.
+
+        Returns:
+            The column that it is of.
+        """
         self._table.checkout_latest()
+        if self._words_column == _TEXT:
+            with index_lock_if_free(self._lock_file) as is_free:
+                if is_free:
+                    self._add_words()
         if self._word_index() is None:
             if self._table.count_rows():
                 self._make_word_index()
@@ -260,6 +275,26 @@ class LanceStore:
             with index_lock_if_free(self._lock_file) as is_free:
                 if is_free:
                     self._update_word_index()
+        return self._words_column
+
+    @property
+    def _words_column(self) -> str:
+        """Where words are looked up: indexes of before have no column of their own for that."""
+        return _WORDS if _WORDS in self._table.schema.names else _TEXT
+
+    def _add_words(self) -> None:
+        """Give an index of before the column in which words are looked up."""
+        import pyarrow as pa
+
+        if (former := self._word_index()) is not None:
+            self._table.drop_index(former)
+        self._table.add_columns({_WORDS: _TEXT})
+        rows = self._table.search().select(["id", _TEXT]).to_arrow()
+        texts = dict(zip(rows["id"].to_pylist(), rows[_TEXT].to_pylist(), strict=True))
+        changed = {id: words for id, text in texts.items() if (words := searchable(text)) != text}
+        if changed:
+            columns = {"id": list(changed), _WORDS: list(changed.values())}
+            self._table.merge_insert("id").when_matched_update_all().execute(pa.table(columns))
 
     def _make_word_index(self) -> None:
         from lancedb.index import FTS
@@ -269,7 +304,7 @@ class LanceStore:
         config = FTS(base_tokenizer="icu/split", remove_stop_words=False)
         for attempt in range(_ATTEMPTS):
             try:
-                self._table.create_index("text", config=config)
+                self._table.create_index(self._words_column, config=config)
             except RuntimeError as error:
                 if not _is_conflict(error) or attempt == _ATTEMPTS - 1:
                     raise
@@ -286,7 +321,8 @@ class LanceStore:
             self._table.checkout_latest()
 
     def _word_index(self) -> str | None:
-        return next((each.name for each in self._table.list_indices() if each.columns == ["text"]), None)
+        column = [self._words_column]
+        return next((each.name for each in self._table.list_indices() if each.columns == column), None)
 
     def _has_unindexed_words(self) -> bool:
         name = self._word_index()
@@ -389,6 +425,7 @@ def _schema(dimensions: int, metric: str) -> pa.Schema:
             pa.field("start", pa.int64(), nullable=False),
             pa.field("end", pa.int64(), nullable=False),
             pa.field("metadata", pa.string(), nullable=False),
+            pa.field(_WORDS, pa.string()),
         ],
         metadata={_METRIC_KEY: metric.encode()},
     )
@@ -417,6 +454,8 @@ def _arrow(index: str, records: Sequence[Record], schema: pa.Schema) -> pa.Table
         "end": [record.end for record in records],
         "metadata": [metadata_json(NAME, index, record) for record in records],
     }
+    if _WORDS in schema.names:
+        columns[_WORDS] = [searchable(record.text) for record in records]
     return pa.table(columns, schema=schema)
 
 
