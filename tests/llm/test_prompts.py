@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jinja2 import Environment
 
 from latent.config import Workspace
 from latent.errors import PromptError
@@ -122,3 +125,66 @@ def test_templates_among_arguments_count_by_their_text(folder: Path):
     (folder / "rules.md").write_text("Be kind.")
     fill(prompt("judge", folder=folder))
     assert len(made) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "rendered"),
+    [
+        ("Language: {% if yes %}German{% endif %}\nQuestion: {{ q }}\n", "Language: German\nQuestion: Who?"),
+        ("Items:{% for i in items %} {{ i }},{% endfor %}\nAnswer:", "Items: a, b,\nAnswer:"),
+        ("{{ q }}{# a note #}\nAnswer:", "Who?\nAnswer:"),
+        ("{% if yes %}{{ q }}{% endif %}\nAnswer:", "Who?\nAnswer:"),
+        ("Say: {% raw %}{{ x }}{% endraw %}\nAnswer:", "Say: {{ x }}\nAnswer:"),
+        ("A {% set n = [\n 1,\n] %}\nB", "A \nB"),
+        ("A\n  {% if yes %}- b{% endif %}\nC", "A\n  - b\nC"),  # its place in a list
+        ("A\n{% if yes %}\n B\n{%- endif %}\nC", "A\n B\nC"),
+        # Lines with nothing but tags vanish, however they are indented.
+        ("A\n{% if yes %}\nB\n{% endif %}\nC", "A\nB\nC"),
+        ("A\n  {% for i in items %}\n- {{ i }}\n  {% endfor %}\nC", "A\n- a\n- b\nC"),
+        ("A\n{# a note #}\nB", "A\nB"),
+        ("A\n  {% set n = [\n 1,\n] %}\nB", "A\nB"),
+        ("A\n{% if no %}{% endif %}\nB", "A\nB"),
+        ("A\r\n{% if yes %}\r\nB\r\n{% endif %}\r\nC", "A\nB\nC"),
+        ("A\n\n{% if yes %}\n\nB\n{% endif %}\n\nC", "A\n\n\nB\n\nC"),  # empty lines stay
+        # What Jinja has for it by hand.
+        ("A\n{%- if yes -%}\nB\n{%- endif -%}\nC", "ABC"),
+        ("A\n  {%+ if yes %}\nB{% endif %}", "A\n  B"),
+        ("A\n{% if yes +%}\nB{% endif %}", "A\n\nB"),
+    ],
+)
+def test_a_line_with_text_keeps_its_end_and_one_of_tags_vanishes(text: str, rendered: str):
+    assert PromptTemplate(text).render(yes=True, no=False, q="Who?", items=["a", "b"]) == rendered
+
+
+def test_lines_of_errors_are_those_of_the_file():
+    text = "{% if a %}\nx\n{% endif %}\n\n{# note #}\n{{ b.c.d }}\n{% bad %}\n"
+    with pytest.raises(PromptError, match=r":7|bad"):
+        PromptTemplate(text, Path("ask.md"))
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            "text",
+            "  - {{ q }} text",
+            "",
+            "  ",
+            "{# note #}",
+            "  {% set a = 1 %}",
+            "{% if yes %}{% endif %}",
+            "{% if yes %}\nB\n  {% endif %}",
+            "\t{% for i in items %}\n- {{ i }}\n{% endfor %}",
+            "{% if no %} {% endif %}",
+        ]
+    ),
+    max_size=8,
+)
+
+
+@given(PIECES)
+def test_templates_whose_tags_have_lines_of_their_own_render_as_jinja_trims_them(pieces: list[str]):
+    """Their answers are remembered by what they render to."""
+    text = "\n".join(["begin", *pieces, "end"])
+    given = {"yes": True, "no": False, "q": "Who?", "items": ["a", "b"]}
+    trimmed = Environment(trim_blocks=True, lstrip_blocks=True, autoescape=False).from_string(text)
+    assert PromptTemplate(text).render(**given) == trimmed.render(**given)

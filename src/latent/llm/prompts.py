@@ -180,17 +180,13 @@ def _parsed(name: str, text: str, folder: Path) -> nodes.Template:
 @lru_cache(maxsize=64)
 def _environment(folder: Path | None) -> SandboxedEnvironment:
     from jinja2 import FileSystemLoader, StrictUndefined
-    from jinja2.sandbox import SandboxedEnvironment
+
+    from latent.llm.prompt_lines import PromptEnvironment
 
     loader = None if folder is None else FileSystemLoader(folder, encoding="utf-8-sig")
     # Prompts are no HTML: nothing is escaped.
-    return SandboxedEnvironment(
-        loader=loader,
-        undefined=StrictUndefined,
-        autoescape=False,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    return PromptEnvironment(
+        loader=loader, undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
     )
 
 
