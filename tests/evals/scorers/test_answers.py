@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from latent.errors import MissingExtraError
+from latent.errors import MissingExtraError, ScorerError
 from latent.evals import Abstain, scorers
 from latent.evals.scorers import answers
 
@@ -64,8 +64,8 @@ class TestLanguage:
         with pytest.raises(Abstain, match="Too little text"):
             scorers.language(output, "en")
 
-    def test_an_unknown_language_abstains_and_none_expected_is_not_applicable(self):
-        with pytest.raises(Abstain, match="'english' is none of"):
+    def test_an_unknown_language_is_an_error_and_none_expected_is_not_applicable(self):
+        with pytest.raises(ScorerError, match="'english' is not an ISO 639 code"):
             scorers.language("This is a sentence.", "english")
         assert scorers.language("This is a sentence.", None) is None
 

@@ -27,7 +27,7 @@ class TestClassification:
             scorers.classification(output, "spam", labels=["spam", "unsure"])
 
     def test_the_expected_label_must_be_one(self):
-        with pytest.raises(Abstain, match="'eggs' is none of spam, unsure"):
+        with pytest.raises(Abstain, match="'eggs' is not among spam, unsure"):
             scorers.classification("spam", "eggs", labels=["spam", "unsure"])
 
     def test_all_rows_have_precision_recall_f1_and_kappa(self):
@@ -71,7 +71,7 @@ class TestRetrieval:
         assert scorers.retrieval([], ["a"])["recall_at_10"] == 0.0
 
     def test_what_has_no_id_is_told(self):
-        with pytest.raises(ScorerError, match="is no id and has none"):
+        with pytest.raises(ScorerError, match="is not an id and has no"):
             scorers.retrieval([{"text": "a"}], ["a"])
 
 

@@ -94,7 +94,7 @@ class TestRegex:
         assert scorers.regex_answer("x", None, pattern="(x)") is None
 
     def test_a_pattern_that_is_none_is_told(self):
-        with pytest.raises(ScorerError, match="is no regular expression: missing"):
+        with pytest.raises(ScorerError, match="is not a regular expression: missing"):
             scorers.regex("x", pattern="(")
         with pytest.raises(ScorerError, match="no group 1"):
             scorers.regex_answer("x", "x", pattern="x")

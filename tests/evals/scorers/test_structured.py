@@ -97,6 +97,6 @@ def test_rows_that_expect_different_fields_name_them_all():
 
 
 def test_what_is_expected_must_be_an_object():
-    with pytest.raises(Abstain, match="no JSON object: list"):
+    with pytest.raises(Abstain, match="not a JSON object: list"):
         scorers.json_fields("{}", "[1]")
     assert scorers.json_fields("{}", None) is None

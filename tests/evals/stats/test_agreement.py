@@ -42,7 +42,7 @@ class TestConfusion:
         ("first", "second", "labels", "words"),
         [
             (["a"], ["a", "b"], None, "there are 1 and 2"),
-            (["a"], ["x"], ["a", "b"], "'x' is none of 'a', 'b'"),
+            (["a"], ["x"], ["a", "b"], "'x' is not among 'a', 'b'"),
         ],
     )
     def test_what_cannot_be_compared_is_said(self, first, second, labels, words):
@@ -71,6 +71,15 @@ class TestKappa:
         apart = cohen_kappa([1, 3, 5, 5], [1, 5, 5, 5], weights="linear", labels=range(1, 6))
         near = cohen_kappa([1, 4, 5, 5], [1, 5, 5, 5], weights="linear", labels=range(1, 6))
         assert near > apart
+
+    def test_a_grade_that_was_not_given_takes_up_its_place(self):
+        first, second = [1, 1, 5, 5, 2], [1, 2, 5, 1, 2]
+        of_all = cohen_kappa(first, second, weights="quadratic", labels=[1, 2, 3, 4, 5])
+        assert cohen_kappa(first, second, weights="quadratic") == pytest.approx(of_all)
+        assert kappa_interval(first, second, weights="quadratic").value == pytest.approx(of_all)
+        words = cohen_kappa(list("aaeeb"), list("abeab"), weights="quadratic")
+        assert words == pytest.approx(cohen_kappa_score(list("aaeeb"), list("abeab"), weights="quadratic"))
+        assert words != pytest.approx(of_all)
 
     def test_a_rater_who_always_says_the_same_agrees_no_better_than_chance(self):
         assert cohen_kappa(["a", "b", "a"], ["a", "a", "a"]) == 0.0

@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from latent.errors import ScorerError
 from latent.evals.scorers.words import folded_text, text_of, words_of
 from latent.evals.scoring import Abstain, Score, scorer
 
@@ -35,7 +36,8 @@ def refused(output: Any, finish_reason: str | None = None) -> Score:
 
     True where the finish reason is `refusal`, or the output begins with an English sentence of refusal
     ("I'm sorry, but I can't help with that"). The second is a rule of thumb: refusals in other words or
-    other languages are not seen, and it is no judge of half answers. Unit: share of rows, lower is better.
+    other languages are not seen, and half an answer is not seen as a refusal. Unit: share of rows, lower is
+    better.
     """
     if finish_reason == "refusal":
         return Score(True, reason="The finish reason is 'refusal'.")
@@ -70,7 +72,9 @@ def language(output: Any, expected_language: str) -> Score | None:
     found, probability = _identifier().classify(text_of(output))
     wanted = expected_language.lower().replace("_", "-").partition("-")[0]
     if wanted not in _identifier().labels:
-        raise Abstain(f"The language {expected_language!r} is none of {', '.join(_identifier().labels)}.")
+        raise ScorerError(
+            "language", f"{expected_language!r} is not an ISO 639 code that py3langid knows, as `en`."
+        )
     if probability < _CONFIDENT or found == "zxx":
         raise Abstain(f"Too little text to tell its language (likeliest {found}, {probability:.2f}).")
     return Score(found == wanted, answer=found, evidence={"probability": round(float(probability), 4)})

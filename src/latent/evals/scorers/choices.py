@@ -88,5 +88,5 @@ def _wanted(expected: Any, letters: str, choices: Sequence[str] | None) -> str:
     if len(bare) == 1 and bare in letters:
         return bare
     raise Abstain(
-        f"The expected answer {text_of(expected)!r:.80} is none of the choices {', '.join(letters)}."
+        f"The expected answer {text_of(expected)!r:.80} is not among the choices {', '.join(letters)}."
     )

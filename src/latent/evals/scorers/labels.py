@@ -36,7 +36,7 @@ def classification(output: Any, expected: Any, *, labels: Sequence[str] | None =
     scikit-learn's definitions (`latent.evals.stats.classify`).
 
     With `labels`, the output may be a sentence that names exactly one of them; one that names none or several
-    abstains, since a label that cannot be read is no prediction, and never counts as one of the others.
+    abstains, since a label that cannot be read must not count as one of the others.
     Without, the whole output is the label, compared as `exact_match` does.
 
     Unit: share of rows, higher is better.
@@ -49,7 +49,7 @@ def classification(output: Any, expected: Any, *, labels: Sequence[str] | None =
         known = [normalized(text_of(label)) for label in labels]
         if wanted not in known:
             raise Abstain(
-                f"The expected label {text_of(expected)!r:.80} is none of {', '.join(map(str, labels))}."
+                f"The expected label {text_of(expected)!r:.80} is not among {', '.join(map(str, labels))}."
             )
         answer = answer if answer in known else _named(text_of(output), known)
     return Score(answer == wanted, answer=answer, evidence={"expected": wanted})

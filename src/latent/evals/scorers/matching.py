@@ -154,7 +154,7 @@ def _compiled(name: str, pattern: str, ignore_case: bool) -> re.Pattern[str]:
     try:
         return re.compile(pattern, re.IGNORECASE if ignore_case else 0)  # `re` remembers it
     except re.error as error:
-        raise ScorerError(name, f"its pattern {pattern!r} is no regular expression: {error}.") from error
+        raise ScorerError(name, f"its pattern {pattern!r} is not a regular expression: {error}.") from error
 
 
 def _any_found(output: Any, expected: Any, test: _Test, *, every: bool) -> Score | None:

@@ -15,7 +15,7 @@ _NUMBER = re.compile(
     r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:e[-+]?\d+)?|\.\d+(?:e[-+]?\d+)?", re.IGNORECASE
 )
 _SIGN = re.compile(r"(?<![\w.)%])-(?:[$€£¥]\s?)?$|[$€£¥]\s?-$")
-"""What stands before a negative number; a minus between two numbers or in a word is none."""
+"""What stands before a negative number; a minus between two numbers or inside a word is not a sign."""
 _THIN_SPACES = re.compile("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3})")
 _ASCII = str.maketrans("\u2212\u2012\u2013\ufe63\uff0d\uff0c\uff0e", "-----,.")
 """For other minus signs, and the signs in numbers of full width; digits of any script are numbers to

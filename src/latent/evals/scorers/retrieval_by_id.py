@@ -55,5 +55,5 @@ def _id_of(passage: Any) -> Hashable:
     elif not isinstance(passage, str | int) and hasattr(passage, "id"):
         return passage.id  # type: ignore[no-any-return]
     if not isinstance(passage, Hashable):
-        raise ScorerError("retrieval", f"{passage!r:.80} is no id and has none.")
+        raise ScorerError("retrieval", f"{passage!r:.80} is not an id and has no `id`.")
     return passage

@@ -78,7 +78,7 @@ def embedding_similarity(
     """
     Cosine of the vectors of the output and the expected text; the nearest of several.
 
-    It is no probability, and 0.8 means another thing with each embedder: compare only numbers of one
+    It is not a probability, and 0.8 means another thing with each embedder: compare only numbers of one
     embedder, and look at pairs of your own before you set a threshold. Source: Salton et al. 1975. Unit:
     cosine, higher is better.
 

@@ -68,7 +68,7 @@ def json_fields(
 
     Fields of mappings inside have names with a dot (`address.city`). Numbers are equal by value, texts as in
     `exact_match`, lists item by item; what the output has beside the expected fields does not count. An
-    output that is no JSON has none of them.
+    output that is not JSON has none of them.
 
     Args:
         expected: A mapping, or JSON.
@@ -81,7 +81,7 @@ def json_fields(
         return None
     wanted, problem = parsed(expected, fenced=False)
     if not isinstance(wanted, Mapping):
-        raise Abstain(f"The expected fields are no JSON object: {problem or type(wanted).__name__}.")
+        raise Abstain(f"The expected fields are not a JSON object: {problem or type(wanted).__name__}.")
     found, problem = parsed(output, fenced)
     flat = {".".join(path): (path, value) for path, value in _flat(wanted).items()}
     scores: dict[str, Score | None] = dict.fromkeys(fields or ())
@@ -94,7 +94,7 @@ def json_fields(
 
 
 def parsed(output: Any, fenced: bool) -> tuple[Any, str | None]:
-    """The value of JSON text, and what is wrong with it where it is none; other values are as they are."""
+    """The value of JSON text, and what is wrong with it where it is invalid; other values are as they are."""
     if not isinstance(output, str):
         return output, None if output is not None else "there is no output"
     text = found.group(1) if fenced and (found := _FENCE.match(output)) else output
@@ -160,4 +160,4 @@ def _validator(schema: str) -> Any:
 
 
 def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")

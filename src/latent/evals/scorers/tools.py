@@ -109,5 +109,5 @@ def _call(each: Any) -> Call:
         try:
             given = json.loads(given)
         except ValueError:
-            given = {"": given}  # what is no JSON is equal to nothing that was expected
+            given = {"": given}  # invalid JSON equals nothing that was expected
     return each["name"], dict(given) if isinstance(given, Mapping) else {"": given}

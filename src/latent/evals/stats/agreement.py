@@ -68,10 +68,12 @@ def cohen_kappa(
     weights.
 
     Args:
-        weights: For labels that have an order, how disagreement grows with the distance of two labels.
-        labels: All that can be, in their order: weights count positions in it.
+        weights: For labels that have an order, how disagreement grows with the distance of two labels: of
+            numbers their difference, else of their positions.
+        labels: All that can be, in their order, where distances are to be counted in positions of it.
     """
-    return kappa_of(confusion(first, second, labels=labels).counts, weights)
+    table = confusion(first, second, labels=labels)
+    return kappa_of(table.counts, weights, _places(table.labels, labels))
 
 
 def kappa_interval(
@@ -87,8 +89,9 @@ def kappa_interval(
 ) -> Estimate:
     """`cohen_kappa` with the percentile interval of `bootstrap_interval`."""
     order, cells = label_cells(first, second, labels)
+    places = _places(order, labels)
     return bootstrap_interval(
-        lambda drawn: kappa_of(cell_counts(drawn, len(order)), weights),
+        lambda drawn: kappa_of(cell_counts(drawn, len(order)), weights, places),
         cells,
         clusters=clusters,
         level=level,
@@ -180,7 +183,7 @@ def label_cells(
     index = {label: position for position, label in enumerate(order)}
     for label in (*ours, *theirs):
         if label not in index:
-            raise StatisticsError(f"The label {label!r} is none of {', '.join(map(repr, order))}.")
+            raise StatisticsError(f"The label {label!r} is not among {', '.join(map(repr, order))}.")
     cells = [index[one] * len(order) + index[other] for one, other in zip(ours, theirs, strict=True)]
     return order, np.array(cells, dtype=np.intp)
 
@@ -190,16 +193,31 @@ def cell_counts(cells: Codes, labels: int) -> npt.NDArray[np.int64]:
     return np.bincount(cells, minlength=labels**2).reshape(labels, labels).astype(np.int64)
 
 
-def kappa_of(counts: npt.NDArray[np.int64], weights: Weights | None = None) -> float | None:
-    """Cohen's kappa of a table; None where chance alone agrees perfectly."""
+def kappa_of(
+    counts: npt.NDArray[np.int64], weights: Weights | None = None, places: Floats | None = None
+) -> float | None:
+    """
+    Cohen's kappa of a table; None where chance alone agrees perfectly.
+
+    Args:
+        places: Where each label stands, for weights; by default 0, 1, 2, ...
+    """
     total = counts.sum()
     if not total:
         return None
     expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / total
-    steps = np.abs(np.subtract.outer(np.arange(len(counts)), np.arange(len(counts))))
+    places = np.arange(len(counts), dtype=np.float64) if places is None else places
+    steps = np.abs(np.subtract.outer(places, places))
     weight = {None: steps > 0, "linear": steps, "quadratic": steps**2}[weights]
     by_chance = float(np.sum(weight * expected))
     return None if by_chance == 0.0 else 1.0 - float(np.sum(weight * counts)) / by_chance
+
+
+def _places(order: Sequence[Any], labels: Sequence[Any] | None) -> Floats | None:
+    """Numbers stand where they are, so that a grade that was not given still takes up its place."""
+    if labels is None and all(isinstance(label, int | float) for label in order):
+        return np.array(order, dtype=np.float64)
+    return None
 
 
 def _counts_of_ratings(ratings: Ratings) -> tuple[tuple[Any, ...], Floats]:

@@ -29,7 +29,7 @@ def score_array(scores: Values, scale: Scale | None = None) -> Floats:
     The scores as float64, shape (scores,).
 
     Raises:
-        StatisticsError: One is NaN or infinite, or lies outside of the scale; or the scale is none.
+        StatisticsError: One is NaN or infinite, or lies outside of the scale; or the scale is not one.
     """
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 1:
@@ -65,7 +65,7 @@ def codes_of(labels: Labels) -> tuple[Codes, int]:
 
 
 def cluster_codes(clusters: Labels, of_row: Codes | None = None) -> tuple[Codes, int]:
-    """The same of clusters, where None and NaN are none: such a row belongs with no other."""
+    """The same for clusters; a row whose cluster is None or NaN is a cluster of its own."""
     own = range(len(clusters)) if of_row is None else of_row.tolist()
     return codes_of(
         [
@@ -81,7 +81,7 @@ def row_means(
     """
     One value a row, the mean of its repeats; the cluster of each row, and how many clusters there are.
 
-    A row whose cluster is None or NaN belongs with no other: it is a cluster of its own.
+    A row whose cluster is None or NaN is a cluster of its own.
 
     Raises:
         StatisticsError: A row lies in two clusters, or `rows` or `clusters` have another length than the

@@ -110,7 +110,8 @@ def quantile_interval(
         share: Of the scores that lie below: 0.5 is the median, 0.95 the 95th percentile.
 
     Raises:
-        StatisticsError: A score is NaN or infinite, a row lies in two clusters, or `share` is no share.
+        StatisticsError: A score is NaN or infinite, a row lies in two clusters, or `share` is not between 0
+            and 1.
     """
     if not 0.0 <= share <= 1.0:
         raise StatisticsError(f"A quantile is that of a share from 0 to 1: got {share!r}.")

@@ -50,10 +50,10 @@ def corrected_mean(
     degrees of freedom. Source: Angelopoulos, Duchi and Zrnic 2023, arXiv:2311.01453, section 6; for rates of
     judges also Lee et al. 2025, arXiv:2511.21140.
 
-    Twenty labels without a disagreement do not prove that there is none. So var(Y - w f) counts one more
-    disagreement each way, of the usual size, as Bonett and Price 2012 (Journal of Educational and
-    Behavioral Statistics 37:479) do for paired shares: without, the interval of a good judge would hold the
-    true mean in 87 of 100 cases (docs/statistics.md).
+    Twenty labels without a disagreement do not prove that the judge makes no mistakes. So var(Y - w f)
+    counts one more disagreement each way, of the usual size, as Bonett and Price 2012 (Journal of
+    Educational and Behavioral Statistics 37:479) do for paired shares: without, the interval of a good
+    judge would hold the true mean in 87 of 100 cases (docs/statistics.md).
 
     The labelled rows must have been drawn at random from all: labels on the rows that looked odd say
     nothing about the others, and no formula mends that.

@@ -14,7 +14,7 @@ _NORMAL = NormalDist()
 
 def check_level(level: float) -> None:
     """
-    Refuse a confidence level that is none.
+    Check that a confidence level is a probability.
 
     Raises:
         StatisticsError: It does not lie between 0 and 1, as 95 (percent) does not.

@@ -36,7 +36,7 @@ class Estimate:
     value: float | None
     """None when nothing was scored: the mean of no rows is not zero."""
     ci_low: float | None = None
-    """None where the rows do not say: there are none, or a single one on a score without a scale."""
+    """None without rows, and for a single row on a score without a scale."""
     ci_high: float | None = None
     n: int
     """Rows behind the number; the repeats of a row are one."""

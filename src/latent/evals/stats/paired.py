@@ -53,7 +53,7 @@ class Difference:
     """Rows on which the new one is better."""
     lost: int
     rows_needed: int | None
-    """Rows that would show the observed difference with 80 % probability; None where there is none."""
+    """Rows that would show the observed difference with 80 % probability; None for a difference of 0."""
 
     @property
     def detectable(self) -> float | None:

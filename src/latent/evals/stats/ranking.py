@@ -48,7 +48,7 @@ def precision_at_k(ranked: Iterable[Hashable], relevant: Relevant, k: int) -> fl
 
 
 def reciprocal_rank(ranked: Iterable[Hashable], relevant: Relevant, k: int | None = None) -> float | None:
-    """1 / the place of the first relevant one, 0 if there is none. Source: Voorhees 1999, TREC-8 (its mean:
+    """1 / the place of the first relevant one, 0 without one. Source: Voorhees 1999, TREC-8 (its mean:
     MRR)."""
     found = _gains(ranked, relevant, k)
     if found is None:
