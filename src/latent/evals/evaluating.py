@@ -23,7 +23,6 @@ from latent.evals.answering import (
 )
 from latent.evals.evaluation import Cost, Evaluation
 from latent.evals.items import Data, Items, load_items
-from latent.evals.judging import Judge
 from latent.evals.measuring import Measured, check_scorers, measure
 from latent.evals.metrics import metrics_of, sliced
 from latent.evals.people import Labels, check_against_people, load_labels
@@ -203,7 +202,7 @@ def warnings_of(request: Request) -> list[str]:
         found = [
             f"{each.name!r} judges with {asked.spec}, the model under test: models prefer their own answers."
             for each in request.scorers
-            if isinstance(each, Judge) and each.model.spec == asked.spec
+            if each.about is not None and each.about["model"] == asked.spec
         ]
     for text in found:
         logger.warning(text)
@@ -326,7 +325,7 @@ def _about_scorer(measured: Measured) -> dict[str, Any]:
         "description": ((scorer.fn.__doc__ or "").strip().partition("\n")[0]) or None,
         "options": {name: repr(value) for name, value in scorer.options.items()},
         "metrics": measured.metrics,
-        "judge": getattr(scorer, "about", None),
+        "judge": scorer.about,
         "cost_usd": measured.cost_usd,
     }
 

@@ -170,24 +170,13 @@ class Judge(Scorer):
             options={"judge": self.rubric},
             columns={**columns, **({"context": context} if context else {})},
             note=UNCHECKED,
+            about=about_rubric(self.rubric),
         )
 
     @property
     def model(self) -> Model:
         """What judges."""
         return self.rubric.model
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """What the records say of it."""
-        return {
-            "model": self.model.spec,
-            "sampling": dict(self.model.sampling),
-            "rubric": self.rubric.text,
-            "prompt": self.rubric.prompt,
-            "votes": self.rubric.votes,
-            "recheck": self.rubric.recheck,
-        }
 
     def pairwise(self, against: str = "baseline", *, swap: bool = True, name: str | None = None) -> Scorer:
         """
@@ -202,6 +191,18 @@ class Judge(Scorer):
         from latent.evals.pairwise import pairwise_scorer
 
         return pairwise_scorer(self.rubric, against, swap=swap, name=name or f"{self.name}_pairwise")
+
+
+def about_rubric(rubric: Rubric) -> dict[str, Any]:
+    """What the records say of a judge."""
+    return {
+        "model": rubric.model.spec,
+        "sampling": dict(rubric.model.sampling),
+        "rubric": rubric.text,
+        "prompt": rubric.prompt,
+        "votes": rubric.votes,
+        "recheck": rubric.recheck,
+    }
 
 
 def scale_in_words(scale: Scale) -> str:

@@ -67,7 +67,7 @@ def check_against_people(
 
     Only the first answer to a row is compared: that is what people saw.
     """
-    judges = {each.scorer.name: each for each in measured if hasattr(each.scorer, "about")}
+    judges = {each.scorer.name: each for each in measured if each.scorer.about is not None}
     noted, agreement = [], []
     for metric in metrics:
         own = labels.get(metric.name, labels.get(ANY, {}))

@@ -38,7 +38,14 @@ RESERVED = frozenset({SCORING, "name"})
 
 
 class Abstain(Exception):  # noqa: N818  # an outcome, not an error
-    """Raised by a scorer that applies to a row and cannot tell its score."""
+    """Raised by a scorer that applies to a row and cannot tell its score; `evidence` is kept."""
+
+    def __init__(self, reason: str = "", evidence: Any = None) -> None:
+        super().__init__(reason, evidence)
+        self.reason, self.evidence = reason, evidence
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,8 @@ class Scorer:
     """Columns by the parameter that they fill, where the two have different names."""
     note: str | None = None
     """What a reader of its scores has to know."""
+    about: Mapping[str, Any] | None = None
+    """What the records say of the model that judges: `model`, `rubric`, ...; None: none does."""
     task_options: Mapping[str, Any] = field(default_factory=dict)
     """What else its task is told: `timeout_seconds`, `retries`, `limit`, `cache_expiration`."""
 
@@ -424,7 +433,7 @@ def _body(scorer: Scorer) -> Callable[..., Any]:
 
 
 def _abstention(error: Abstain) -> Score:
-    return Score(None, reason=str(error) or "It abstained.", abstained=True)
+    return Score(None, reason=str(error) or "It abstained.", evidence=error.evidence, abstained=True)
 
 
 def _check_parameters(scorer: Scorer) -> None:

@@ -1,0 +1,85 @@
+"""Judges against people: agreement, and the mean that labels correct."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from latent.errors import EvaluationDataError
+from latent.evals import Judge, evaluate
+from tests.evals.test_judging import JUDGE, fields_in
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture
+def lenient(make_provider_simulator):
+    """A judge that gives every answer the grade that stands in it."""
+
+    def answer(prompt):
+        return json.dumps({"reason": "r", "score": int(fields_in(prompt)[0]["output"])})
+
+    return make_provider_simulator(answer=answer)
+
+
+def judged(rows, labels, scale=(0, 1)):
+    judge = Judge("Is it right?", model=JUDGE, scale=scale, recheck=0)
+    return evaluate(rows, scorers=judge, labels=labels)
+
+
+def rows_of(judge, people):
+    return [
+        {"id": str(n), "question": f"q{n}", "output": str(grade), "label": label}
+        for n, (grade, label) in enumerate(zip(judge, people, strict=True))
+    ]
+
+
+def test_agreement_with_people_stands_beside_the_mean(lenient):
+    rows = rows_of([1, 1, 1, 1, 0, 0], [1, 1, 1, 0, 0, 1])
+    found = judged(rows, "label")
+    (agreement,) = found.about["agreement"]
+    assert (agreement["n"], agreement["agreement"]) == (6, 4 / 6)
+    # judge says yes to 4, people to 4: chance (4*4 + 2*2)/36 = 5/9; kappa (4/6 - 5/9) / (4/9)
+    assert agreement["kappa"] == pytest.approx(0.25)
+    assert agreement["confusion"] == [[1, 1], [1, 3]]
+    assert "20" in agreement["corrected_note"]
+    assert found["judge"].note == "kappa 0.250 with people on 6 rows"
+
+
+def test_twenty_labels_correct_the_mean_of_a_judge_that_is_too_kind(lenient):
+    judge = [1] * 30 + [0] * 10
+    people = [1] * 12 + [0] * 6 + [None] * 12 + [0] * 4 + [None] * 6
+    found = judged(rows_of(judge, people), "label")
+    (agreement,) = found.about["agreement"]
+    assert found["judge"].mean == 0.75
+    corrected = agreement["corrected"]
+    assert corrected["ci_low"] < corrected["value"] < corrected["ci_high"]
+    assert corrected["value"] < 0.7
+    assert agreement["n"] == 22
+
+
+def test_labels_come_from_a_file_by_id(lenient, quick):
+    rows = rows_of([1, 0, 1], [None, None, None])
+    (quick.root / "labels.jsonl").write_text('{"id": 0, "label": 1}\n{"id": 2, "label": 0}\n')
+    assert judged(rows, "labels.jsonl").about["agreement"][0]["n"] == 2
+    by_metric = [{"id": "0", "label": 1, "metric": "judge"}, {"id": "1", "label": 1, "metric": "other"}]
+    assert judged(rows, by_metric).about["agreement"][0]["n"] == 1
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([{"id": "9", "label": 1}], "none of its 1 labels belongs to a row"),
+        ([{"id": "0", "lable": 1}], "did you mean 'lable'"),
+        ("nowhere.jsonl", "no such file"),
+    ],
+)
+def test_labels_that_fit_nothing_are_told_before_anything_is_paid(lenient, labels, said):
+    with pytest.raises(EvaluationDataError, match=said):
+        judged(rows_of([1, 0], [1, 0]), labels)
+    assert lenient.record().requests == 0
+
+
+def test_without_labels_the_judge_is_said_to_be_unchecked(lenient):
+    assert judged(rows_of([1], [1]), None)["judge"].note.startswith("judge not checked against people")
