@@ -886,6 +886,16 @@ def test_what_a_constant_was_made_of_counts(project, before, after, use):
     assert project.digest(text) == same != other
 
 
+@pytest.mark.parametrize(("before", "after"), CONSTANTS)
+def test_a_constant_whose_making_changed_is_named(project, before, after):
+    parts = []
+    for made in (before, after):
+        project.write(f"{MAKES}\nP = {made}\nQ = {{'inside': P}}\ndef f(x): return Q, x\n")
+        parts.append(code_fingerprint(project.load().f, project.root).parts)
+    changed = {name for name in {*parts[0], *parts[1]} if parts[0].get(name) != parts[1].get(name)}
+    assert any(name.startswith(("flow.py:", "<template>:")) for name in changed), changed
+
+
 def test_methods_of_the_users_classes_count_inside_of_data_too(project):
     text = MAKES + "CONFIGS = {'a': [Config(1)]}\ndef f(x): return CONFIGS['a'][0].limit()\n"
     assert project.digest(text) == project.digest(text) != project.digest(text.replace("+ 1", "+ 2"))

@@ -67,7 +67,9 @@ class Walk:
         self._root = root
         self._numbers: dict[int, str] = {}
         self._held: list[Any] = []
-        self._queue: deque[tuple[Callable[[Any], None], Any]] = deque()
+        self._queue: deque[tuple[Callable[[Any], None], Any, str]] = deque()
+        self._label = ""
+        self._details: dict[str, list[str]] = {}
         self._state: dict[int, set[str]] = {}
         self._facts: list[Any] = []
         self._parts: dict[str, str] = {}
@@ -86,17 +88,20 @@ class Walk:
             if id(cls) not in self._numbers:
                 self._facts.append(self._number(cls))
                 self._drain()
+        for label, digests in self._details.items():
+            self._add_part(label, stable_hash(digests))
         return stable_hash(self._facts), self._parts
 
     def _drain(self) -> None:
         while self._queue:
-            visit, value = self._queue.popleft()
+            visit, value, self._label = self._queue.popleft()
             visit(value)
 
     # How a value counts where it is used.
 
     def _value(self, value: Any, label: str = "") -> str:
         """The identity of anything that a name stands for: data by its hash, code by its number."""
+        self._label = label or self._label
         if isinstance(value, _CODE_TYPES) or value is MISSING:
             return self._identify(value)
         asked = self._asked
@@ -107,8 +112,8 @@ class Walk:
             return self._number(value, self._visit_parts)
         is_data = asked == self._asked  # what holds code or objects is explained by their parts
         self.watch.note_data(value, known if is_data else None)
-        if label and is_data:
-            self._add_part(label, known)
+        if is_data:
+            self._add_part(label, known) if label else self._explain(known)
         # The methods of a dataclass or model count as well as its fields, wherever in a value it stands.
         classes = sorted(fallback.classes, key=lambda cls: (cls is not type(value), class_name(cls)))
         return " ".join([known, *map(self._number, classes)])
@@ -148,7 +153,7 @@ class Walk:
                 is_code = isinstance(value, FunctionType)
                 of_object = self._visit_class if isinstance(value, type) else self._visit_object
                 visit = self._visit_function if is_code else of_object
-            self._queue.append((visit, value))
+            self._queue.append((visit, value, self._label))
         return self._numbers[id(value)]
 
     def _library(self, value: Any) -> str:
@@ -259,7 +264,8 @@ class Walk:
         syntax = class_syntax(cls, file)
         digest = syntax.digest if syntax is not None else stable_hash(annotations_of(cls))
         where = describe_file(file, self._root)
-        label = f"{where}:{cls.__qualname__}"
+        # `make_dataclass` leaves its classes in a library's module: the constant that leads to it names it.
+        label = f"{where}:{cls.__qualname__}" if is_own_code(cls) else self._label or cls.__qualname__
         self._add_part(label, digest)
         self.watch.note_size(vars(cls))
         members = {}
@@ -275,7 +281,8 @@ class Walk:
         named = dict(self._class_names(cls, syntax.names if syntax is not None else frozenset(), where))
         self._facts.append([digest, bases, members, named])
         if syntax is None:
-            self._facts.append({n: self._value(item) for n, item in fields_of(cls).items()})
+            fields = fields_of(cls)
+            self._facts.append({n: self._value(item, f"{label}.{n}") for n, item in fields.items()})
         if ways := ways_of(cls):
             self._facts.append(ways)
 
@@ -332,9 +339,12 @@ class Walk:
         today = {name: self.watch.look_up(now, name) for name in then if name in now}
         changed = {n: self._value(v) for n, v in today.items() if (type(v), v) != (type(then[n]), then[n])}
         self._facts.append([content.digest, [self._identify(part) for part in content.parts], changed])
+        self._explain(f"{content.digest} {changed}")
 
     def _visit_type(self, value: Any) -> None:
-        self._facts.append(self._value(parts_of_type(value)))
+        parts = parts_of_type(value)
+        self._facts.append(self._value(parts))
+        self._explain(stable_hash(parts, library_name))
 
     def _visit_parts(self, value: Any) -> None:
         """Data that contains itself: each of its containers by itself."""
@@ -343,6 +353,11 @@ class Walk:
             has_parts = is_hashable_type(type(item)) and bool(list(children_of(item)))
             known = self._number(item, self._visit_parts) if has_parts else self._value(item)
             self._facts.append([step, known])
+
+    def _explain(self, digest: str) -> None:
+        """Note what belongs to the constant that led here, so that a change of it can be named."""
+        if self._label:
+            self._details.setdefault(self._label, []).append(digest)
 
     def _add_part(self, label: str, digest: str) -> None:
         name, number = label, 1
