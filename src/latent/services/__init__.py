@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from latent.services.doctor import Finding as Finding
+    from latent.services.doctor import examine as examine
     from latent.services.lifecycle import Report as Report
     from latent.services.lifecycle import answers as answers
     from latent.services.lifecycle import down as down
@@ -17,11 +19,13 @@ if TYPE_CHECKING:
     from latent.services.systemd import systemd_units as systemd_units
 
 _HOME = {
+    "Finding": "doctor",
     "Report": "lifecycle",
     "ServiceStatus": "status",
     "answers": "lifecycle",
     "down": "lifecycle",
     "effective_settings": "status",
+    "examine": "doctor",
     "service_statuses": "status",
     "stream_logs": "streaming",
     "systemd_units": "systemd",
