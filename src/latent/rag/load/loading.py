@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -269,6 +270,9 @@ def _read_office(file: _File) -> Document:
     media_type = OFFICE[file.suffix]
     if not file.data:
         return file.document("", title=None, media_type=media_type, metadata={})
+    if _PAGE.match(file.data[:1024]):  # what systems export as a Word document or an Excel workbook
+        [page] = _read_html(file)
+        return page
     found = read_office(file.data, file.source, file.suffix)
     return file.document(found.text, title=found.title, media_type=media_type, metadata=found.metadata)
 
@@ -303,6 +307,10 @@ def _row_documents(file: _File, rows: Iterable[Row], notes: dict[str, Any]) -> l
     return documents
 
 
+_PAGE = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*|<\?xml[^>]*>\s*)*<(?:!doctype html|html|head|body)[\s>]",
+    re.IGNORECASE | re.DOTALL,
+)
 _READERS: dict[str, Callable[[_File], list[Document]]] = {
     ".md": _read_markdown,
     ".markdown": _read_markdown,

@@ -50,6 +50,7 @@ _NOTE_LINES = etree.XPath(
     namespaces=_SLIDE_NAMES,
 )
 _TEXT_RUN = f"{{{_SLIDE_NAMES['a']}}}t"
+_TEXT_PART = re.compile(r"\.(?:xml|rels|x?html?|opf|ncx)$", re.IGNORECASE)
 _SPANS = etree.XPath("//text:span", namespaces=_OPEN_NAMES)
 
 _DAMAGE = (
@@ -67,6 +68,27 @@ _RTF_RAISED = re.compile(
     rb"(?<!\\)\\super(?![a-zA-Z0-9-])((?:\\(?!chftn)[a-z]+-?[0-9]*(?![a-zA-Z0-9]))*)[ \r\n]*(?=[^\\{}\s])"
 )
 _RTF_NOTE = re.compile(rb"\{(?:\\\*)?\\footnote(?![a-zA-Z])")
+
+
+def damaged_part(data: bytes) -> str | None:
+    """
+    The first text in a package that is not what was packed; None when all are, and for what is no package.
+
+    docling-rs leaves such a part out, and says nothing.
+    """
+    if not data.startswith(b"PK"):
+        return None
+    try:
+        package = zipfile.ZipFile(io.BytesIO(data))
+    except _DAMAGE:
+        return "the list of its parts"
+    with package:
+        for name in filter(_TEXT_PART.search, package.namelist()):
+            try:
+                package.read(name)
+            except _DAMAGE:
+                return name
+    return None
 
 
 def plainer(data: bytes) -> bytes:

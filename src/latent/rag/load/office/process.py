@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -20,7 +21,9 @@ from pathlib import Path
 from typing import IO, Any
 
 SECONDS = 120.0
-"""So long a document may take, and a process to start."""
+"""So long a document may take."""
+START_SECONDS = 60.0
+"""So long the process may take to start."""
 MEMORY_BYTES = 4 * 1024**3
 """So much address space the process may use, where the system can limit that."""
 
@@ -120,7 +123,7 @@ class ReaderProcess:
             is_late.set()
             process.kill()
 
-        timer = threading.Timer(self._seconds, stop)
+        timer = threading.Timer(START_SECONDS if question is None else self._seconds, stop)
         timer.daemon = True
         timer.start()
         try:
@@ -145,7 +148,8 @@ class ReaderProcess:
         process.kill()
         code = process.wait()
         log.seek(0)
-        said = log.read()[-2000:].decode("utf-8", "replace").strip().splitlines()
+        lines = log.read()[-4000:].decode("utf-8", "replace").strip().splitlines()
+        said = [line for line in lines if re.search("panicked|memory allocation|Error", line)] or lines
         self.stop()
         told = f" ({said[-1]})" if said else ""
         if is_start:

@@ -11,13 +11,14 @@ import json
 import os
 import re
 import signal
+import struct
 import sys
 import threading
 import time
 from typing import IO, Any
 
 from latent.rag.load.office.markdown import Reading, reading_of
-from latent.rag.load.office.markup import plainer, speaker_notes
+from latent.rag.load.office.markup import damaged_part, plainer, speaker_notes
 from latent.rag.load.office.process import HEADER
 
 _MAIL = (".eml", ".msg")
@@ -30,6 +31,8 @@ _KINDS = {
 """Types that Office saves also with nothing in them: documents without text. The others always have some."""
 _WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods")
 _PASSWORD = "it is protected by a password: save it without one."  # noqa: S105
+_COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_HEADERS = re.compile(rb"\s*(?:>?From .*\n)?[A-Za-z][A-Za-z0-9-]*[ \t]*:")
 _SAVED_PAGE = re.compile(rb"\s*(?:[A-Za-z-]+:[^\n]*\n(?:[ \t][^\n]*\n)*)*?MIME-Version:", re.IGNORECASE)
 _ADDRESS = re.compile(r"^(From|Date): (.+)$", re.MULTILINE)
 
@@ -65,7 +68,14 @@ def main(parent: str, memory_bytes: str, seconds: str) -> None:
 def _answer(converter: Any, native: Any, suffix: str, data: bytes) -> dict[str, Any]:
     # What Confluence and others export as a Word document is a page saved with its pictures.
     written_as = ".mhtml" if suffix in (".doc", ".xls") and _SAVED_PAGE.match(data[:4096]) else suffix
+    # docling-rs would look for another format that fits, down to plain text.
+    if not _begins_right(suffix, data):
+        return {"error": f"it is no {_kind(suffix)}."}
+    if data.startswith(_COMPOUND) and not _has_possible_sizes(data):
+        return {"error": f"it is no {_kind(suffix)}, or a damaged one (its sizes are beyond its end)."}
     try:
+        if (part := damaged_part(data)) is not None:
+            return {"error": f"it is no {_kind(suffix)}, or a damaged one ({part} cannot be unpacked)."}
         result = converter.convert_bytes(f"document{written_as}", plainer(data))
     except (native.PasswordRequiredError, native.WrongPasswordError, native.EncryptionError):
         return {"error": _PASSWORD}
@@ -73,14 +83,19 @@ def _answer(converter: Any, native: Any, suffix: str, data: bytes) -> dict[str, 
         said = str(error).removeprefix("parse error: ").rstrip(".")
         return {"error": f"it is no {_kind(suffix)}, or a damaged one ({said})."}
     except MemoryError:
-        return {"error": "it needs more than the memory that a reader gets."}
+        return {"error": "it takes more than the memory that a reader gets."}
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # a panic in Rust, which only this name tells
+            raise
+        return {"error": f"it is damaged, or no {_kind(suffix)} ({error})."}
     try:
         reading = reading_of(json.loads(result.document_json), spaced=suffix not in (".odt", ".odp"))
     except RecursionError:
         return {"error": "it is nested too deeply to be read."}
     if not reading.text and reading.pictures and suffix not in _WORKBOOKS:
         return {"error": f"it holds {reading.pictures} pictures and no text: run it through OCR first."}
-    if not reading.text and not any(suffix in each for each in _KINDS.values()):
+    # Of old formats, nothing tells one with nothing in it from one whose text is damaged.
+    if not reading.text and not (data.startswith(b"PK") and any(suffix in each for each in _KINDS.values())):
         return {"error": f"it is no {_kind(suffix)}, or holds no text."}
     told = json.loads(result.metadata_json) if result.metadata_json else {}
     notes = speaker_notes(data) if suffix in (".pptx", ".pptm", ".ppsx") else ""
@@ -89,6 +104,28 @@ def _answer(converter: Any, native: Any, suffix: str, data: bytes) -> dict[str, 
         "title": told.get("title") or reading.title,
         "metadata": _metadata(told, reading, suffix),
     }
+
+
+def _begins_right(suffix: str, data: bytes) -> bool:
+    """Whether a file begins as its type does, or another type that Office takes for it."""
+    if suffix == ".ipynb":
+        return data.lstrip().startswith(b"{")
+    if suffix in (".eml", ".mhtml", ".mht"):
+        return _HEADERS.match(data[:4096]) is not None
+    return data.startswith((b"PK", _COMPOUND, b"{\\rtf")) or _SAVED_PAGE.match(data[:4096]) is not None
+
+
+def _has_possible_sizes(data: bytes) -> bool:
+    """
+    Whether the header of an OLE file counts no more sectors than the file has.
+
+    docling-rs 2.52 asks for the memory that an .xls counts, and ends with it.
+    """
+    if len(data) < 512:
+        return False
+    (shift,) = struct.unpack_from("<H", data, 0x1E)
+    tables, _, _, _, _, small_tables, _, more_tables = struct.unpack_from("<8I", data, 0x2C)
+    return shift in (9, 12) and max(tables, small_tables, more_tables) <= len(data) >> shift
 
 
 def _kind(suffix: str) -> str:
