@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ Load = Callable[..., list[Document]]
 def load(tmp_path: Path) -> Load:
     """Write bytes or a text to a file of this name, and load it."""
 
-    def write_and_load(name: str, content: str | bytes, **options: str) -> list[Document]:
+    def write_and_load(name: str, content: str | bytes, **options: Any) -> list[Document]:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())

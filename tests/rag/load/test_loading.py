@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from latent.errors import UnreadableDocumentError
-from latent.rag import chunk_document, find_documents, load_document
+from latent.errors import UnreadableDocumentError, UsageError
+from latent.rag import Document, chunk_document, find_documents, load_document
 
 NASTY = Path(__file__).parents[4] / "shared" / "data" / "nasty"
 UNREADABLE = {
@@ -95,6 +95,92 @@ def test_short_texts_of_other_encodings_are_read(load, text, encoding):
     assert load("a.txt", text.encode(encoding))[0].text == text
 
 
+@pytest.mark.parametrize(
+    ("text", "encoding", "found"),
+    [
+        ("你好世界，这是一个测试文本。", "gb18030", "gb18030"),  # noqa: RUF001
+        ("你好世界，這是一個測試文本。", "big5", "big5"),  # noqa: RUF001
+        ("안녕하세요 세계 테스트입니다", "euc_kr", "cp949"),
+        ("שלום עולם", "cp1255", "cp1255"),
+        ("Γειά σου Κόσμε", "cp1253", "cp1253"),  # noqa: RUF001
+        ("مرحبا بالعالم", "cp1256", "cp1256"),
+        ("สวัสดีชาวโลก", "cp874", "cp874"),
+        ("Добрый день", "cp866", "cp866"),
+        ("Árvíztűrő tükörfúrógép", "cp1250", "iso8859-2"),  # the same letters in both
+        ("İstanbul güneşli şehir", "cp1254", "cp1254"),
+        ("Das kostet 5 €", "iso8859_15", "iso8859-15"),
+        ("10 °C", "cp1252", "cp1252"),
+        ("Brontë", "cp1252", "cp1252"),
+        ("L'été dernier, j'ai mangé des crêpes à Orléans.", "cp1252", "cp1252"),
+        ("これはテストです", "iso2022_jp", "iso2022_jp"),
+    ],
+)
+def test_encodings_of_short_texts_are_found(load, text, encoding, found):
+    [document] = load("a.txt", text.encode(encoding))
+    assert (document.text, document.metadata) == (text, {"encoding": found})
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.md", "a.rst", "a.csv", "a.jsonl", "a.html", "a.py", "a.json"])
+def test_the_encoding_can_be_said(load, name):
+    text = {"a.csv": "text\nŁódź\n", "a.jsonl": '{"text": "Łódź"}\n', "a.html": "<p>Łódź</p>"}.get(
+        name, "Łódź"
+    )
+    [document] = load(name, text.encode("cp852"), encoding="cp852")
+    assert "Łódź" in document.text
+    assert document.metadata["encoding"] == "cp852"
+
+
+def test_an_encoding_that_was_said_is_held_to_but_for_a_mark(load):
+    assert load("a.txt", "\ufeffŁódź".encode(), encoding="cp1252")[0].text == "Łódź"
+    assert load("b.txt", "Łódź".encode("utf-16"), encoding="cp1252")[0].text == "Łódź"
+    with pytest.raises(UnreadableDocumentError, match=r"it is not utf-8, which was said: .* at byte 3"):
+        load("c.txt", b"caf\xe9", encoding="utf-8")
+    with pytest.raises(UsageError, match="there is no such encoding"):
+        load("d.txt", b"x", encoding="klingon")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        (
+            "a.vsdx",
+            b"PK\x03\x04\0\0",
+            r"it is a ZIP archive or an Office document\. Nothing here reads '\.vsdx' files",
+        ),
+        ("a.mobi", bytes(range(256)), r"Nothing here reads '\.mobi' files: .* loaders={'\.mobi': function}"),
+        (
+            "a.mbox",
+            b"From a@b Mon\nSubject: x\n\ntext",
+            r"in markup that hides it: export its mails as \.eml",
+        ),
+        ("a.svg", b"<svg/>", "it is a picture"),
+        ("a.txt", rb"{\rtf1\ansi text}", r"it is RTF, although its suffix is '\.txt'"),
+        (
+            "README",
+            b"\x89PNG\r\n\x1a\n\0",
+            "it is a PNG picture; of files without a suffix, only texts are read",
+        ),
+    ],
+)
+def test_what_nobody_reads_says_what_can_be_read(load, name, data, words):
+    with pytest.raises(UnreadableDocumentError, match=words):
+        load(name, data)
+
+
+def test_readers_of_the_users_own_come_first(load):
+    def shout(data, source):
+        return f"{source}: {data.decode().upper()}"
+
+    def lines(data, source):
+        return (Document.of(line, source=source) for line in data.decode().split())
+
+    assert load("a.md", "text", loaders={".md": shout})[0].text == "a.md: TEXT"
+    assert load("a.MD", "text", loaders={".md": shout})[0].title == "a"
+    assert [each.text for each in load("a.x", "one two", loaders={".x": lines})] == ["one", "two"]
+    with pytest.raises(UsageError, match=r"loaders\['\.x'\] returns int: a text or"):
+        load("a.x", "text", loaders={".x": lambda data, source: [7]})
+
+
 def test_line_ends_are_translated_as_python_does(load):
     assert load("a.txt", b"one\r\ntwo\rthree\n")[0].text == "one\ntwo\nthree\n"
 
@@ -109,6 +195,35 @@ def test_front_matter_is_metadata(load):
     [document] = load("a.md", text)
     assert (document.title, document.text) == ("The title", "# Heading\n\nText.\n")
     assert document.metadata == {"tags": ["a", "b"], "date": "2024-05-01", "draft": "no"}
+
+
+@pytest.mark.parametrize(
+    ("front", "values"),
+    [
+        ("---\nweight: 3\ndraft: no\ntags: [a, 1]\n---\n", {"weight": 3, "draft": "no", "tags": ["a", 1]}),
+        ("---\nzip: 01234\nok: true\n---\n", {"zip": "01234", "ok": True}),
+        ("---\nnested: {on: off, n: 1.5}\nnone: ~\n---\n", {"nested": {"on": "off", "n": 1.5}, "none": None}),
+        ("---\na: 1\na: 2\n---\n", {"a": 2}),
+        ("---\nd: !!python/name:os.system\nn: 1\n---\n", {"d": "", "n": 1}),
+        ("---\ntime: 12:30\nsince: 2024-05-01\n...\n", {"time": "12:30", "since": "2024-05-01"}),
+        (
+            '+++\nweight = 3\ndraft = false\ntags = ["a"]\ndate = 2024-05-01\n[params]\nx = 1.5\n+++\n',
+            {"weight": 3, "draft": False, "tags": ["a"], "date": "2024-05-01", "params": {"x": 1.5}},
+        ),
+        ("+++\nat = 2024-05-01T10:00:00Z\n+++\n", {"at": "2024-05-01T10:00:00+00:00"}),
+    ],
+)
+def test_each_value_of_front_matter_has_a_type_of_its_own(load, front, values):
+    [document] = load("a.md", front + "Body")
+    assert (document.text, document.metadata) == ("Body", values)
+
+
+def test_front_matter_that_is_no_toml_stays_in_the_text(load):
+    [document] = load("a.md", "+++\na = \n+++\n# Body\n")
+    assert document.text.startswith("+++")
+    assert "no TOML" in document.metadata["front_matter_error"]
+    assert load("b.md", '+++\ntitle = "T"\n+++\nx')[0].title == "T"
+    assert load("c.md", "+++ no front matter\ntext")[0].text == "+++ no front matter\ntext"
 
 
 def test_front_matter_that_is_no_yaml_stays_in_the_text(load):
