@@ -15,6 +15,7 @@ import numpy as np
 import openai
 import pytest
 
+from latent.cache import stable_hash
 from latent.config import find_workspace
 from latent.errors import (
     BrokenTextError,
@@ -149,6 +150,14 @@ def test_vectors_depend_on_model_dimensions_and_address(provider: Provider):
         embedder.embed(["a text"])
         assert provider.requests == count
     assert len({embedder.identity for embedder in embedders}) == len(embedders)
+
+
+def test_a_task_that_is_given_an_embedder_is_remembered_by_what_vectors_depend_on():
+    def hash_of(**settings: Any) -> str:
+        return stable_hash(Embedder(SMALL, **settings))
+
+    assert hash_of(api_key="one") == hash_of(api_key="two", batch_size=7)
+    assert hash_of(dimensions=8) != hash_of(dimensions=16)
 
 
 def test_vectors_of_an_address_from_the_environment_are_its_own(monkeypatch: pytest.MonkeyPatch):

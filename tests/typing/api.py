@@ -8,6 +8,7 @@ from typing import assert_type
 
 from pydantic import BaseModel
 
+from latent.evals import stats
 from latent.llm import Answer, Model, prompt
 from latent.prefect import checkpoint, clear_checkpoints, flow, log_metric, logger, params, task
 from latent.prefect.futures import TaskFuture
@@ -88,3 +89,12 @@ assert_type(main(3), int)
 assert_type(fed(), int)
 assert_type(clear_checkpoints(), int)
 bare_function: Callable[..., str] = bare.fn
+
+
+def numbers() -> None:
+    estimate = stats.mean_interval([True, False], rows=["a", "b"], clusters=[1, 2])
+    assert_type(estimate, stats.Estimate)
+    assert_type(estimate.ci_low, float | None)
+    assert_type(stats.paired_difference([1, 0], [0.5, 1]).p_value, float | None)
+    assert_type(stats.cohen_kappa(["a"], ["b"], weights="linear"), float | None)
+    assert_type(stats.bootstrap_interval(lambda a: float(a.max()), [1, 2]).seed, int | None)

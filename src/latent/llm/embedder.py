@@ -108,6 +108,10 @@ class Embedder:
         by = "".join(f" {name}={value}" for name, value in identity_of(self.endpoint.own_headers).items())
         return f"{self.spec}{place}{cut}{by}"
 
+    def __latent_hash__(self) -> Any:
+        # So that a task which is given an embedder is remembered as long as its vectors are the same.
+        return ("latent.llm.embedder", self.identity)
+
     def __repr__(self) -> str:
         return f"Embedder({self.identity!r})"
 

@@ -13,8 +13,10 @@ import pytest
 import sacrebleu
 from rouge_score import rouge_scorer
 
-from latent.evals import scorers
+from latent.evals import evaluate, scorers
 from latent.evals.scorers.words import words_of
+from latent.llm import Embedder
+from latent.testing import ProviderSimulator
 
 BEIJING = "\u5317\u4eac\u662f\u4e2d\u56fd\u7684\u9996\u90fd"
 """Beijing is the capital of China, in eight letters."""
@@ -132,20 +134,36 @@ class TestRouge:
 )
 def test_words_of_any_script(text, words):
     assert words_of(text) == words
+    # A letter that is not ASCII takes the other way through the same rules.
+    assert words_of(f"{text} \u00e9") == [*words, "\u00e9"]
 
 
 class TestEmbeddingSimilarity:
-    def test_meaning_is_nearer_than_chance(self):
+    async def test_meaning_is_nearer_than_chance(self):
         pytest.importorskip("wordllama")
-        near = scorers.embedding_similarity("The cat sleeps.", "A kitten is sleeping.")
-        far = scorers.embedding_similarity("The cat sleeps.", "Interest rates rose again.")
+        near = await scorers.embedding_similarity("The cat sleeps.", "A kitten is sleeping.")
+        far = await scorers.embedding_similarity("The cat sleeps.", "Interest rates rose again.")
         assert -1 <= far < near <= 1
-        assert scorers.embedding_similarity("The cat sleeps.", "The cat sleeps.") == pytest.approx(1.0)
-        assert scorers.embedding_similarity("x", ["y", "x"]) == pytest.approx(1.0)
+        same = await scorers.embedding_similarity("The cat sleeps.", "The cat sleeps.")
+        assert same == pytest.approx(1.0)
+        assert await scorers.embedding_similarity("x", ["y", "x"]) == pytest.approx(1.0)
 
-    def test_nothing_has_no_meaning(self):
-        assert scorers.embedding_similarity("", "The cat sleeps.") == 0.0
-        assert scorers.embedding_similarity("x", None) is None
+    async def test_nothing_has_no_meaning(self):
+        assert await scorers.embedding_similarity("", "The cat sleeps.") == 0.0
+        assert await scorers.embedding_similarity("x", None) is None
+
+    @pytest.mark.usefixtures("quick")
+    def test_rows_ask_side_by_side_and_each_once(self):
+        rows = [{"id": place, "output": f"text {place}", "expected": "one text"} for place in range(20)]
+        with ProviderSimulator(latency=0.2) as provider:
+            address = provider.openai_base_url
+            embedder = Embedder("openai:text-embedding-3-small", base_url=address, api_key="any")
+            scorer = scorers.embedding_similarity(embedder=embedder)
+            first = evaluate(rows, scorers=[scorer]).metrics["embedding_similarity"]
+            asked = provider.requests
+            assert (first.n, provider.peak_in_flight > 1) == (20, True)
+            again = evaluate(rows, scorers=[scorer]).metrics["embedding_similarity"]
+            assert (again.mean, provider.requests) == (first.mean, asked)
 
 
 class TestSacrebleu:

@@ -105,6 +105,16 @@ class TestScoresWithoutAScale:
         assert (estimate.ci_low, estimate.ci_high) == pytest.approx(tuple(theirs), abs=1e-9)
         assert estimate.method == "t"
 
+    def test_it_equals_scipys(self):
+        random = np.random.default_rng(4)
+        for _ in range(1000):
+            scores = random.gamma(2.0, 3.0, int(random.integers(2, 40)))
+            stderr = scipy.stats.sem(scores)
+            theirs = scipy.stats.t.interval(0.95, len(scores) - 1, scores.mean(), stderr)
+            estimate = mean_interval(scores, scale=None)
+            assert (estimate.ci_low, estimate.ci_high) == pytest.approx(theirs, abs=1e-9)
+            assert standard_error(scores) == pytest.approx(stderr, abs=1e-9)
+
     def test_equal_values_have_a_width_of_zero_that_is_said(self):
         estimate = mean_interval([2.5, 2.5, 2.5], scale=None)
         assert (estimate.value, estimate.ci_low, estimate.ci_high) == (2.5, 2.5, 2.5)
@@ -128,7 +138,7 @@ class TestRepeats:
 class TestClusters:
     def test_the_standard_error_equals_statsmodels_cr1(self):
         random = np.random.default_rng(2)
-        for _ in range(200):
+        for _ in range(1000):
             n = int(random.integers(10, 60))
             clusters = random.integers(0, 6, n)
             if len(set(clusters)) < 2:
@@ -244,6 +254,9 @@ class TestWhatHasNoAnswer:
         ("given", "words"),
         [
             ({"scores": [1.0, math.nan]}, "Score 1 is nan: leave out"),
+            ({"scores": [1.0, None]}, "Score 1 is nan: leave out"),
+            ({"scores": ["yes", "no"]}, "Scores are numbers or booleans"),
+            ({"scores": [[1, 0], [0, 1]]}, "one flat sequence"),
             ({"scores": [0.5, 5]}, "Score 1 is 5, outside of its scale from 0 to 1"),
             ({"scores": [-math.inf], "scale": None}, "Score 0 is -inf"),
             ({"scores": [1], "scale": (1, 1)}, "its least and its highest"),

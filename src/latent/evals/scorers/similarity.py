@@ -72,7 +72,7 @@ def rouge_n(output: Any, expected: Any, *, n: int = 2) -> Score | None:
 
 
 @scorer(kind="continuous", scale=(-1, 1), revision=1)
-def embedding_similarity(
+async def embedding_similarity(
     output: Any, expected: Any, *, embedder: str | Embedder = "local:wordllama"
 ) -> float | None:
     """
@@ -80,12 +80,11 @@ def embedding_similarity(
 
     It is not a probability, and 0.8 means another thing with each embedder: compare only numbers of one
     embedder, and look at pairs of your own before you set a threshold. Source: Salton et al. 1975. Unit:
-    cosine, higher is better.
+    cosine, higher is better. A coroutine, so that rows wait for their vectors side by side.
 
     Args:
-        embedder: `latent.llm.Embedder`, or its name. The default needs the extra `local` and no key.
-        Vectors are
-            remembered: none is paid for twice.
+        embedder: `latent.llm.Embedder`, or its name. The default needs the extra `local` and no key. Vectors
+            are remembered: none is paid for twice.
     """
     import numpy as np
 
@@ -95,7 +94,7 @@ def embedding_similarity(
         return None
     if not all(text.strip() for text in texts):
         return 0.0  # nothing has no meaning, and embedders refuse it
-    vectors = np.asarray(_embedder(embedder).embed(texts), dtype=np.float64)
+    vectors = np.asarray(await _embedder(embedder).embed_async(texts), dtype=np.float64)
     lengths = np.linalg.norm(vectors, axis=1)
     cosines = (
         vectors[1:] @ vectors[0] / np.where(lengths[1:] * lengths[0] == 0.0, 1.0, lengths[1:] * lengths[0])

@@ -13,6 +13,7 @@ _SPACE = re.compile(r"\s+")
 _AROUND = "\"'`*_\u201c\u201d\u201e\u2018\u2019\u201a«»"
 """Quotes and emphasis, which say nothing about an answer that stands in them."""
 _END = ".!?,;:。、"
+_ASCII_WORD = re.compile(r"[a-z0-9]+")
 _ARTICLES = frozenset({"a", "an", "the"})
 
 _UNSPACED = (
@@ -66,6 +67,8 @@ def words_of(text: str) -> list[str]:
     For ASCII these are the runs of letters and digits, as for `rouge-score`. Marks that are part of a
     letter, as in Hindi, stay in it; where a script has no spaces, each of its letters is a word.
     """
+    if text.isascii():  # several times faster
+        return _ASCII_WORD.findall(text.lower())
     return _word_pattern().findall(unicodedata.normalize("NFC", text).lower())
 
 

@@ -31,7 +31,12 @@ def score_array(scores: Values, scale: Scale | None = None) -> Floats:
     Raises:
         StatisticsError: One is NaN or infinite, or lies outside of the scale; or the scale is not one.
     """
-    values = np.asarray(scores, dtype=np.float64)
+    try:
+        values = np.asarray(scores, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise StatisticsError(
+            f"Scores are numbers or booleans: {error}. Leave out scores that are missing, and count them."
+        ) from error
     if values.ndim != 1:
         raise StatisticsError(f"Scores are given as one flat sequence: got the shape {values.shape}.")
     finite = np.isfinite(values)
