@@ -49,6 +49,8 @@ def _choose(cls: type) -> Encoder | None:
         if encoder := encoders.get((library, base.__name__)):
             internal = _INTERNAL.get((library, base.__name__))
             return encoder if internal is None else _and_beside(encoder, internal)
+    if hasattr(cls, "__pydantic_private__"):
+        return _model_encoder(cls)
     if dataclasses.is_dataclass(cls):
         later = {field.name: field.default for field in dataclasses.fields(cls) if is_later(field)}
         return _fields_encoder(b"dataclass", cls, [field.name for field in dataclasses.fields(cls)], later)
@@ -110,14 +112,19 @@ def _and_beside(encoder: Encoder, internal: frozenset[str]) -> Encoder:
     return encode_object
 
 
-def _encode_model(value: Any, fallback: Fallback | None) -> bytes:
-    cls: Any = type(value)
-    caches = caches_of(cls)
-    own = [pair for pair in value.__dict__.items() if pair[0] not in caches]
-    extra = value.__pydantic_extra__ or {}
-    private = value.__pydantic_private__ or {}
-    fields = [*sorted(own), *sorted(extra.items()), *sorted(private.items())]
-    return _named(b"model", value) + encode_fields(b"o", fields, fallback)
+def _model_encoder(cls: Any) -> Encoder:
+    head, caches = tagged(b"model", class_name(cls).encode()), caches_of(cls)
+
+    def encode_object(value: Any, fallback: Fallback | None) -> bytes:
+        own = value.__dict__
+        if not caches.isdisjoint(own):
+            own = {name: item for name, item in own.items() if name not in caches}
+        extra = value.__pydantic_extra__ or {}
+        private = value.__pydantic_private__ or {}
+        fields = [*sorted(own.items()), *sorted(extra.items()), *sorted(private.items())]
+        return head + encode_fields(b"o", fields, fallback)
+
+    return encode_object
 
 
 def _encode_secret(value: Any, fallback: Fallback | None) -> bytes:
@@ -155,7 +162,6 @@ def _present(value: object, names: list[str]) -> Iterator[tuple[str, Any]]:
 
 
 _BY_CLASS: dict[tuple[str, str], Encoder] = {
-    ("pydantic", "BaseModel"): _encode_model,
     ("pydantic", "_SecretBase"): _encode_secret,
     ("pydantic", "_BaseUrl"): _encode_by_text,
     ("pydantic", "_BaseMultiHostUrl"): _encode_by_text,
