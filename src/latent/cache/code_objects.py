@@ -17,7 +17,7 @@ from typing import Any
 
 from latent.cache.classes import caches_of, class_name, find_class, slots_of
 from latent.cache.code_origin import Noting, is_own_code
-from latent.cache.code_plan import plan_of
+from latent.cache.code_syntax import plan_of
 from latent.cache.code_watch import cell_content
 from latent.cache.hashing import is_hashable_type, stable_hash
 from latent.errors import UnhashableError

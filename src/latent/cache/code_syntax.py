@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 import xxhash
 
-from latent.cache.code_bytes import Chain, same_code
+from latent.cache.code_bytes import Chain, Read, bytecode_digest, changed_names, reads, same_code
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 
@@ -23,31 +23,10 @@ _SKIPPED_FIELDS = frozenset(
     {"ctx", "type_comment", "kind", "decorator_list", "returns", "type_params", "type_ignores"}
 )
 
-MUTATORS = frozenset(
-    [
-        "add",
-        "append",
-        "appendleft",
-        "clear",
-        "discard",
-        "extend",
-        "extendleft",
-        "insert",
-        "pop",
-        "popitem",
-        "popleft",
-        "put",
-        "put_nowait",
-        "remove",
-        "reverse",
-        "rotate",
-        "setdefault",
-        "sort",
-        "symmetric_difference_update",
-        "update",
-        "write",
-        "writelines",
-    ]
+_MUTATORS = frozenset(
+    {"add", "append", "appendleft", "clear", "discard", "extend", "extendleft", "insert", "pop", "popitem"}
+    | {"popleft", "put", "put_nowait", "remove", "reverse", "rotate", "setdefault", "sort", "update", "write"}
+    | {"symmetric_difference_update", "writelines"}
 )
 """Methods that change what they are called on."""
 
@@ -63,6 +42,57 @@ class Syntax:
     """What it imports inside: local name, level, module, and the attribute of `from ... import`."""
     names: frozenset[str]
     """Names that are read in it, for a class; a function's are read from its bytecode."""
+
+
+# What is known of a function from its code alone; worked out once for each piece of code.
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The digest of what a function says, and which names to look up for the rest."""
+
+    digest: str
+    reads: tuple[Read, ...]
+    changed: frozenset[Chain]
+    """Names, or names with one attribute, that it changes itself."""
+    imports: dict[str, tuple[int, str, str | None]]
+    """Level, module and attribute of what it imports inside, by local name."""
+
+    def is_changed(self, read: Read) -> bool:
+        """Whether the function changes what it reads here: then that is its state."""
+        return read.chain[:1] in self.changed or (len(read.chain) > 1 and read.chain[:2] in self.changed)
+
+    def changed_attributes(self, name: str) -> set[str]:
+        """Attributes that it changes of what `name` stands for."""
+        return {path[1] for path in self.changed if path[0] == name and len(path) > 1}
+
+
+def plan_of(code: CodeType) -> Plan:
+    """The plan for a function's code."""
+    known = _plans.get(id(code))
+    if known is None:
+        if len(_plans) >= _PLANS_KEPT:
+            _plans.clear()
+        # The code is held with its plan, so that no other gets the same id.
+        known = _plans[id(code)] = (code, _make_plan(code))
+    return known[1]
+
+
+_PLANS_KEPT = 4096
+_plans: dict[int, tuple[CodeType, Plan]] = {}
+
+
+def _make_plan(code: CodeType) -> Plan:
+    syntax = function_syntax(code)
+    everything = reads(code)
+    if syntax is None:
+        called = {read.chain[:-1][:2] for read in everything if read.chain[-1] in _MUTATORS}
+        return Plan(bytecode_digest(code), everything, changed_names(code) | (called - {()}), {})
+    imports = {name: (level, module, attribute) for name, level, module, attribute in syntax.imports}
+    return Plan(syntax.digest, everything, syntax.changed, imports)
+
+
+# Its source.
 
 
 def function_syntax(code: CodeType) -> Syntax | None:
@@ -274,7 +304,7 @@ def _changed_by(node: ast.AST) -> Iterator[Chain]:
         yield from ((name,) for name in node.names)
     elif isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
         yield from _path_of(node)
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _MUTATORS:
         yield from _path_of(node.func.value)
 
 

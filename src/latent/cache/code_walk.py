@@ -37,8 +37,7 @@ from latent.cache.code_origin import (
     own_module,
     version_of,
 )
-from latent.cache.code_plan import Plan, plan_of
-from latent.cache.code_syntax import class_syntax, module_digest
+from latent.cache.code_syntax import Plan, class_syntax, module_digest, plan_of
 from latent.cache.code_watch import MISSING, Watch, is_builtin
 from latent.cache.hashing import children_of, is_hashable_type, stable_hash
 from latent.errors import UnhashableError

@@ -17,7 +17,7 @@ from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from latent.cache.code_origin import describe_file, is_own, is_own_code
-from latent.cache.code_plan import plan_of
+from latent.cache.code_syntax import plan_of
 
 if TYPE_CHECKING:
     from latent.cache.code import CodeFingerprint
