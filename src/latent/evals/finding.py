@@ -23,7 +23,7 @@ def find_scorer(spec: str | Mapping[str, Any]) -> Scorer:
     """
     A scorer by its name: one of latent's, one of the running flow's file, or `file.py:function`.
 
-    `contains`, `numeric(tolerance=0.01)`, `{contains: {any_of: [yes]}}`, `my_scorers.py:names_a_source`.
+    `contains`, `numeric(tolerance=0.01)`, `{contains: {expected: [yes]}}`, `my_scorers.py:names_a_source`.
 
     Args:
         spec: A name, a name with options in parentheses, or a mapping of a name to options.
@@ -69,7 +69,7 @@ def _parsed(spec: str | Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     if isinstance(spec, Mapping):
         if len(spec) != 1:
             raise ScorerError(
-                str(dict(spec)), "write one name with its options: `contains: {any_of: [yes]}`."
+                str(dict(spec)), "write one name with its options: `contains: {expected: [yes]}`."
             )
         name, options = next(iter(spec.items()))
         return str(name), dict(options or {})

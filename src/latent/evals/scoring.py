@@ -82,7 +82,7 @@ class Scorer:
     A scorer; `latent.evals.scorer` makes it.
 
     Called with the function's arguments it is the function. Called with some of its options alone
-    (`contains(any_of=["yes"])`) it gives a scorer that has these options.
+    (`contains(expected="yes")`) it gives a scorer that has these options.
     """
 
     fn: Callable[..., Any]

@@ -85,7 +85,7 @@ class TestBinaryDifferences:
 class TestOtherDifferences:
     def test_few_differences_are_tested_exactly_as_by_scipy(self):
         random = np.random.default_rng(5)
-        for _ in range(100):
+        for _ in range(1000):
             differences = (
                 np.round(random.normal(1.2, 4.0, int(random.integers(2, 9)))) / 4
             )  # ties, no rounding

@@ -71,13 +71,13 @@ def codes_of(labels: Labels) -> tuple[Codes, int]:
 
 def cluster_codes(clusters: Labels, of_row: Codes | None = None) -> tuple[Codes, int]:
     """The same for clusters; a row whose cluster is None or NaN is a cluster of its own."""
-    own = range(len(clusters)) if of_row is None else of_row.tolist()
-    return codes_of(
-        [
-            (row,) if cluster is None or cluster != cluster else (cluster, "")
-            for row, cluster in zip(own, plain(clusters), strict=True)
-        ]
-    )
+    named = plain(clusters)
+    alone = [place for place, cluster in enumerate(named) if cluster is None or cluster != cluster]
+    if alone:
+        named = [(cluster,) for cluster in named]
+        for place in alone:
+            named[place] = ("row", place if of_row is None else int(of_row[place]))
+    return codes_of(named)
 
 
 def row_means(
