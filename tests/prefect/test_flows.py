@@ -470,3 +470,19 @@ def test_other_flows_parameters_stay_as_they_were_when_the_run_began_to_read(mak
     assert main(edit=False) == (2, 2)
     make(files)
     assert main(edit=False) == (1, 1)
+
+
+def test_class_methods_with_other_options_belong_to_the_class_they_were_taken_from(make):
+    make({})
+
+    class Base:
+        @flow
+        @classmethod
+        def named(cls):
+            return cls.__name__
+
+    class Other(Base):
+        pass
+
+    again = Other.named.with_options(name="again")
+    assert (again(), Base.named(), Other.named()) == ("Other", "Base", "Other")

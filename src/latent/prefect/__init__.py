@@ -63,8 +63,11 @@ _HOME = {
     "task": "tasks",
 }
 
+_ABOUT_PREFECT = ("__version__", "__version_info__", "__development_base_path__")
+"""Of the names that Python keeps for itself, those that scripts ask Prefect for."""
+
 keep_telemetry_off()
-install(__name__)
+install(__name__, __path__)
 
 
 def __getattr__(name: str) -> object:
@@ -72,6 +75,6 @@ def __getattr__(name: str) -> object:
         value = getattr(import_module(f"{__name__}.{module}"), name)
         globals()[name] = value
         return value
-    if name.startswith("__") and name != "__version__":
+    if name.startswith("__") and name not in _ABOUT_PREFECT:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module("prefect"), name)

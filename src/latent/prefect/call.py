@@ -111,6 +111,10 @@ class Call:
         """Whether the same call is waited for where it is under way elsewhere."""
         self.stop: Stop | None = None
         """Ends the map that the call is a row of."""
+        self.upstream: dict[str, set[Any]] = {}
+        """The task runs whose results stand among the arguments by now, by argument."""
+        self.is_settled = False
+        """Whether its arguments are final: futures that are left in them are meant as they are."""
         self.attempts = 0
         self._code: CodeFingerprint | None = None
         self.started_at = 0.0
@@ -158,7 +162,7 @@ class Call:
             return False
         if self.key is None:
             self.key = call_key(self.task, self.run, self.arguments, self.shared)
-        return self.key is not None and not (self.refreshes or self.task.refresh_cache)
+        return self.key is not None and not (self.refreshes or self.task.refreshes)
 
     @property
     def code(self) -> CodeFingerprint | None:
@@ -189,7 +193,7 @@ class Call:
 
     def prefect_arguments(self) -> dict[str, Any]:
         """The arguments as Prefect sees them."""
-        return carry(self.arguments)
+        return carry(self.arguments, settled=self.is_settled)
 
     # -- one attempt, inside Prefect's run ---------------------------------------------------------------
 

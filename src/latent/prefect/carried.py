@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from latent.cache.hashing import stable_hash
 from latent.errors import UnhashableError
+from latent.prefect.upstream import has_futures, without_annotation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +43,22 @@ class Carried:
             return f"<{kind}>"
 
 
-def carry(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as Prefect may see them: large values carried."""
-    return {name: Carried(value) if is_large(value) else value for name, value in arguments.items()}
+def carry(arguments: Mapping[str, Any], *, settled: bool = False) -> dict[str, Any]:
+    """
+    The arguments as Prefect may see them: large values carried, unless it has to put results into them.
+
+    Args:
+        settled: No results are to be put into them: futures in them are carried, too.
+    """
+    return {
+        name: Carried(without_annotation(value)) if _is_carried(value, settled=settled) else value
+        for name, value in arguments.items()
+    }
+
+
+def _is_carried(value: Any, *, settled: bool) -> bool:
+    inside = without_annotation(value)
+    return (is_large(inside) and (settled or not has_futures(inside))) or (settled and has_futures(value))
 
 
 def unpack(arguments: Mapping[str, Any]) -> dict[str, Any]:

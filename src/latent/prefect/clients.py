@@ -27,3 +27,8 @@ def _with_an_api(make: MakeClient) -> MakeClient:
 
 
 get_client = _with_an_api(orchestration.get_client)
+
+
+def __getattr__(name: str) -> Any:
+    """Whatever else `prefect.client.orchestration` offers, for scripts that import it from there."""
+    return getattr(orchestration, name)

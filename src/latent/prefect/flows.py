@@ -11,19 +11,19 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
 
 import prefect
 from prefect.context import FlowRunContext
+from prefect.exceptions import ParameterBindError
 
 from latent.config.secrets import learn_secrets
 from latent.prefect.api import prefect_api
 from latent.prefect.budget import Budget
 from latent.prefect.carried import Carried, carry, is_large, unpack
-from latent.prefect.futures import resolved
 from latent.prefect.generators import generated, generated_async
 from latent.prefect.global_limits import shared_limits
-from latent.prefect.inputs import VARIADIC, Binder, dataset_names, without
+from latent.prefect.inputs import VARIADIC, Binder, dataset_names, evaluated, name_of, without
 from latent.prefect.logs import run_log
 from latent.prefect.outcomes import Outcomes
 from latent.prefect.outlook import Outlook
@@ -31,6 +31,7 @@ from latent.prefect.outputs import check_outputs, count_rows, save_outputs
 from latent.prefect.run import Run, configuration, current_run, entered, file_of, workspace_for
 from latent.prefect.run_options import RunOptions
 from latent.prefect.scope import current_scope, record_read
+from latent.prefect.upstream import failure_among, resolved, with_results
 from latent.registry import TaskRegistry
 from latent.tracking.recorder import RunRecorder
 from latent.tracking.records import RunInfo, RunOutcome, describe_error
@@ -87,11 +88,14 @@ class Flow(prefect.Flow[P, R]):
         config_schema: type[BaseModel] | None = None,
         **prefect_options: Any,
     ) -> None:
+        # A method's descriptor would be hidden from Prefect by what runs in the function's place.
+        self._isclassmethod, self._isstaticmethod = isinstance(fn, classmethod), isinstance(fn, staticmethod)
+        fn = getattr(fn, "__func__", fn) if self._isclassmethod or self._isstaticmethod else fn
         self.bare = fn
         self.own = {"input": input, "output": output, "config_schema": config_schema}
         self.inputs, self.outputs = dataset_names(input), dataset_names(output)
         self.config_schema = config_schema
-        self.binder = Binder.of(f"Flow {name or fn.__name__!r}", fn, self.inputs)
+        self.binder = Binder.of(f"Flow {name or name_of(fn)!r}", fn, self.inputs)
         super().__init__(_body(self, fn), name=name, **prefect_options)
         self._entrypoint, version = _origin(fn)
         if not prefect_options.get("version"):
@@ -105,12 +109,16 @@ class Flow(prefect.Flow[P, R]):
     def with_options(self, **changes: Any) -> Flow[P, R]:
         """A copy with other options, ours or Prefect's."""
         own = self.own | {name: changes.pop(name) for name in _FLOW_OWN if name in changes}
+        # First: reading docstrings below looks methods up, and Prefect writes down each look.
+        owners = {name: owner for name, owner in vars(self.fn).items() if name in _OWNERS}
         # Prefect knows which of its options carry over; the function it copies is the one that runs a flow.
         plain = prefect.Flow.with_options(self, **changes)
         copied = Flow(self.bare, plain.name, **own)
         body = copied.fn
+        vars(body).update(owners)
         copied.__dict__.update({name: value for name, value in plain.__dict__.items() if name not in _KEPT})
         copied.fn = body
+        copied._isclassmethod, copied._isstaticmethod = self._isclassmethod, self._isstaticmethod
         return copied
 
     @overload
@@ -151,20 +159,29 @@ class Flow(prefect.Flow[P, R]):
     ) -> tuple[tuple[Any, ...], dict[str, Any], dict[str, Any]]:
         """Prefect's arguments, large ones carried, and the values that replace datasets."""
         owner = getattr(self.fn, "__prefect_self__", getattr(self.fn, "__prefect_cls__", None))
-        bound = self.binder.signature.bind_partial(*(args if owner is None else (owner, *args)), **kwargs)
+        try:
+            bound = self.binder.signature.bind_partial(*(args if owner is None else (owner, *args)), **kwargs)
+        except TypeError as error:
+            raise ParameterBindError(f"{self.label}: {error}") from None
         fills = self.binder.fills
         replaced = {name: value for name, value in bound.arguments.items() if name in fills}
-        # Prefect puts a method's owner in front by itself.
-        given = {n: v for n, v in bound.arguments.items() if n not in fills and v is not owner}
+        given = {name: value for name, value in bound.arguments.items() if name not in fills}
+        if owner is not None:
+            del given[next(iter(bound.arguments))]  # Prefect puts it in front by itself
         variadic = {n: v for n, v in given.items() if self.binder.signature.parameters[n].kind in VARIADIC}
         needed = inspect.signature(self.fn)
         seen = inspect.BoundArguments(needed, OrderedDict(carry(given) | variadic))
         return seen.args, seen.kwargs, replaced
 
+    def __get__(self, instance: Any, owner: Any) -> Flow[P, R]:
+        return self if self.isstaticmethod else cast("Flow[P, R]", super().__get__(instance, owner))
+
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """Prefect's validation against the annotations, with large values in their places."""
         if not parameters:
             return {}  # Prefect would import pydantic's old version to find nothing to validate
+        # Types that are defined below the flow are known by now.
+        self.fn.__signature__ = evaluated(inspect.signature(self.fn), self.bare)  # type: ignore[attr-defined]
         validated = super().validate_parameters(unpack(parameters))
         return {
             name: Carried(value) if isinstance(parameters.get(name), Carried) or is_large(value) else value
@@ -184,6 +201,9 @@ def _starting(flow: Flow[..., Any], replaced: Mapping[str, Any]) -> Iterator[Non
     with prefect_api(workspace=workspace), _setting(_replaced, replaced):
         yield
 
+
+_OWNERS = ("__prefect_self__", "__prefect_cls__")
+"""Where Prefect writes down what a method belongs to: on the function."""
 
 _KEPT = ("fn", "bare", "own", "inputs", "outputs", "config_schema", "binder")
 """What a copy with other options has of its own."""
@@ -237,14 +257,14 @@ def _body(owner: Flow[..., Any], fn: Callable[..., Any]) -> Callable[..., Any]:
                 positional, named = running.arguments(args, kwargs)
                 return running.keep(fn(*positional, **named))
 
-    needed = without(owner.binder.signature, owner.binder.fills)
+    needed = evaluated(without(owner.binder.signature, owner.binder.fills), fn)
     body.__signature__ = needed  # type: ignore[attr-defined]  # read by `inspect`
     return body
 
 
 def _origin(fn: Callable[..., Any]) -> tuple[str | None, str | None]:
     """Where Prefect finds the function again, and its file's version: of the body it would tell ours."""
-    plain = prefect.Flow(fn)
+    plain = prefect.Flow(fn, validate_parameters=False)
     return plain._entrypoint, plain.version
 
 
@@ -304,10 +324,11 @@ class _Running:
 
     def keep(self, returned: Any) -> Any:
         """Wait for the flow's rows, resolve futures, save `output`; the flow's value."""
-        value = resolved(returned)
+        value = with_results(returned)
         self.settle()
         if self.flow.outputs:
-            save_outputs(self.run, self.flow.outputs, value, owner=self.flow.label)
+            save_outputs(self.run, self.flow.outputs, resolved(value), owner=self.flow.label)
+        self.run.returned_failure = failure_among(value)
         if self.run.recorder is not None:
             self.run.result_preview = self.run.recorder.preview(value)
         return value
@@ -380,7 +401,10 @@ def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
         recorder.finish(outcome, describe_error(error), models=_models(run))
         raise
     else:
-        recorder.finish("ok", result_preview=run.result_preview, models=_models(run))
+        if (failure := run.returned_failure) is None:
+            recorder.finish("ok", result_preview=run.result_preview, models=_models(run))
+        else:
+            recorder.finish("failed", describe_error(failure), models=_models(run))
     finally:
         recorder.flush()
 
@@ -400,7 +424,7 @@ def _setting(variable: ContextVar[Any], value: Any) -> Iterator[None]:
 
 
 @overload
-def flow(name: Callable[P, R], /) -> Flow[P, R]: ...
+def flow(fn: Callable[P, R], /, *, name: str | None = None, **options: Any) -> Flow[P, R]: ...
 @overload
 def flow(
     name: str | None = None,
@@ -418,7 +442,7 @@ def flow(
     config_schema: type[BaseModel] | None = None,
     **prefect_options: Any,
 ) -> Callable[[Callable[P, R]], Flow[P, R]]: ...
-def flow(name: Any = None, **options: Any) -> Any:
+def flow(fn_or_name: Any = None, /, **options: Any) -> Any:
     """
     Make a function a flow: configured, fed from the catalog, tracked.
 
@@ -434,9 +458,13 @@ def flow(name: Any = None, **options: Any) -> Any:
     Raises:
         RegistryError: `input` does not fit the function.
     """
-    if callable(name):
-        return _registered(Flow(name, **options))
+    if fn_or_name is not None and not isinstance(fn_or_name, str):
+        return _registered(Flow(fn_or_name, **options))
+    name = options.pop("name", fn_or_name)
     return lambda fn: _registered(Flow(fn, name, **options))
+
+
+flow.from_source = Flow.from_source  # type: ignore[attr-defined]  # Prefect's decorator has it, too
 
 
 def _registered(made: Flow[Any, Any]) -> Flow[Any, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import prefect.futures
 from prefect._internal.result_records import ResultRecord
@@ -18,7 +18,7 @@ from latent.prefect import deliveries
 from latent.prefect.failures import row_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from latent.errors import TaskExecutionError
     from latent.prefect.call import Call
@@ -179,80 +179,19 @@ def result_in(state: State[Any]) -> Any:
 
 def done_future(call: Call, value: R) -> TaskFuture[R]:
     """A future of a remembered result: finished, and without a task run."""
-    return TaskFuture(call, None, cached_state(value))
+    return TaskFuture(call, None, cached_state(value, call.run.run_id))
 
 
-def cached_state(value: R) -> State[R]:
+def cached_state(value: R, run_id: str) -> State[R]:
     """Prefect's state of a remembered result, with the value attached."""
-    return Completed(name="Cached", data=ResultRecord.model_construct(result=value))
+    return in_run_of(Completed(name="Cached", data=ResultRecord.model_construct(result=value)), run_id)
 
 
-def has_futures(value: Any) -> bool:
-    """Whether a future or a state stands anywhere in `value`; only built-in containers are searched."""
-    kind = type(value)
-    if kind in _PLAIN:
-        return False
-    if kind is dict:
-        return any(type(item) not in _PLAIN and has_futures(item) for item in value.values())
-    if kind is list or kind is tuple:
-        return any(type(item) not in _PLAIN and has_futures(item) for item in value)
-    return next(futures_in(value), None) is not None
-
-
-_PLAIN = frozenset({str, int, float, bool, type(None), bytes})
-"""Types of most values; looking them up is many times faster than asking each for its class."""
-
-
-def futures_in(value: Any) -> Iterator[PrefectFuture[Any] | State[Any]]:
-    """The futures and states anywhere in `value`; only built-in containers are searched."""
-    if isinstance(value, (PrefectFuture, State)):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from futures_in(item)
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for item in value:
-            yield from futures_in(item)
-
-
-def is_done(future: PrefectFuture[Any]) -> bool:
-    """Whether a future has ended; Prefect's API is asked only about futures of other processes."""
-    if isinstance(future, TaskFuture):
-        return future.is_done()
-    if future._final_state is not None:
-        return True
-    done = getattr(getattr(future, "wrapped_future", None), "done", None)
-    return bool(done()) if callable(done) else False
-
-
-def resolved(value: Any, *, only_done: bool = False) -> Any:
-    """
-    `value` with every future in it replaced by its result; waits for them unless `only_done`.
-
-    Raises:
-        TaskExecutionError: One of them failed (not with `only_done`, which leaves that one for Prefect).
-    """
-    if not has_futures(value):
-        return value
-    if isinstance(value, PrefectFuture):
-        return _result_if_done(value) if only_done else value.result()
-    if isinstance(value, State):
-        return value if only_done else value.result()
-    if isinstance(value, dict):
-        return {key: resolved(item, only_done=only_done) for key, item in value.items()}
-    items = [resolved(item, only_done=only_done) for item in value]
-    return type(value)(*items) if hasattr(value, "_fields") else _rebuilt(value, items)
-
-
-def _rebuilt(value: Any, items: list[Any]) -> Any:
-    """A container like `value`; a list of futures becomes a plain list."""
-    return items if isinstance(value, list) else type(value)(items)
-
-
-def _result_if_done(future: PrefectFuture[Any]) -> Any:
-    state_now = getattr(future, "state_now", None)
-    final: State[Any] | None = state_now() if state_now is not None else None
-    return result_in(final) if final is not None and final.is_completed() else future
+def in_run_of(state: State[R], run_id: str) -> State[R]:
+    """The state with its flow run: one without is the user's own, and a flow that returns it ends in it."""
+    if run_id:
+        state.state_details.flow_run_id = UUID(run_id)
+    return state
 
 
 def __getattr__(name: str) -> Any:

@@ -39,6 +39,11 @@ def signature_of(fn: Callable[..., Any]) -> Signature:
         return inspect.signature(lambda *args, **kwargs: None)
 
 
+def name_of(fn: Callable[..., Any]) -> str:
+    """The name of a function; of a partial or another callable object, its class's."""
+    return str(getattr(fn, "__name__", type(fn).__name__))
+
+
 def match_inputs(owner: str, signature: Signature, datasets: Sequence[str]) -> dict[str, str]:
     """
     The dataset that fills each parameter: by name where names match, the others in order.
@@ -93,12 +98,12 @@ class Binder:
             options: Other names that the call could have meant, for the error's hint.
 
         Raises:
-            TypeError: The call does not fit the function.
+            ParameterBindError: The call does not fit the function (a `TypeError`, Prefect's own).
         """
         try:
             bound = self.signature.bind_partial(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{self.label}: {error}{self._nearest(kwargs, options)}") from None
+            raise _unbound(f"{self.label}: {error}{self._nearest(kwargs, options)}") from None
         arguments = dict(bound.arguments)
         absent = [
             p
@@ -106,7 +111,7 @@ class Binder:
             if name not in arguments and name not in self.fills
         ]
         if missing := [p.name for p in absent if p.default is Parameter.empty and p.kind not in VARIADIC]:
-            raise TypeError(self._missing(missing, arguments))
+            raise _unbound(self._missing(missing, arguments))
         if defaults:
             arguments |= {p.name: p.default for p in absent if p.default is not Parameter.empty}
         return arguments
@@ -132,10 +137,38 @@ class Binder:
         return text
 
 
+def _unbound(message: str) -> TypeError:
+    from prefect.exceptions import ParameterBindError
+
+    return ParameterBindError(message)
+
+
 def without(signature: Signature, names: Mapping[str, str]) -> Signature:
     """The signature that callers and deployments need: without the parameters that the catalog fills."""
     kept = [p for p in signature.parameters.values() if p.name not in names]
     return signature.replace(parameters=_in_valid_order(kept))
+
+
+def evaluated(signature: Signature, fn: Callable[..., Any]) -> Signature:
+    """
+    The signature with its written annotations (`"Order"`, `from __future__ import annotations`) as types.
+
+    They are read where the function stands: what Prefect runs in its place stands elsewhere. One that names
+    what is not defined, or not yet, stays as it is written.
+    """
+    names = getattr(inspect.unwrap(fn), "__globals__", {})
+    return signature.replace(
+        parameters=[p.replace(annotation=_type_of(p, names)) for p in signature.parameters.values()]
+    )
+
+
+def _type_of(parameter: Parameter, names: dict[str, Any]) -> Any:
+    if not isinstance(parameter.annotation, str):
+        return parameter.annotation
+    try:
+        return eval(parameter.annotation, names)  # noqa: S307  # as `inspect.signature(eval_str=True)` does
+    except Exception:
+        return parameter.annotation
 
 
 def keyword_only(signature: Signature) -> Signature:

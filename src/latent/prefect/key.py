@@ -115,13 +115,22 @@ def _users_key(task: Task[..., Any], arguments: Mapping[str, Any]) -> CallKey | 
     flow_run_id = flow.flow_run.id if flow and flow.flow_run else None
     task_run = TaskRun.model_construct(id=uuid4(), flow_run_id=flow_run_id, task_key=task.task_key)
     context = TaskRunContext.model_construct(task=task, task_run=task_run, parameters=dict(arguments))
-    if task.cache_key_fn is not None:
-        key = task.cache_key_fn(context, dict(arguments))
-    else:
-        flow_parameters = flow.parameters if flow else None
-        key = task.users_policy.compute_key(
-            task_ctx=context, inputs=dict(arguments), flow_parameters=flow_parameters or {}
+    try:
+        if task.cache_key_fn is not None:
+            key = task.cache_key_fn(context, dict(arguments))
+        else:
+            flow_parameters = flow.parameters if flow else None
+            key = task.users_policy.compute_key(
+                task_ctx=context, inputs=dict(arguments), flow_parameters=flow_parameters or {}
+            )
+    except Exception as error:
+        which = "cache_policy" if task.cache_key_fn is None else "cache_key_fn"
+        warn_once(
+            f"no-key:{task.name}",
+            f"Task {task.name!r} is not remembered where its {which} cannot make a key. It raised "
+            f"{type(error).__name__}: {error}",
         )
+        return None
     if key is None:
         return None
     digest = hashlib.md5(f"prefect:{key}".encode(), usedforsecurity=False).hexdigest()

@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec, PathFinder
+from importlib.machinery import ModuleSpec
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
+
+
+STAND_INS = {"client.orchestration": "latent.prefect.clients"}
+"""Modules of ours in the place of submodules that are not ours."""
 
 
 class _PrefectModule(Loader):
@@ -30,17 +35,27 @@ class _PrefectModule(Loader):
 
 
 class _PassThrough(MetaPathFinder):
-    """Finds `package.x.y` where Prefect has `prefect.x.y` and `package` has no module of that name."""
+    """
+    Stands before Python's own finders.
 
-    def __init__(self, package: str) -> None:
-        self.prefix = f"{package}."
+    Those would find `latent.prefect.utilities.annotations` in the folder of `prefect.utilities`, and make a
+    second copy of it: with classes of its own, which Prefect does not know.
+    """
+
+    def __init__(self, package: str, path: Sequence[str]) -> None:
+        self.package = package
+        self.own = {module.name for module in iter_modules(path)}
+        """The package's own modules, whose submodules are its own, too."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if not fullname.startswith(self.prefix) or self._is_ours(fullname, path):
+        if not fullname.startswith(f"{self.package}."):
             return None
-        original = f"prefect.{fullname.removeprefix(self.prefix)}"
+        name = fullname.removeprefix(f"{self.package}.")
+        if name.partition(".")[0] in self.own:
+            return None
+        original = STAND_INS.get(name, f"prefect.{name}")
         try:
             import_module(original)
         except ModuleNotFoundError as error:
@@ -51,13 +66,7 @@ class _PassThrough(MetaPathFinder):
             fullname, _PrefectModule(original), is_package=hasattr(sys.modules[original], "__path__")
         )
 
-    def _is_ours(self, fullname: str, path: Sequence[str] | None) -> bool:
-        # The parent may be Prefect's own module: what lies in its folder is Prefect's, too.
-        parent = sys.modules[fullname.rpartition(".")[0]].__name__
-        return f"{parent}.".startswith(self.prefix) and PathFinder.find_spec(fullname, path) is not None
 
-
-def install(package: str) -> None:
-    """Let `package` offer every submodule of Prefect that it has no module of its own for."""
-    # First: the usual finder would load a second copy of what lies in the folder of a package of Prefect's.
-    sys.meta_path.insert(0, _PassThrough(package))
+def install(package: str, path: Sequence[str]) -> None:
+    """Let `package`, whose folder is `path`, offer those submodules of Prefect that it has not itself."""
+    sys.meta_path.insert(0, _PassThrough(package, path))

@@ -119,14 +119,23 @@ class _Attempts:
 def _retries(task: Task[..., Any], settings: Settings) -> int:
     if "retries" in task.options:
         return task.retries
-    return settings.tasks.retries if task.own["retry"] else 0
+    if not task.own["retry"]:
+        return 0
+    return task.retries if is_set_in_prefect("default_retries") else settings.tasks.retries
+
+
+def is_set_in_prefect(name: str) -> bool:
+    """Whether the user has set a setting of Prefect's for tasks: by environment, profile or file."""
+    from prefect.settings import get_current_settings
+
+    return name in get_current_settings().tasks.model_fields_set
 
 
 def _listed(task: Task[..., Any], retries: int) -> ListedPauses | None:
     """The task's own pauses; None when it leaves them to the settings."""
     given, factor = task.options.get("retry_delay_seconds"), task.options.get("retry_jitter_factor")
     if given is None:
-        if "retries" not in task.options:
+        if "retries" not in task.options and not is_set_in_prefect("default_retries"):
             return None
         given = task.retry_delay_seconds or None  # what Prefect's own settings say: 0 unless changed
     elif callable(given):

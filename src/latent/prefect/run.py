@@ -126,6 +126,8 @@ class Run:
     """Prefect's own record of the run; None outside of flows and in worker processes."""
     result_preview: Any = None
     """What the flow returned, shortened."""
+    returned_failure: BaseException | None = None
+    """Why it failed, when it did so by returning a state."""
     mapped: list[MappedFutures[Any]] = field(default_factory=list)
     """Maps whose rows the flow still has to wait for."""
     submitted: list[TaskFuture[Any]] = field(default_factory=list)

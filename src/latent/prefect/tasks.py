@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast,
 import prefect
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.context import FlowRunContext
+from prefect.settings import get_current_settings
 from prefect.task_engine import run_task
 from prefect.utilities.annotations import NotSet
 from prefect.utilities.visualization import get_task_viz_tracker
@@ -19,10 +20,10 @@ from latent.errors import NotInRunError, RegistryError
 from latent.prefect.admission import is_timed_here
 from latent.prefect.api import prefect_api
 from latent.prefect.call import NO_VALUE, Call, work, work_async
-from latent.prefect.futures import TaskFuture, done_future, failure_in, has_futures, resolved, result_in
+from latent.prefect.futures import TaskFuture, done_future, failure_in, result_in
 from latent.prefect.generators import generated, generated_async
-from latent.prefect.inputs import Binder, dataset_names, keyword_only
-from latent.prefect.retries import DEFAULT_RETRIES, follow, policy_of
+from latent.prefect.inputs import Binder, dataset_names, keyword_only, name_of
+from latent.prefect.retries import DEFAULT_RETRIES, follow, is_set_in_prefect, policy_of
 from latent.prefect.retry_policy import matchers, why_everything_stops
 from latent.prefect.rows.batches import HOOKS
 from latent.prefect.rows.futures import MappedFutures
@@ -31,6 +32,7 @@ from latent.prefect.rows.options import RowOptions, split_options
 from latent.prefect.rows.stream import RowResult, stream_rows
 from latent.prefect.run import current_run, file_of, surroundings
 from latent.prefect.sdk_retries import report_sdk_retries
+from latent.prefect.upstream import has_futures, resolved, runs_behind, without_idle_annotations
 from latent.registry import TaskRegistry
 
 if TYPE_CHECKING:
@@ -53,6 +55,9 @@ class Unset(Enum):
 
 
 UNSET: Final = Unset.UNSET
+
+_STORED = ("persist_result", "result_storage_key", "result_storage", "result_serializer")
+"""Prefect's options with which it stores results."""
 
 _OWN_OPTIONS = (
     *("input", "output", "cache", "retry", "retry_on", "no_retry_on", "span_type", "limit"),
@@ -90,6 +95,12 @@ class Task(prefect.Task[P, R]):
         **prefect_options: Any,
     ) -> None:
         prefect_options, row_options = split_options(prefect_options, ())
+        expiration = {} if cache_expiration is UNSET else {"cache_expiration": cache_expiration}
+        # `.retries` shows it; the workspace's settings decide in the end, see `policy_of`.
+        retries = {} if is_set_in_prefect("default_retries") else {"retries": DEFAULT_RETRIES}
+        defaults = {"log_prints": None} | (retries if retry else {"retries": 0})
+        # First: what a flow that is made a task has of its own would take the place of what follows.
+        super().__init__(fn, name=name, **(defaults | prefect_options | expiration))
         self.options = prefect_options
         """Prefect's options as the user gave them: what is not here is ours to choose."""
         self.own = {
@@ -110,10 +121,6 @@ class Task(prefect.Task[P, R]):
         """Our options as the user gave them."""
         self.given_row_options = row_options
         self.expiration_option = cache_expiration
-        expiration = {} if cache_expiration is UNSET else {"cache_expiration": cache_expiration}
-        # What `.retries` shows; the workspace's settings decide in the end, see `policy_of`.
-        defaults = {"retries": DEFAULT_RETRIES if retry else 0}
-        super().__init__(fn, name=name, **(defaults | prefect_options | expiration))
         self.inputs, self.outputs = dataset_names(input), dataset_names(output)
         self.span_type, self.limit = span_type, limit
         self.retry_on = matchers(self.label, "retry_on", retry_on)
@@ -121,6 +128,9 @@ class Task(prefect.Task[P, R]):
         self.binder = Binder.of(self.label, self.fn, self.inputs)
         self.row_options = RowOptions().with_changes(self.label, row_options)
         self.instance: Any = None
+        """What a method belongs to: its first argument."""
+        if self.isgenerator and "retries" not in prefect_options and not is_set_in_prefect("default_retries"):
+            self.retries = 0  # whoever has taken values would get them once more
         self._check_options(cache_expiration)
 
     def _check_options(self, expiration: timedelta | Unset | None) -> None:
@@ -148,9 +158,28 @@ class Task(prefect.Task[P, R]):
         return (
             bool(self.own["cache"])
             and self.options.get("persist_result") is not False
+            and not self.options.get("result_storage_key")
             and not self.isgenerator
             and not _is_no_cache(self.options.get("cache_policy"))
+            and not self._prefect_forbids()
         )
+
+    @property
+    def persists(self) -> bool:
+        """Whether Prefect writes the results to a store of its own, too: the user has asked for it."""
+        return any(self.options.get(name) for name in _STORED)
+
+    def _prefect_forbids(self) -> bool:
+        """Whether Prefect's own settings turn the memory off."""
+        tasks = get_current_settings().tasks
+        return tasks.disable_caching or (tasks.default_no_cache and not self.users_key)
+
+    @property
+    def refreshes(self) -> bool:
+        """Whether remembered results are computed again: `refresh_cache`, else Prefect's setting."""
+        if self.refresh_cache is not None:
+            return self.refresh_cache
+        return get_current_settings().tasks.refresh_cache
 
     @property
     def counts_code(self) -> bool:
@@ -226,10 +255,10 @@ class Task(prefect.Task[P, R]):
         return self.options | hooks
 
     def __get__(self, instance: Any, owner: Any) -> Task[P, R]:
-        if instance is None or self.isclassmethod or self.isstaticmethod:
-            return cast("Task[P, R]", super().__get__(None, owner))
+        if self.isstaticmethod or (instance is None and not self.isclassmethod):
+            return self
         bound = copy(self)
-        bound.instance = instance
+        bound.instance = owner if self.isclassmethod else instance
         return bound
 
     # -- calls -------------------------------------------------------------------------------------------
@@ -313,6 +342,7 @@ class Task(prefect.Task[P, R]):
 
     def start(self, call: Call, task_runner: Any, wait_for: Any = None) -> TaskFuture[Any]:
         """Hand a call to a task runner, unless its result is remembered."""
+        call.upstream = runs_behind(call.arguments)
         call.arguments = resolved(call.arguments, only_done=True)
         if (value := self._recall_now(call, wait_for)) is not NO_VALUE:
             return done_future(call, value)
@@ -322,7 +352,9 @@ class Task(prefect.Task[P, R]):
 
     def start_run(self, call: Call, task_runner: Any, wait_for: Any = None) -> TaskFuture[Any]:
         """Hand a call to a task runner, as a task run of its own."""
-        return TaskFuture(call, task_runner.submit(call.attempt_task(), call.prefect_arguments(), wait_for))
+        edges = {"dependencies": call.upstream} if call.upstream else {}
+        given = call.prefect_arguments()
+        return TaskFuture(call, task_runner.submit(call.attempt_task(), given, wait_for, **edges))
 
     @overload  # type: ignore[override]  # Prefect's overloads without its special cases
     def map(self, *args: Any, return_state: Literal[True], **kwargs: Any) -> list[State[R]]: ...
@@ -385,7 +417,8 @@ class Task(prefect.Task[P, R]):
     def call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, row_index: int | None = None) -> Call:
         """One call with these arguments, in the run around it or in the task's own surroundings."""
         run = current_run() or surroundings(file_of(self.fn))
-        call = Call(self, run, self.bind(args, kwargs), row_index=row_index)
+        arguments = without_idle_annotations(self.bind(args, kwargs))
+        call = Call(self, run, arguments, row_index=row_index)
         call.refreshes = run.options.refresh.get(self.name, "") is None
         return call
 
@@ -407,9 +440,11 @@ class Task(prefect.Task[P, R]):
         """A copy of this task whose function is the work of one call, with Prefect's own result cache off."""
         engine = copy(self)
         engine.fn = _Work(call)  # type: ignore[assignment]  # any callable that Prefect can bind
-        engine.cache_policy = NO_CACHE
+        # Under a key of the user's own, Prefect looks for results itself: then the memory does not.
+        if self.options.get("result_storage_key") is None:
+            engine.cache_policy = NO_CACHE
         engine.cache_key_fn = None
-        engine.persist_result = self.options.get("persist_result", False)
+        engine.persist_result = self.options.get("persist_result", True if self.persists else None)
         if is_timed_here(call):
             engine.timeout_seconds = None
         report_sdk_retries(self)
@@ -422,7 +457,7 @@ class _Work:
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.__name__ = call.task.fn.__name__
+        self.__name__ = name_of(call.task.fn)
         self.__signature__ = keyword_only(call.task.binder.signature)
 
     def __call__(self, /, **given: Any) -> Any:
@@ -449,7 +484,7 @@ def _is_visualizing() -> bool:
 
 
 @overload
-def task(name: Callable[P, R], /) -> Task[P, R]: ...
+def task(fn: Callable[P, R], /, *, name: str | None = None, **options: Any) -> Task[P, R]: ...
 @overload
 def task(
     name: str | None = None,
@@ -479,7 +514,7 @@ def task(
     cache_expiration: timedelta | None = ...,
     **prefect_options: Any,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
-def task(name: Any = None, **options: Any) -> Any:
+def task(fn_or_name: Any = None, /, **options: Any) -> Any:
     """
     Make a function one step of a flow.
 
@@ -502,8 +537,9 @@ def task(name: Any = None, **options: Any) -> Any:
     Raises:
         RegistryError: Another task of this name stands in the same flow, or `input` does not fit.
     """
-    if callable(name):
-        return _registered(Task(name, **options))
+    if fn_or_name is not None and not isinstance(fn_or_name, str):
+        return _registered(Task(fn_or_name, **options))
+    name = options.pop("name", fn_or_name)
     return lambda fn: _registered(Task(fn, name, **options))
 
 

@@ -17,6 +17,7 @@ from prefect.states import Completed, Failed
 
 from latent.prefect.call import in_run
 from latent.prefect.global_limits import attached
+from latent.prefect.inputs import name_of
 from latent.prefect.rows.artifacts import Artifacts, counted
 from latent.prefect.rows.lanes import Ticket, lane_for
 from latent.prefect.rows.parcels import packed
@@ -72,7 +73,7 @@ class Batch:
         """Set once its rows stand in the lane, or never will."""
         self._before = None if after is None else after.came
         self.span_id = span_id or f"{getrandbits(64):016x}"
-        self.__name__ = spec.task.fn.__name__
+        self.__name__ = name_of(spec.task.fn)
 
     def __call__(self) -> Any:
         return self._run_away() if self.home is None else self._run_at_home(self.home)

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from prefect.client.schemas.objects import State
 from prefect.exceptions import MappingLengthMismatch, MappingMissingIterable
 from prefect.futures import PrefectFuture
-from prefect.utilities.annotations import unmapped
+from prefect.utilities.annotations import BaseAnnotation, unmapped
 from prefect.utilities.collections import isiterable
 
 from latent.errors import UsageError, did_you_mean
-from latent.prefect.futures import has_futures, resolved
 from latent.prefect.rows.options import NAMES as ROW_OPTIONS
+from latent.prefect.upstream import has_futures, resolved, runs_behind, without_idle_annotations
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from prefect.client.schemas.objects import RunInput
 
     from latent.prefect.rows.options import RowId
     from latent.prefect.tasks import Task
@@ -39,6 +42,8 @@ class Columns:
         first: int = 0,
     ) -> None:
         self.columns, self.shared, self._variadic = columns, shared, variadic
+        self.whole: dict[str, set[RunInput]] = {}
+        """The task runs of which a column is the result, by argument."""
         self.in_order = list(columns.values())
         """The columns without their names."""
         self.rows = range(first, first + len(next(iter(columns.values()))))
@@ -65,12 +70,22 @@ class Columns:
             key: column for key, value in mapped.items() if (column := _column(task, key, value)) is not None
         }
         _check_lengths(task, mapped, columns)
-        shared = {
-            key: value.value if isinstance(value, unmapped) else value
-            for key, value in (arguments | extra).items()
-            if key not in columns
-        }
-        return cls(columns, shared, (name, set(extra)) if name is not None and extra else None)
+        shared = {key: _shared(value) for key, value in (arguments | extra).items() if key not in columns}
+        made = cls(
+            columns,
+            without_idle_annotations(shared),
+            (name, set(extra)) if name is not None and extra else None,
+        )
+        tops = {key: mapped[key] for key in columns if isinstance(mapped[key], (PrefectFuture, State))}
+        made.whole = runs_behind(tops)
+        return made
+
+    def upstream(self, index: int) -> dict[str, set[RunInput]]:
+        """The task runs whose results a row works with, by argument."""
+        if not self.have_futures and not self.whole:
+            return {}
+        own = runs_behind(self.arguments(index)) if self.have_futures else {}
+        return {name: own.get(name, set()) | self.whole.get(name, set()) for name in own.keys() | self.whole}
 
     def arguments(self, index: int) -> dict[str, Any]:
         """The arguments of a row by parameter name."""
@@ -83,7 +98,7 @@ class Columns:
     def ready(self, index: int) -> dict[str, Any]:
         """The arguments of a row; results in the place of futures, which have all ended by now."""
         arguments = self.arguments(index)
-        return resolved(arguments, only_done=True) if self.have_futures else arguments
+        return resolved(arguments) if self.have_futures else arguments
 
     @property
     def are_flat(self) -> bool:
@@ -191,7 +206,9 @@ def _column(task: Task[..., Any], name: str, value: Any) -> Sequence[Any] | None
     """The rows that an argument holds; None for a value that all rows share."""
     if isinstance(value, unmapped):
         return None
-    if isinstance(value, PrefectFuture):
+    if isinstance(value, BaseAnnotation):
+        return _annotated(task, name, value)
+    if isinstance(value, (PrefectFuture, State)):
         value = resolved(value)
     if hasattr(value, "to_dicts"):  # polars
         return list(value.to_dicts())
@@ -212,6 +229,23 @@ def _column(task: Task[..., Any], name: str, value: Any) -> Sequence[Any] | None
         )
         raise
     return rows
+
+
+def _annotated(task: Task[..., Any], name: str, value: Any) -> Sequence[Any] | None:
+    """The rows inside of an annotation, each annotated where it holds something to resolve."""
+    inside = value.unwrap()
+    if isinstance(inside, (PrefectFuture, State)):
+        return None  # as in Prefect, where it stands for the one result that all rows get
+    rows = _column(task, name, inside)
+    return None if rows is None else [value.rewrap(row) if has_futures(row) else row for row in rows]
+
+
+def _shared(value: Any) -> Any:
+    """What each row gets of a value that is not mapped over."""
+    if isinstance(value, unmapped):
+        return value.unwrap()
+    inside: Any = value.unwrap() if isinstance(value, BaseAnnotation) else None
+    return value.rewrap(inside.unwrap()) if isinstance(inside, unmapped) else value
 
 
 def same_id(task: Task[..., Any], first: int, second: int, name: str) -> UsageError:

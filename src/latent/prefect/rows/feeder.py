@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Any
 
-from latent.prefect.futures import is_done
+from latent.prefect.upstream import is_done
 
 if TYPE_CHECKING:
     from prefect.futures import PrefectFuture

@@ -9,8 +9,8 @@ from prefect._internal.result_records import ResultRecord
 from prefect.futures import PrefectFutureList, PrefectTaskRunFuture
 from prefect.states import Cancelled, Completed, Failed, Pending
 
-from latent.errors import FailedRowsError, RunStoppedError
-from latent.prefect.futures import TaskFuture, cached_state
+from latent.errors import FailedRowsError, RunStoppedError, TaskExecutionError, text_of
+from latent.prefect.futures import TaskFuture, cached_state, in_run_of
 from latent.prefect.rows.ends import RowEnd
 
 if TYPE_CHECKING:
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from latent.prefect.rows.home import Home
 
 R = TypeVar("R")
+
+
+FAILED = "Task run encountered an exception {}: {}"
+"""What Prefect says in the state of a failed task run."""
 
 
 class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
@@ -58,6 +62,11 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
         return self._made_id
 
     @property
+    def remembered(self) -> bool:
+        """Whether no task run was made for it, as far as is known by now."""
+        return self._home.task_run_of(self.index) is None
+
+    @property
     def state(self) -> State[R]:
         """How the row stands, as a Prefect state; `Cached` for a remembered result."""
         self.looked_at = True
@@ -78,7 +87,7 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
         if end is None:
             return None
         if self._made_state is None:
-            self._made_state = _state_of(end)
+            self._made_state = in_run_of(_state_of(end), self._home.run.run_id)
         return self._made_state
 
     def wait(self, timeout: float | None = None) -> None:
@@ -126,6 +135,10 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
 
 class MappedFutures(PrefectFutureList[R]):
     """The futures of one map, in input order, and the dataset that its results are saved to."""
+
+    def __new__(cls, *given: Any) -> Any:
+        """As its type, when Prefect puts results in the place of futures: a plain list of them."""
+        return list(*given) if given and isinstance(given[0], list) else super().__new__(cls)
 
     def __init__(self, home: Home) -> None:
         self.rows: list[RowFuture[R]] = [RowFuture(home, index) for index in home.rows]
@@ -218,9 +231,10 @@ class MappedFutures(PrefectFutureList[R]):
 
 def _state_of(end: RowEnd) -> State[Any]:
     if end.outcome == "cached":
-        return cached_state(end.value)
+        return cached_state(end.value, "")
     if end.outcome == "skipped":
         return Cancelled(name="Skipped", message=str(end.error), data=end.error)
     if end.error is not None:
-        return Failed(message=str(end.error), data=end.error)
+        original = end.error.original_error if isinstance(end.error, TaskExecutionError) else end.error
+        return Failed(data=original, message=FAILED.format(type(original).__name__, text_of(original)))
     return Completed(data=ResultRecord.model_construct(result=end.value))

@@ -8,19 +8,21 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from prefect.client.schemas.objects import State
 from prefect.futures import PrefectFuture
 
 from latent.errors import RunStoppedError, TaskExecutionError
 from latent.prefect.abstained import outcome_of, recalled_outcome
 from latent.prefect.call import REFRESHED
 from latent.prefect.failures import explained, row_error
-from latent.prefect.futures import TaskFuture, futures_in, is_done
+from latent.prefect.futures import TaskFuture, failure_in
 from latent.prefect.outputs import save_outputs
 from latent.prefect.rows.ends import RowEnd, RowTable, Totals
 from latent.prefect.rows.feeder import Feeder
 from latent.prefect.rows.futures import RowFuture
 from latent.prefect.scope import current_scope
 from latent.prefect.undone import forget_when_undone, users_transaction
+from latent.prefect.upstream import futures_in, is_done
 from latent.registry import TaskRegistry
 from latent.tracking.records import RowRecord, TaskRecord
 
@@ -215,10 +217,13 @@ class Home:
         return [end for index in indices if (end := self._upstream_failure(index)) is not None]
 
     def _upstream_failure(self, index: int) -> RowEnd | None:
-        for future in futures_in(self.columns.arguments(index)):
+        arguments = self.columns.arguments(index)
+        for future in futures_in(arguments, needed=True):
             if not isinstance(future, (RowFuture, TaskFuture)):
-                continue
-            if (error := future.error()) is not None:
+                state = future if isinstance(future, State) else future.state
+                if (raised := failure_in(state)) is not None:
+                    return self._failed(index, arguments, raised, attempts=0)
+            elif (error := future.error()) is not None:
                 future.looked_at = True  # whoever looks at this row's failure sees that one
                 return RowEnd(
                     index, "skipped" if isinstance(error, RunStoppedError) else "failed", error=error

@@ -11,7 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from latent.prefect.admission import limiter_of
 from latent.prefect.call import Call
-from latent.prefect.futures import failure_in, is_done, result_in
+from latent.prefect.futures import failure_in, result_in
 from latent.prefect.outlook import REASON
 from latent.prefect.rows.batches import HOOKS, Batch, MapSpec
 from latent.prefect.rows.columns import Columns
@@ -25,6 +25,7 @@ from latent.prefect.rows.selection import Selection
 from latent.prefect.rows.tally import Tally
 from latent.prefect.run import current_run, surroundings
 from latent.prefect.shared import Shared
+from latent.prefect.upstream import ended_runs, is_done
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -200,6 +201,8 @@ class Submission:
 
         if any(getattr(self.task, f"{hook}_hooks", None) for hook in HOOKS):
             reason = "it has hooks, which belong to task runs"
+        elif self.task.persists:
+            reason = "Prefect stores its results, one for each task run"
         elif tags := limited_tags(self.task):
             reason = f"its tag {tags[0]!r} carries a Prefect concurrency limit"
         else:
@@ -224,7 +227,8 @@ class Submission:
         try:
             call = Call(self.task, self.run, job.arguments, row_index=job.index, shared=home.planner.shared)
             call.key, call.code, call.refreshes = job.key, job.code or home.planner.code, job.refreshes
-            call.shares, call.stop = home.options.share_in_flight, home.stop
+            call.shares, call.stop, call.is_settled = home.options.share_in_flight, home.stop, True
+            call.upstream = home.columns.upstream(job.index)
             future = self.task.start_run(call, self.runner, self.wait_for)
         except Exception as error:
             home.lost([job], error)
@@ -275,7 +279,7 @@ class Submission:
         try:
             batch = self._batch(jobs)
             began = time.time()
-            inner = self.runner.submit(batch.as_task(), {}, self.wait_for)
+            inner = self.runner.submit(batch.as_task(), {}, self._after(batch))
         except Exception as error:
             home.lost(jobs, error)
             return done()
@@ -289,6 +293,16 @@ class Submission:
 
         inner.add_done_callback(over)
         return None
+
+    def _after(self, batch: Batch) -> list[Any] | None:
+        """What a batch waits for, with the task runs whose results its rows work with."""
+        runs = {
+            run
+            for job in batch.jobs
+            for runs in self.home.columns.upstream(job.index).values()
+            for run in runs
+        }
+        return [*(self.wait_for or ()), *ended_runs(runs)] if runs else self.wait_for
 
     def _batch(self, jobs: Sequence[Job]) -> Batch:
         if self.at_home:

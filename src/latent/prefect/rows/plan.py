@@ -50,7 +50,7 @@ class Planner:
         recalls: bool,
     ) -> None:
         self.task, self.run, self.columns, self.shared, self.selection = task, run, columns, shared, selection
-        self._recalls = recalls and not task.refresh_cache
+        self._recalls = recalls and not task.refreshes
         self.code: CodeFingerprint | None = None
         if task.remembers and task.counts_code and not task.users_key:
             self.code = code_fingerprint(task.fn, run.workspace.root)

@@ -300,7 +300,7 @@ def _shared_arguments(
     given = {name: value.value if isinstance(value, unmapped) else value for name, value in shared.items()}
     named = [p for p in parameters.values() if p.kind in _NAMED]
     defaults = {p.name: p.default for p in named if p.default is not p.empty}
-    owner = {} if task.instance is None else {"self": task.instance}
+    owner = {} if task.instance is None else {next(iter(parameters)): task.instance}
     arguments = owner | {name: value for name, value in (defaults | given).items() if name not in of_rows}
     known = {*arguments, *of_rows, *task.binder.fills, "self"}
     if missing := [p.name for p in named if p.name not in known]:

@@ -8,6 +8,7 @@ from inspect import Parameter
 from typing import TYPE_CHECKING, Any
 
 from prefect.client.schemas.objects import State
+from prefect.context import TaskRunContext
 from prefect.exceptions import UnfinishedRun
 
 from latent.cache.results import Result
@@ -27,6 +28,7 @@ from latent.prefect.usage import merged
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from latent.cache.code import CodeFingerprint
     from latent.limits import Permit
@@ -40,6 +42,18 @@ if TYPE_CHECKING:
     from latent.prefect.tasks import Task
 
 _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
+
+_NOTHING = nullcontext()
+
+
+def _run_count(attempts: int) -> AbstractContextManager[object]:
+    """Have Prefect's `runtime.task_run.run_count` tell a row's own attempts: its batch runs once."""
+    context = TaskRunContext.get()
+    if context is None:
+        return _NOTHING
+    run = context.task_run.model_copy(update={"run_count": attempts})
+    return context.model_copy(update={"task_run": run})
 
 
 class RowWork:
@@ -101,7 +115,7 @@ class RowWork:
             How many had.
         """
         keys = [job.key.key for job in jobs if job.key is not None and not job.refreshes]
-        if self.task.refresh_cache or not self._shares or not keys:
+        if self.task.refreshes or not self._shares or not keys:
             return 0
         hits = self.run.memory.recall_many(
             keys, code=self.code, parameter=self.run.parameter_fingerprint, codes=codes_of(jobs)
@@ -174,7 +188,11 @@ class RowWork:
 
     @contextmanager
     def _around(self, job: Job) -> Iterator[Scope]:
-        with open_scope(self.task.name, job.ticket.span_id) as scope, job.permit or nullcontext():
+        with (
+            open_scope(self.task.name, job.ticket.span_id) as scope,
+            job.permit or nullcontext(),
+            _NOTHING if job.attempts < 2 else _run_count(job.attempts),
+        ):
             scope.attempt = job.attempts
             budget = self.run.budget
             scope.is_free = scope.is_free or self.task.is_free
