@@ -21,6 +21,13 @@ class TestClassification:
         assert of("I think it is spam.", "spam").value is True
         assert of("This is not spam", "spam").answer == "not spam"
 
+    def test_labels_of_scripts_without_spaces_are_found_in_a_sentence(self):
+        good, bad = "\u6b63\u9762", "\u8d1f\u9762"
+        score = scorers.classification(
+            f"\u8fd9\u662f{good}\u7684\u8bc4\u8bba\u3002", good, labels=[good, bad]
+        )
+        assert (score.value, score.answer) == (True, good)
+
     @pytest.mark.parametrize("output", ["No idea", "spam or unsure", "spammer"])
     def test_what_names_none_or_several_is_no_prediction(self, output):
         with pytest.raises(Abstain, match="The output names"):
@@ -69,6 +76,10 @@ class TestRetrieval:
         assert scorers.retrieval(["a"], []) is None
         assert scorers.retrieval(["a"], None) is None
         assert scorers.retrieval([], ["a"])["recall_at_10"] == 0.0
+
+    def test_a_text_is_not_a_ranking_of_its_letters(self):
+        with pytest.raises(ScorerError, match="a list of ids, not the text 'd1 d2'"):
+            scorers.retrieval("d1 d2", ["d1"])
 
     def test_what_has_no_id_is_told(self):
         with pytest.raises(ScorerError, match="is not an id and has no"):
@@ -132,6 +143,11 @@ class TestToolCalls:
     def test_arguments_that_are_no_json_equal_nothing(self):
         broken = {"name": "search", "arguments": "{query:"}
         assert tools([broken], [{"name": "search", "arguments": {"query": "x"}}])[2] == 0.0
+
+    def test_files_may_hold_them_as_json(self):
+        expected = '[{"name": "search", "arguments": {"limit": 3}}, "read"]'
+        assert tools([SEARCH, READ], expected) == (1.0, True, 1.0)
+        assert tools([READ], "read") == tools([READ], {"name": "read"}) == (1.0, True, 1.0)
 
     def test_what_is_no_call_is_told(self):
         with pytest.raises(ScorerError, match="a call is a name, or a mapping"):

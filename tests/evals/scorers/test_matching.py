@@ -56,6 +56,10 @@ class TestContains:
             (scorers.contains("a category", "cat"), True),
             (scorers.contains("a category", "cat", whole_words=True), False),
             (scorers.contains("I like C++ best", "C++", whole_words=True), True),
+            (
+                scorers.contains("\u8fd9\u662f\u6b63\u9762\u7684", "\u6b63\u9762", whole_words=True),
+                True,
+            ),  # no spaces
             (scorers.contains("either", ["neither", "either"]), True),
             (scorers.contains("red and blue", ["green", "yellow"]), False),
             (scorers.contains(expected="yes")("Yes, it is."), True),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from latent.errors import ScorerError
 from latent.evals import Abstain, scorers
 from latent.evals.scorers.numbers import last_number
 
@@ -119,6 +120,10 @@ class TestMultipleChoice:
         assert scorers.multiple_choice("B", "New York", cities).value is True
         assert scorers.multiple_choice("D", 3, cities).value is True
         assert scorers.multiple_choice("F", "A", cities).answer is None
+
+    def test_the_choices_are_a_list(self):
+        with pytest.raises(ScorerError, match="a list of texts, not the text 'Paris, Rome'"):
+            scorers.multiple_choice("A", "A", "Paris, Rome")
 
     def test_what_is_expected_must_be_a_choice(self):
         with pytest.raises(Abstain, match="not among the choices A, B"):

@@ -1,6 +1,5 @@
 """
-Scorers that need no model: each is a function that can be called, and a scorer that `evaluate` maps over
-answers.
+Scorers that need no model: functions that can be called, and that `evaluate` maps over answers.
 
 | does the answer ... | scorer |
 |---|---|

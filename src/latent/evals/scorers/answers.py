@@ -47,8 +47,7 @@ def refused(output: Any, finish_reason: str | None = None) -> Score:
 
 @scorer(kind="binary", higher_is_better=False, revision=1)
 def cut(finish_reason: str | None) -> bool | None:
-    """Whether the limit on tokens cut the answer (finish reason `length`). Unit: share of rows, lower is
-    better."""
+    """Whether the limit on tokens cut the answer (`length`). Unit: share of rows, lower is better."""
     return None if finish_reason is None else finish_reason == "length"
 
 
@@ -93,18 +92,17 @@ def latency(latency_seconds: float | None) -> float | None:
 @scorer(kind="continuous", higher_is_better=False, unit="USD", revision=1)
 def cost(cost_usd: float | None) -> float | None:
     """
-    Dollars that the answer cost when it was made; not applicable where the price is unknown, which is not
-    free.
+    Dollars that the answer cost when it was made.
 
-    A remembered answer has the cost it had when it was made, though nothing is paid again. Lower is better.
+    Not applicable where the price is unknown, which is not free. A remembered answer has the cost it had,
+    though nothing is paid again. Lower is better.
     """
     return cost_usd
 
 
 @scorer(kind="continuous", higher_is_better=None, unit="tokens", revision=1)
 def tokens(output_tokens: int | None) -> int | None:
-    """Tokens of the answer, those of its reasoning included, as the provider counts them. Neither end is
-    better."""
+    """Tokens of the answer as the provider counts them, reasoning included. Neither end is better."""
     return output_tokens
 
 

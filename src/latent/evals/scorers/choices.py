@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from string import ascii_uppercase
 from typing import Any
 
-from latent.evals.scorers.words import normalized, text_of
+from latent.errors import ScorerError
+from latent.evals.scorers.words import holds_words, normalized, text_of
 from latent.evals.scoring import Abstain, Score, scorer
 
 _BARE = (
@@ -44,6 +45,8 @@ def multiple_choice(output: Any, expected: Any, choices: Sequence[str] | None = 
     """
     if expected is None:
         return None
+    if isinstance(choices, str):
+        raise ScorerError("multiple_choice", f"`choices` is a list of texts, not the text {choices!r:.80}.")
     letters = ascii_uppercase[: len(choices)] if choices else ascii_uppercase
     wanted = _wanted(expected, letters, choices)
     answer = chosen_letter(text_of(output), letters, choices)
@@ -71,7 +74,7 @@ def _by_text(text: str, letters: str, choices: Sequence[str] | None) -> str | No
     named = [
         (letter, normalized(str(choice)))
         for letter, choice in zip(letters, choices or (), strict=False)
-        if re.search(rf"(?<!\w){re.escape(normalized(str(choice)))}(?!\w)", folded)
+        if holds_words(folded, normalized(str(choice)))
     ]
     # "New York City" also holds "New York": what is part of a longer one that was named does not count.
     longest = [one for one in named if not any(one[1] != other and one[1] in other for _, other in named)]

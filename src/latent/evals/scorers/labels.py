@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from latent.evals.scorers.words import folded_text, normalized, text_of
+from latent.evals.scorers.words import folded_text, holds_words, normalized, text_of
 from latent.evals.scoring import Abstain, Score, scorer
 
 
 def label_metrics(scores: Sequence[Score]) -> Mapping[str, Any]:
-    """Precision, recall, F1 and kappa of all rows, from the labels that their scores hold; F1 and kappa
-    with intervals."""
+    """Precision, recall, F1 and kappa of all rows, from the labels that their scores hold."""
     from latent.evals.stats import classify, f1_interval, kappa_interval
 
     told = [score for score in scores if score.value is not None and isinstance(score.evidence, Mapping)]
@@ -36,8 +34,8 @@ def classification(output: Any, expected: Any, *, labels: Sequence[str] | None =
     scikit-learn's definitions (`latent.evals.stats.classify`).
 
     With `labels`, the output may be a sentence that names exactly one of them; one that names none or several
-    abstains, since a label that cannot be read must not count as one of the others.
-    Without, the whole output is the label, compared as `exact_match` does.
+    abstains, since a label that cannot be read must not count as one of the others. Without, the whole
+    output is the label, compared as `exact_match` does.
 
     Unit: share of rows, higher is better.
     """
@@ -57,7 +55,7 @@ def classification(output: Any, expected: Any, *, labels: Sequence[str] | None =
 
 def _named(text: str, labels: Sequence[str]) -> str:
     folded = folded_text(text)
-    found = [label for label in labels if re.search(rf"(?<!\w){re.escape(label)}(?!\w)", folded)]
+    found = [label for label in labels if holds_words(folded, label)]
     # "not spam" also holds "spam": what is part of a longer one that was named does not count.
     longest = [one for one in found if not any(one != other and one in other for other in found)]
     if len(longest) != 1:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from latent.errors import ScorerError, ScoringError
-from latent.evals.scorers.words import folded_text, normalized, references_of, text_of
+from latent.evals.scorers.words import folded_text, holds_words, normalized, references_of, text_of
 from latent.evals.scoring import Score, Scorer, scorer
 
 _Test = Callable[[str, str], bool]
@@ -174,8 +174,7 @@ def _finder(ignore_case: bool, whole_words: bool) -> _Test:
     def test(text: str, wanted: str) -> bool:
         if not whole_words:
             return fold(wanted) in fold(text)
-        # Not \b: it would ask a wanted "C++" for a letter behind its last sign.
-        return re.search(rf"(?<!\w){re.escape(fold(wanted))}(?!\w)", fold(text)) is not None
+        return holds_words(fold(text), fold(wanted))
 
     return test
 

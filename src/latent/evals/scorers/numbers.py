@@ -18,8 +18,7 @@ _SIGN = re.compile(r"(?<![\w.)%])-(?:[$€£¥]\s?)?$|[$€£¥]\s?-$")
 """What stands before a negative number; a minus between two numbers or inside a word is not a sign."""
 _THIN_SPACES = re.compile("(?<=\\d)[\u00a0\u2009\u202f](?=\\d{3})")
 _ASCII = str.maketrans("\u2212\u2012\u2013\ufe63\uff0d\uff0c\uff0e", "-----,.")
-"""For other minus signs, and the signs in numbers of full width; digits of any script are numbers to
-Python."""
+"""For other minus signs, and signs of full width; digits of any script are numbers to Python."""
 
 _EXACT = Context(prec=1_000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
 """Numbers of any size compare: what is beyond even that is infinite, and equal to nothing."""

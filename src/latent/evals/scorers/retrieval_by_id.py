@@ -28,6 +28,8 @@ def retrieval(retrieved: Sequence[Any], relevant: Any, *, k: int = 10) -> dict[s
 
     if relevant is None:
         return None
+    if isinstance(retrieved, str):
+        raise ScorerError("retrieval", f"`retrieved` is a list of ids, not the text {retrieved!r:.80}.")
     ranked = [_id_of(each) for each in retrieved]
     wanted = relevant if isinstance(relevant, Mapping) else _collection(relevant)
     found = {

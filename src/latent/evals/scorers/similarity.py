@@ -110,8 +110,7 @@ def _best_f1(
     words: Callable[[str], list[str]] = words_of,
     n: int = 1,
 ) -> Score | None:
-    """The F1 with the expected text that it is highest with; `shared` counts what two texts have in
-    common."""
+    """The highest F1 with any of the expected texts; `shared` counts what two texts have in common."""
     found = words(text_of(output))
     scored = [_f1(found, wanted, shared, n) for wanted in map(words, references_of(expected))]
     return max(scored, key=lambda score: float(score.value or 0.0), default=None)

@@ -41,8 +41,8 @@ def tool_calls(
     """
     if expected_tool_calls is None:
         return None
-    made = [_call(each) for each in tool_calls or ()]
-    wanted = [_call(each) for each in expected_tool_calls]
+    made = [_call(each) for each in _listed(tool_calls)]
+    wanted = [_call(each) for each in _listed(expected_tool_calls)]
     return {
         "names_f1": Score(_names_f1(made, wanted), answer=", ".join(name for name, _ in made)),
         "order": Score(_is_ordered([name for name, _ in made], [name for name, _ in wanted], order)),
@@ -67,8 +67,7 @@ def _is_ordered(made: list[str], wanted: list[str], order: str) -> bool:
 
 
 def _arguments(made: Sequence[Call], wanted: Sequence[Call], how: str) -> float:
-    """The share of expected calls that can each be given a call of its own (an assignment, by augmenting
-    paths)."""
+    """The share of expected calls that can each be given a call of their own (by augmenting paths)."""
     if not wanted:
         return float(not made)
     fits = [[place for place, call in enumerate(made) if _fits(call, expected, how)] for expected in wanted]
@@ -95,6 +94,16 @@ def _fits(call: Call, expected: Call, how: str) -> bool:
         if how == "exact"
         else all(key in given and given[key] == needed[key] for key in needed)
     )
+
+
+def _listed(calls: Any) -> Sequence[Any]:
+    """Calls as a list, also where a file holds them as JSON, or a single one."""
+    if isinstance(calls, str):
+        try:
+            calls = json.loads(calls)
+        except ValueError:
+            calls = [calls]
+    return calls if isinstance(calls, list | tuple) else [calls] if calls else []
 
 
 def _call(each: Any) -> Call:

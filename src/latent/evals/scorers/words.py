@@ -22,6 +22,8 @@ _UNSPACED = (
     "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Japanese, Chinese
     "\U00020000-\U000323af"
 )
+_SPACED = f"[^\\W{_UNSPACED}]"
+"""A letter or digit of the other scripts."""
 
 
 def text_of(output: Any) -> str:
@@ -58,6 +60,15 @@ def normalized(text: str) -> str:
 def folded_text(text: str) -> str:
     """A text without case and kinds of spaces, in one Unicode form."""
     return _SPACE.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+
+
+def holds_words(text: str, wanted: str) -> bool:
+    """
+    Whether a text holds another as whole words: not `cat` in `category`, but `C++` before a comma.
+
+    Where a script has no spaces, words begin and end anywhere.
+    """
+    return re.search(f"(?<!{_SPACED}){re.escape(wanted)}(?!{_SPACED})", text) is not None
 
 
 def words_of(text: str) -> list[str]:

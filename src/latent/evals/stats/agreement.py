@@ -37,8 +37,7 @@ class Confusion:
 
     labels: tuple[Any, ...]
     counts: npt.NDArray[np.int64]
-    """Shape (labels, labels): rows are the first rater's labels (or the expected ones), columns the
-    second's."""
+    """Shape (labels, labels): the first rater's labels (or the expected ones) by the second's."""
 
 
 def confusion(first: Labels, second: Labels, *, labels: Sequence[Any] | None = None) -> Confusion:
@@ -150,8 +149,7 @@ def alpha_interval(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Estimate:
-    """`krippendorff_alpha` with the percentile interval of `bootstrap_interval`: rows are drawn, not
-    ratings."""
+    """`krippendorff_alpha` with the percentile interval of `bootstrap_interval`, which draws rows."""
     labels, counts = _counts_of_ratings(ratings)
     return bootstrap_interval(
         lambda drawn: _alpha(drawn, labels, measure),

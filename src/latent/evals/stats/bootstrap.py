@@ -101,10 +101,10 @@ def quantile_interval(
     seed: int = 0,
 ) -> Estimate:
     """
-    The median, or another quantile, with its percentile bootstrap interval. Repeats of a row are averaged
-    first.
+    The median, or another quantile, with its percentile bootstrap interval.
 
-    Between two scores it is interpolated (numpy's default; Hyndman and Fan 1996, type 7).
+    Repeats of a row are averaged first. Between two scores it is interpolated (numpy's default; Hyndman and
+    Fan 1996, type 7).
 
     Args:
         share: Of the scores that lie below: 0.5 is the median, 0.95 the 95th percentile.

@@ -32,8 +32,7 @@ class LabelMetrics:
     recall: float | None
     """Found among the rows that are so; None where none is."""
     f1: float | None
-    """Harmonic mean of both, 2 TP / (2 TP + FP + FN); None where the label is neither expected nor
-    predicted."""
+    """2 TP / (2 TP + FP + FN); None where the label is neither expected nor predicted."""
     support: int
     """Rows that are so."""
 

@@ -18,8 +18,7 @@ from latent.evals.stats.estimate import Estimate
 from latent.evals.stats.proportions import wilson
 
 LEAST_LABELS = 20
-"""With fewer, what the judge is worth cannot be told from chance, and the interval covers less than it
-says."""
+"""With fewer, what the judge is worth cannot be told from chance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

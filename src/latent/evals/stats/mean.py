@@ -39,8 +39,7 @@ def mean_interval(
     level: float = 0.95,
 ) -> Estimate:
     """
-    The mean over rows, with a confidence interval that holds for few rows and for scores at an end of their
-    scale.
+    The mean over rows, with an interval that holds for few rows and for scores at an end of their scale.
 
     On a scale, the interval is Wilson's with the effective number of rows n_eff = m (1 - m) / SE^2 in place
     of n, and Student's quantile, on scores scaled to 0..1 (Wilson 1927; Korn and Graubard 1998; Dean and
@@ -110,8 +109,7 @@ def missing_bounds(
     scores: Values, missing: int, *, scale: Scale | None = (0.0, 1.0), higher_is_better: bool = True
 ) -> Bounds:
     """
-    Where the mean would lie if every missing score were the worst of its scale, and if every one were the
-    best.
+    Where the mean would lie if all missing scores were the worst of their scale, and if they were the best.
 
     Whatever the missing scores would have been, the mean of all lies between (Manski 1990). With repeats,
     give the scores of all answers and the number of answers that are missing.

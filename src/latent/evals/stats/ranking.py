@@ -23,8 +23,7 @@ Relevant = Collection[Hashable] | Mapping[Hashable, float]
 
 
 def ranked_by(scores: Mapping[str, float]) -> list[str]:
-    """Ids by their score, highest first; of equal ones in the order of the ids, so that ties are no
-    chance."""
+    """Ids by their score, highest first; ties in the order of the ids, so that they are not chance."""
     return sorted(scores, key=lambda id: (-scores[id], id))
 
 
@@ -41,15 +40,13 @@ def recall_at_k(ranked: Iterable[Hashable], relevant: Relevant, k: int | None = 
 
 
 def precision_at_k(ranked: Iterable[Hashable], relevant: Relevant, k: int) -> float | None:
-    """Share of the first `k` places that hold something relevant; places that are left empty count as
-    misses."""
+    """Share of the first `k` places that hold something relevant; empty places count as misses."""
     found = _gains(ranked, relevant, k)
     return None if found is None else sum(map(bool, found)) / k
 
 
 def reciprocal_rank(ranked: Iterable[Hashable], relevant: Relevant, k: int | None = None) -> float | None:
-    """1 / the place of the first relevant one, 0 without one. Source: Voorhees 1999, TREC-8 (its mean:
-    MRR)."""
+    """1 / the place of the first relevant one, 0 without one; its mean is MRR. Source: Voorhees 1999."""
     found = _gains(ranked, relevant, k)
     if found is None:
         return None
