@@ -16,7 +16,7 @@ import threading
 import time
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -636,6 +636,14 @@ def test_functions_and_classes_among_arguments_count_by_their_code(project):
     assert row_key("ask", {"schema": Project}, identify) == row_key("ask", {"schema": Project}, identify)
     with pytest.raises(UnhashableError):
         row_key("score", {"client": object()}, identify)
+
+
+def test_types_among_arguments_count_by_what_they_are_made_of(project):
+    identify = code_identity(project.root)
+    kinds = [Literal["a"], Literal["b"], list[int], list[str], int | str, int | None, list[Project]]
+    keys = [row_key("ask", {"kind": kind}, identify) for kind in kinds]
+    assert len(set(keys)) == len(kinds)
+    assert keys[0] == row_key("ask", {"kind": Literal["a"]}, identify)
 
 
 # Source that is missing, changed or unusual.

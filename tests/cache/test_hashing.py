@@ -10,7 +10,7 @@ import pickle
 import re
 import subprocess
 import sys
-from collections import Counter, OrderedDict, UserDict, defaultdict, deque, namedtuple
+from collections import ChainMap, Counter, OrderedDict, UserDict, defaultdict, deque, namedtuple
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -19,7 +19,7 @@ from itertools import combinations
 from pathlib import Path, PurePosixPath
 from threading import Barrier, Lock
 from types import MappingProxyType, SimpleNamespace
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -29,7 +29,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel, HttpUrl, PrivateAttr, SecretStr, computed_field
+from pydantic import BaseModel, ConfigDict, HttpUrl, PrivateAttr, SecretStr, computed_field
 
 from latent.cache import argument_hashes, file_key, row_key, stable_hash
 from latent.errors import UnhashableError
@@ -367,6 +367,18 @@ class Noted:
         self.note = "as made"
 
 
+T = TypeVar("T")
+
+
+@dataclass
+class Box(Generic[T]):
+    x: T
+
+
+class Shelf(list[T]):
+    pass
+
+
 MAKERS = {
     "a string": lambda: Tagged("a"),
     "a list with slots": lambda: Rows([1]),
@@ -385,6 +397,33 @@ def test_what_was_set_on_an_object_beside_its_content_counts(make):
     one.source, same.source, other.source = "a", "a", "b"
     assert stable_hash(one) == stable_hash(same)
     assert len({stable_hash(value) for value in (plain, one, other)}) == 3
+
+
+class Loose(BaseModel):
+    model_config = ConfigDict(extra="allow")
+    a: int = 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (Loose(), Loose(a=1)),
+        (Loose(a=1, b=2), Loose(a=1, b=3)),
+        (ChainMap({"a": 1}, {"a": 2}), ChainMap({"a": 1}, {"a": 3})),
+        (pd.DataFrame({"a": [1]}), pd.DataFrame({"a": [1]}).set_flags(allows_duplicate_labels=False)),
+        (
+            pa.table({"a": [1]}),
+            pa.table([[1]], schema=pa.schema([pa.field("a", pa.int64(), metadata={"unit": "m"})])),
+        ),
+    ],
+)
+def test_what_can_be_asked_of_an_object_counts(one, other):
+    assert stable_hash(one) != stable_hash(other)
+
+
+def test_a_generic_class_with_its_type_named_makes_the_same_objects():
+    assert stable_hash(Box[int](1)) == stable_hash(Box(1)) != stable_hash(Box(2))
+    assert stable_hash(Shelf[int]([1])) == stable_hash(Shelf([1]))
 
 
 def test_a_client_beside_the_fields_counts_by_its_class():

@@ -87,7 +87,7 @@ def attributes_of(value: object, known: frozenset[str] = frozenset()) -> Iterato
     own: dict[str, Any] = getattr(value, "__dict__", None) or {}
     slots = slots_of(cls)
     if slots or not own.keys() <= known:
-        left_out = known | caches_of(cls)
+        left_out = known | caches_of(cls) | {"__orig_class__"}  # `Box[int](1)` is a `Box(1)`
         present = own | {name: getattr(value, name) for name in slots if hasattr(value, name)}
         yield from sorted((name, item) for name, item in present.items() if name not in left_out)
 

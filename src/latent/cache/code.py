@@ -77,9 +77,18 @@ def code_identity(root: Path) -> Noting:
         is_code = isinstance(
             value, FunctionType | BuiltinFunctionType | MethodType | type | functools.partial
         )
-        return code_fingerprint(value, root).digest if is_code else None
+        return code_fingerprint(value, root).digest if is_code or _is_made_of_types(value) else None
 
     return Noting(identify)
+
+
+def _is_made_of_types(value: Any) -> bool:
+    """Whether it is such as `Literal["a", "b"]` or `list[int]`."""
+    if type(value).__module__ not in ("typing", "types", "typing_extensions"):
+        return False
+    from latent.cache.code_objects import parts_of_type  # few arguments are types
+
+    return parts_of_type(value) is not None
 
 
 @dataclass(frozen=True, slots=True)

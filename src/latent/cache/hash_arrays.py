@@ -53,7 +53,8 @@ def _encode_frame(value: Any, fallback: Fallback | None) -> bytes:
     # By position: two columns may share a name.
     columns = [_labelled(value.iloc[:, number], fallback) for number in range(value.shape[1])]
     parts = [_class(b"frame", value), encode(value.columns, fallback), encode(value.index, fallback)]
-    return b"".join([*parts, encode_mapping(b"d", value.attrs, fallback), *columns])
+    flags = b"" if value.flags.allows_duplicate_labels else b"unique"
+    return b"".join([*parts, encode_mapping(b"d", value.attrs, fallback), flags, *columns])
 
 
 def _encode_series(value: Any, fallback: Fallback | None) -> bytes:
@@ -115,8 +116,14 @@ def _encode_table(value: Any, fallback: Fallback | None) -> bytes:
 def _encode_schema(value: Any, fallback: Fallback | None) -> bytes:
     # pandas notes its own version there; the same data would hash differently after an upgrade.
     metadata = {name: data for name, data in (value.metadata or {}).items() if name != b"pandas"}
-    fields = [(field.name, f"{field.type} {field.nullable}") for field in value]
+    fields = [(field.name, f"{field.type} {field.nullable}{_notes(field)}") for field in value]
     return encode_mapping(b"schema", metadata, fallback) + encode_fields(b"o", fields, fallback)
+
+
+def _notes(field: Any) -> str:
+    """What is written to a field; not the numbers that Parquet gives its columns."""
+    notes = [pair for pair in sorted((field.metadata or {}).items()) if not pair[0].startswith(b"PARQUET:")]
+    return f" {notes!r}" if notes else ""
 
 
 def _encode_arrow_array(value: Any, fallback: Fallback | None) -> bytes:

@@ -122,7 +122,11 @@ def _model_encoder(cls: Any) -> Encoder:
         extra = value.__pydantic_extra__ or {}
         private = value.__pydantic_private__ or {}
         fields = [*sorted(own.items()), *sorted(extra.items()), *sorted(private.items())]
-        return head + encode_fields(b"o", fields, fallback)
+        content = head + encode_fields(b"o", fields, fallback)
+        if len(was_set := value.__pydantic_fields_set__) != len(own) + len(extra):
+            # `model_dump(exclude_unset=True)` tells what was given from what is a default.
+            content += b"set" + text(",".join(sorted(was_set)))
+        return content
 
     return encode_object
 
@@ -169,6 +173,7 @@ _BY_CLASS: dict[tuple[str, str], Encoder] = {
     ("pydantic_core", "MultiHostUrl"): _encode_by_text,
     ("types", "SimpleNamespace"): _encode_namespace,
     ("collections", "defaultdict"): _encode_defaultdict,
+    ("collections", "ChainMap"): lambda value, fallback: b"chain" + encode(value.maps, fallback),
     ("builtins", "mappingproxy"): lambda value, fallback: b"proxy" + encode_mapping(b"d", value, fallback),
     ("datetime", "timezone"): _encode_by_text,
     ("zoneinfo", "ZoneInfo"): _encode_by_text,
