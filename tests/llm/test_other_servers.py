@@ -181,6 +181,7 @@ def test_what_a_provider_says_that_it_cost_is_what_it_cost(server: Server, said:
     ("spec", "suffix", "said"),
     [
         ("mine:m", "", "/v1'"),
+        ("mine:m", "/api", r":\d+/v1'"),
         ("mine:m", "/v1/chat/completions", "base_url ends before '/chat/completions'"),
         ("mine:m", "/v1/v1", "stands twice"),
         ("anthropic:claude-opus-4-6", "/v1", "without its '/v1'"),

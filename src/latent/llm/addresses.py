@@ -42,7 +42,8 @@ def address_hint(endpoint: Endpoint, path: str) -> str:
     if path.startswith("/v1/") and below.endswith("/v1"):
         return f"latent adds {path!r}: write base_url={base.removesuffix('/v1')!r}, without its '/v1'."
     if not path.startswith("/v") and not re.search(r"/v\d", below):
-        return f"Most servers have this API below /v1: try base_url={base + '/v1'!r}."
+        # Ollama's own API is below /api, and OpenAI's beside it.
+        return f"Most servers have this API below /v1: try base_url={base.removesuffix('/api') + '/v1'!r}."
     return "Check base_url: it is what stands before the path of a request."
 
 

@@ -117,7 +117,7 @@ class Endpoint:
     @property
     def brings_key(self) -> bool:
         """Whether a header of the user's own holds the key, so that the environment's is not sent."""
-        return key_header(self.own_headers) is not None
+        return bool(self.own_headers) and key_header(self.own_headers) is not None
 
     @property
     def key_source(self) -> str:
@@ -135,7 +135,7 @@ class Endpoint:
 
     def headers(self) -> dict[str, str]:
         """What a call sends beside its body, names in lower case; holds the key."""
-        return self._headers() | dict(self.own_headers)
+        return self._headers() | dict(self.own_headers) if self.own_headers else self._headers()
 
     def _headers(self) -> dict[str, str]:
         key = self.key()

@@ -289,9 +289,10 @@ class LanceStore:
         if (former := self._word_index()) is not None:
             self._table.drop_index(former)
         self._table.add_columns({_WORDS: _TEXT})
-        rows = self._table.search().select(["id", _TEXT]).to_arrow()
-        texts = dict(zip(rows["id"].to_pylist(), rows[_TEXT].to_pylist(), strict=True))
-        changed = {id: words for id, text in texts.items() if (words := searchable(text)) != text}
+        changed: dict[str, str] = {}
+        for rows in self._table.search().select(["id", _TEXT]).to_batches(self.batch_size):
+            texts = zip(rows["id"].to_pylist(), rows[_TEXT].to_pylist(), strict=True)
+            changed |= {id: words for id, text in texts if (words := searchable(text)) != text}
         if changed:
             columns = {"id": list(changed), _WORDS: list(changed.values())}
             self._table.merge_insert("id").when_matched_update_all().execute(pa.table(columns))
