@@ -17,6 +17,7 @@ Each says what happened, where, and what to do next::
     │   ├── ChunkSettingError (ValueError)   sizes of chunks that contradict each other
     │   ├── ScorerError (ValueError)       a scorer or a judge cannot be used, or reads what the data lacks
     │   ├── EvaluationDataError (ValueError)   rows that cannot be evaluated
+    │   ├── ComparisonError (ValueError)   two evaluations that are about different things
     │   ├── MissingExtraError (ImportError)   a library that an extra brings is not installed
     │   ├── StatisticsError (ValueError)   numbers that a statistic cannot be computed from
     │   ├── SimulatorError (ValueError)   a provider simulator was set up or used wrongly
@@ -257,6 +258,20 @@ class ScoringError(LatentError, ValueError):
 
     def __str__(self) -> str:
         return f"Scorer {self.scorer!r}: {self.reason}."
+
+
+class ComparisonError(UsageError, ValueError):
+    """Two evaluations cannot be held against each other."""
+
+    def __init__(self, old: str, new: str, reason: str) -> None:
+        super().__init__(old, new, reason)  # all in args: errors cross process borders by pickle
+        self.old, self.new, self.reason = old, new, reason
+
+    def __str__(self) -> str:
+        return (
+            f"The evaluations of {self.old[:8]} and {self.new[:8]} are not compared, since {self.reason}. "
+            "`latent compare --force`, or `compare(..., force=True)`, does it all the same."
+        )
 
 
 class EvaluationNotFoundError(LatentError, LookupError):

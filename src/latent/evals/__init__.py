@@ -6,6 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from latent.evals.comparing.comparison import Comparison as Comparison
+    from latent.evals.comparing.comparison import compare as compare
     from latent.evals.evaluating import evaluate as evaluate
     from latent.evals.evaluating import evaluate_async as evaluate_async
     from latent.evals.evaluation import Evaluation as Evaluation
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Abstain": "scoring",
+    "Comparison": "comparing.comparison",
+    "compare": "comparing.comparison",
     "Evaluation": "evaluation",
     "Judge": "judging",
     "Metric": "metrics",

@@ -1,0 +1,146 @@
+"""A comparison as text and in Markdown."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from latent.evals.comparing.changes import word_diff
+from latent.evals.table import aligned, markdown_table, number
+
+if TYPE_CHECKING:
+    from latent.evals.comparing.changes import Change
+    from latent.evals.comparing.comparison import Comparison, Flip, MetricComparison
+    from latent.evals.comparing.pairing import Pairs
+    from latent.evals.evaluation import Evaluation
+
+HEADS = ("metric", "old", "new", "difference", "95 % interval", "p", "gained / lost", "rows", "")
+IDS_SHOWN = 10
+EXPLORATORY = (
+    "The p values are not adjusted for how many metrics there are: take them as hints, not as tests."
+)
+
+
+def comparison_text(comparison: Comparison, *, flips: int = 0) -> str:
+    """
+    The whole comparison for a terminal.
+
+    Args:
+        flips: So many rows whose score is another one are shown, with both answers.
+    """
+    parts = [
+        "\n".join(aligned([("old", *_about(comparison.old)), ("new", *_about(comparison.new))])),
+        "\n".join(_rows(comparison.pairs)),
+        "\n".join(aligned([HEADS, *map(_cells, comparison.metrics.values())])),
+        "\n".join(each.sentence for each in comparison.metrics.values()),
+        EXPLORATORY if len(comparison.metrics) > 1 else "",
+        "\n".join(["What else differs:", *_changes(comparison.changes)]) if comparison.changes else "",
+        "\n\n".join("\n".join(_flip(each)) for each in comparison.flips[:flips]),
+        _flips_left(comparison, flips),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def comparison_markdown(comparison: Comparison, *, flips: int = 20) -> str:
+    """The whole comparison in Markdown, as for a pull request."""
+    old, new = " ".join(_about(comparison.old)), " ".join(_about(comparison.new))
+    parts = [
+        "# Comparison",
+        markdown_table(["", "evaluation"], [("old", old), ("new", new)]),
+        "\n".join(f"- {line}" for line in _rows(comparison.pairs)),
+        "## Metrics",
+        markdown_table(HEADS, map(_cells, comparison.metrics.values())),
+        "\n".join(f"- {each.sentence}" for each in comparison.metrics.values()),
+        EXPLORATORY if len(comparison.metrics) > 1 else "",
+    ]
+    if comparison.changes:
+        parts += ["## What else differs", "\n".join(["```diff", *_changes(comparison.changes), "```"])]
+    if comparison.flips and flips:
+        parts.append("## Rows whose score is another one")
+        lines = [
+            (flip.id, flip.metric, _score(flip.old), _score(flip.new), *map(_texts, flip.answers))
+            for flip in comparison.flips[:flips]
+        ]
+        parts.append(markdown_table(["row", "metric", "old", "new", "old answer", "new answer"], lines))
+        parts.append(_flips_left(comparison, flips))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _about(evaluation: Evaluation) -> tuple[str, ...]:
+    began = time.strftime("%Y-%m-%d %H:%M", time.localtime(evaluation.about["created_at"]))
+    return evaluation.run_id[:8], evaluation.name, began, evaluation.about["target"]["name"]
+
+
+def _rows(pairs: Pairs) -> Iterator[str]:
+    yield f"{len(pairs.ids):,} rows are the same in both."
+    for ids, what in (
+        (pairs.changed, "have other content now, and are left out"),
+        (pairs.added, "are new"),
+        (pairs.removed, "are gone"),
+    ):
+        if ids:
+            shown = ", ".join(ids[:IDS_SHOWN]) + (", ..." if len(ids) > IDS_SHOWN else "")
+            yield f"{len(ids):,} {what}: {shown}"
+
+
+def _cells(each: MetricComparison) -> tuple[str, ...]:
+    difference = each.difference
+    note = each.verdict + (", another scorer" if each.is_other_scorer else "")
+    if difference is None or difference.estimate.value is None:
+        return (each.name, "", "", "", "", "", "", f"{each.pairs:,}", note)
+    estimate = difference.estimate
+    has_interval = estimate.ci_low is not None and estimate.ci_high is not None
+    return (
+        each.name,
+        number(each.old, each.unit),
+        number(each.new, each.unit),
+        f"{estimate.value:+.3f}",
+        f"{estimate.ci_low:+.3f} to {estimate.ci_high:+.3f}" if has_interval else "",
+        "" if difference.p_value is None else f"{difference.p_value:.3g}",
+        f"{difference.gained:,} / {difference.lost:,}",
+        f"{each.pairs:,}",
+        note,
+    )
+
+
+def _changes(changes: Sequence[Change]) -> Iterator[str]:
+    for change in changes:
+        yield f"  {change.what}"
+        old, new = (change.old or "").splitlines(), (change.new or "").splitlines()
+        lines = list(difflib.unified_diff(old, new, lineterm="", n=1))[3:]  # without the names of files
+        yield from (f"{line[0]} {line[1:]}" for line in lines)
+
+
+def _flip(flip: Flip) -> Iterator[str]:
+    yield f"{flip.id}  {flip.metric}: {_score(flip.old)} -> {_score(flip.new)}"
+    if flip.row.expected is not None:
+        yield f"  expected  {_line(flip.row.expected)}"
+    old, new = map(_texts, flip.answers)
+    if old == new:
+        yield f"  answer    {_line(new)}"
+        return
+    marks = {"same": "{}", "old": "[-{}-]", "new": "{{+{}+}}"}
+    yield "  answer    " + _line("".join(marks[kind].format(piece) for kind, piece in word_diff(old, new)))
+
+
+def _flips_left(comparison: Comparison, shown: int) -> str:
+    left = len(comparison.flips) - shown
+    if left <= 0:
+        return ""
+    more = "more " if shown else ""
+    command = f"`latent compare ... --flips {len(comparison.flips)}`"
+    return f"{left:,} {more}scores of single rows differ: {command} shows all."
+
+
+def _texts(outputs: Sequence[str | None]) -> str:
+    return " | ".join("(no answer)" if output is None else output for output in outputs)
+
+
+def _score(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
