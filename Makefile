@@ -33,11 +33,10 @@ demo: $(VENV)/.installed ## evaluate searching the Python language reference; ru
 	@$(LATENT) run prepare
 	@$(LATENT) run evaluate
 	@echo
-	@sed '/^## The worst misses/,$$d' $(WORKSPACE)/data/evaluate/report.md
 	@$(LATENT) graph
 	@echo
 	@echo "Where to look, in $(WORKSPACE):"
-	@echo "  the report, with the worst misses    data/evaluate/report.md"
+	@echo "  the report, with distributions       data/evaluate/report.md"
 	@echo "  every question with its scores       data/evaluate/scores.json"
 	@echo "  all runs                             ../../$(BIN)/latent runs list"
 	@echo "  the runs in MLflow                   ../../$(BIN)/mlflow ui --backend-store-uri sqlite:///.latent/mlflow.db"

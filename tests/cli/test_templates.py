@@ -70,23 +70,26 @@ def test_new_flow_runs(latent: Cli, init: Init) -> None:
     assert "Result:  Hello, world!" in latent("run", "answers").out
 
 
+def table_of(root: Path) -> dict[str, dict[str, str]]:
+    with (root / "data/scores.csv").open(newline="") as file:
+        return {line["value"] or "all": line for line in csv.DictReader(file)}
+
+
 def test_evaluation_tabulates_scores(latent: Cli, init: Init) -> None:
     root = init("evaluation")
     ended = latent("run", "routing")
     assert ended.code == 0, ended.err
-    with (root / "data/scores.csv").open(newline="") as file:
-        table = {line["desk"]: line for line in csv.DictReader(file)}
+    table = table_of(root)
     # By hand: `The invoice page crashes` goes to billing; the white screen, the two-factor codes and the logo
     # hold none of the words.
-    assert list(table) == ["account", "billing", "other", "technical", "all"]
-    assert {desk: (int(t["rows"]), int(t["answered"]), int(t["correct"])) for desk, t in table.items()} == {
-        "account": (6, 5, 5),
-        "billing": (6, 6, 6),
-        "other": (4, 3, 3),
-        "technical": (6, 5, 4),
-        "all": (22, 19, 18),
+    counts = {desk: (int(t["rows"]), int(t["n"]), float(t["mean"])) for desk, t in table.items()}
+    assert counts == {
+        "all": (22, 19, pytest.approx(18 / 19)),
+        "account": (6, 5, 1),
+        "billing": (6, 6, 1),
+        "other": (4, 3, 1),
+        "technical": (6, 5, 0.8),
     }
-    assert float(table["all"]["accuracy"]) == pytest.approx(18 / 19)
     assert float(table["all"]["worst"]) == pytest.approx(18 / 22)
     assert float(table["all"]["best"]) == pytest.approx(21 / 22)
     # Wilson's interval for 18 of 19 with z = 1.96: 0.8721 - 0.1185 to 0.8721 + 0.1185.
@@ -99,7 +102,6 @@ def test_evaluation_keeps_rows_without_an_answer(latent: Cli, init: Init) -> Non
     file = root / "flows/routing/parameters.yaml"
     file.write_text("desks:\n  billing: [invoice]\n")
     assert latent("run", "routing").code == 0
-    with (root / "data/scores.csv").open(newline="") as scores:
-        table = {line["desk"]: line for line in csv.DictReader(scores)}
-    assert (table["account"]["answered"], table["account"]["accuracy"]) == ("0", "")
+    table = table_of(root)
+    assert (table["account"]["n"], table["account"]["mean"]) == ("0", "")
     assert (table["account"]["worst"], table["account"]["best"]) == ("0.0", "1.0")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from latent.errors import PromptError, RunStoppedError, UsageError
+from latent.evals.scoring import Abstain
 from latent.llm import Answer
 
 if TYPE_CHECKING:
@@ -292,11 +293,19 @@ def take_end(answered: Answered, end: RowEnd) -> Answered:
     if end.error is not None:
         answered.exception = end.error
         answered.error, answered.error_type = error_text(end.error)
+        if answered.error_type == Abstain.__qualname__:
+            answered.outcome, answered.exception = "abstained", None
         return answered
     answered.values = values_of(end.value)
     if end.outcome not in ("ok", "cached"):
         problem = getattr(end.value, "problem", None)
         answered.error, answered.error_type = str(problem or "It abstained."), "Abstained"
+    elif answered.output is None:
+        answered.outcome, answered.error, answered.error_type = (
+            "abstained",
+            "It returned nothing.",
+            "Abstained",
+        )
     known = answered.values
     if end.attempts and end.started_at is not None:
         known.setdefault("latency_seconds", end.duration_seconds)

@@ -169,6 +169,15 @@ class Evaluation:
         names = [name for name in dict.fromkeys(scores["metric"]) if name in wide]
         return self.rows.merge(wide[names].reset_index(), on=["id", "repeat"], how="left")
 
+    def summary(self) -> pd.DataFrame:
+        """A line for each metric over all rows, and for each value of each slice."""
+        import pandas as pd
+
+        columns = ["metric", "slice", "value", "mean", "ci_low", "ci_high", "n", "rows", "missing"]
+        columns += ["not_applicable", "worst", "best", "detectable", "method", "version"]
+        lines = [*self.about["metrics"], *self.about["slices"]]
+        return pd.DataFrame([{"metric": line["name"], **line} for line in lines], columns=columns)
+
     def __getitem__(self, metric: str) -> Metric:
         if metric not in self.metrics:
             known = ", ".join(self.metrics) or "none"
