@@ -106,6 +106,16 @@ def test_equal_scores_are_ordered_by_id():
     assert ranked_by({"c": 0.5, "a": 0.5, "b": 0.9}) == ["b", "a", "c"]
 
 
+def test_what_has_no_place_or_grade_is_told():
+    # nasty/retrieval/run_ties.txt: two documents of one score, one that is not a number.
+    with pytest.raises(StatisticsError, match="The score of '3' is NaN"):
+        ranked_by({"d1": 0.5, "d2": 0.5, "3": math.nan})
+    assert ranked_by({"d1": 0.5, "d2": math.inf}) == ["d2", "d1"]
+    for grade in (math.nan, math.inf):
+        with pytest.raises(StatisticsError, match="grades are finite"):
+            ndcg_at_k(["a"], {"a": grade}, 5)
+
+
 def test_k_is_at_least_one():
     with pytest.raises(StatisticsError, match="got k = 0"):
         recall_at_k(["a"], ["a"], 0)

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from latent.errors import StatisticsError
-from latent.evals.stats.arrays import Codes, Floats, Labels, plain
+from latent.evals.stats.arrays import Codes, Floats, Labels, check_choice, plain, score_array
 from latent.evals.stats.bootstrap import bootstrap_interval
 from latent.evals.stats.estimate import Estimate
 
@@ -200,6 +200,7 @@ def kappa_of(
     Args:
         places: Where each label stands, for weights; by default 0, 1, 2, ...
     """
+    check_choice("weights", weights, (None, "linear", "quadratic"))
     total = counts.sum()
     if not total:
         return None
@@ -246,10 +247,11 @@ def _label_counts(rows: Sequence[Sequence[Any]], labels: Sequence[Any]) -> Float
 
 
 def _squared_distances(labels: Sequence[Any], totals: Floats, measure: Measure) -> Floats:
+    check_choice("measure", measure, ("nominal", "ordinal", "interval"))
     if measure == "nominal":
         return 1.0 - np.eye(len(labels))
     # The rank of a label is the middle of the places that its ratings take in the order of all.
-    places = np.cumsum(totals) - totals / 2.0 if measure == "ordinal" else np.array(labels, dtype=np.float64)
+    places = np.cumsum(totals) - totals / 2.0 if measure == "ordinal" else score_array(labels)
     return np.asarray(np.subtract.outer(places, places) ** 2, dtype=np.float64)
 
 

@@ -65,8 +65,34 @@ def plain(labels: Labels) -> list[Any]:
 def codes_of(labels: Labels) -> tuple[Codes, int]:
     """Labels as numbers from 0, in the order in which they first appear, and how many there are."""
     seen: dict[Any, int] = {}
-    codes = np.fromiter((seen.setdefault(label, len(seen)) for label in plain(labels)), np.intp, len(labels))
-    return codes, len(seen)
+    try:
+        numbers = (seen.setdefault(label, len(seen)) for label in plain(labels))
+        return np.fromiter(numbers, np.intp, len(labels)), len(seen)
+    except TypeError as error:
+        raise StatisticsError(f"Rows and clusters are named by texts or numbers: {error}.") from error
+
+
+def check_lengths(count: int, **columns: Labels | None) -> None:
+    """
+    Check that every column holds one value a score.
+
+    Raises:
+        StatisticsError: One has another length.
+    """
+    for name, column in columns.items():
+        if column is not None and len(column) != count:
+            raise StatisticsError(f"There are {count} scores and {len(column)} {name}.")
+
+
+def check_choice(name: str, value: object, known: Sequence[object]) -> None:
+    """
+    Check that an argument is one of the values that it can have.
+
+    Raises:
+        StatisticsError: It is another.
+    """
+    if value not in known:
+        raise StatisticsError(f"`{name}` is one of {', '.join(map(repr, known))}: got {value!r}.")
 
 
 def cluster_codes(clusters: Labels, of_row: Codes | None = None) -> tuple[Codes, int]:
@@ -92,9 +118,7 @@ def row_means(
         StatisticsError: A row lies in two clusters, or `rows` or `clusters` have another length than the
             scores.
     """
-    for name, labels in (("rows", rows), ("clusters", clusters)):
-        if labels is not None and len(labels) != len(values):
-            raise StatisticsError(f"There are {len(values)} scores and {len(labels)} {name}.")
+    check_lengths(len(values), rows=rows, clusters=clusters)
     of_row, count = (None, len(values)) if rows is None else codes_of(rows)
     of_cluster, groups = (None, 0) if clusters is None else cluster_codes(clusters, of_row)
     if of_row is None or count == len(values):

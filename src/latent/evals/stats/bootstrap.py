@@ -51,6 +51,8 @@ def bootstrap_interval(
         StatisticsError: Columns of different lengths.
     """
     check_level(level)
+    if resamples < 1:
+        raise StatisticsError(f"An interval takes resamples, at least some hundreds: got {resamples}.")
     arrays = [_array(column) for column in columns]
     if len({len(array) for array in arrays} | ({len(clusters)} if clusters is not None else set())) != 1:
         raise StatisticsError("The columns, and the clusters, hold one value a row: their lengths differ.")

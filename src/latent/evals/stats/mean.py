@@ -118,6 +118,8 @@ def missing_bounds(
         missing: Scores that should be there and are not: failed, abstained, skipped. What is not applicable
             is not missing.
     """
+    if missing < 0:
+        raise StatisticsError(f"There cannot be {missing} missing scores.")
     values = score_array(scores, scale)
     planned = len(values) + missing
     if planned == 0 or (scale is None and missing):
@@ -186,9 +188,11 @@ def _effective(scaled: Floats, mean: float, stderr: float, of_cluster: Codes | N
 
 
 def _standard_error(values: Floats, of_cluster: Codes | None, units: int) -> float:
-    n = len(values)
-    deviations = values - np.mean(values)
+    largest = float(np.max(np.abs(values)))
+    if largest == 0.0:
+        return 0.0
+    deviations: Floats = (values - np.mean(values)) / largest  # whose squares do not overflow
     if of_cluster is not None:
-        deviations = np.bincount(of_cluster, deviations, units)
-    stderr = sqrt(units / (units - 1) * float(deviations @ deviations)) / n
-    return 0.0 if stderr <= ROUNDING * float(np.max(np.abs(values))) else stderr
+        deviations = np.bincount(of_cluster, deviations, units).astype(np.float64)
+    stderr = sqrt(units / (units - 1) * float(deviations @ deviations)) / len(values)
+    return 0.0 if stderr <= ROUNDING else stderr * largest

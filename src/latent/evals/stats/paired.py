@@ -162,6 +162,8 @@ def mcnemar_mid_p(gained: int, lost: int) -> float:
     2 P(X < k) + P(X = k) with k = min(gained, lost) and X binomial(gained + lost, 1/2). Source: Fagerland,
     Lydersen and Laake 2013, BMC Medical Research Methodology 13:91.
     """
+    if min(gained, lost) < 0:
+        raise StatisticsError(f"{gained} rows cannot be gained and {lost} lost.")
     changed, fewer = gained + lost, min(gained, lost)
     if gained == lost:
         return 1.0

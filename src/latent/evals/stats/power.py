@@ -24,6 +24,8 @@ def detectable_difference(stderr: float, *, power: float = POWER, level: float =
     Args:
         stderr: Standard error of the mean, or of the mean difference of pairs.
     """
+    if stderr < 0.0:
+        raise StatisticsError(f"A standard error is not below 0: got {stderr!r}.")
     return _quantiles(power, level) * stderr
 
 
@@ -40,6 +42,8 @@ def rows_needed(difference: float, variance: float, *, power: float = POWER, lev
     """
     if difference == 0.0:
         raise StatisticsError("No number of rows tells a difference of 0 from 0.")
+    if variance < 0.0:
+        raise StatisticsError(f"A variance is not below 0: got {variance!r}.")
     exact = (_quantiles(power, level) / difference) ** 2 * variance
     return max(ceil(round(exact, 9)), 2)
 
@@ -65,6 +69,8 @@ def sample_size(
         within: s_A^2 and s_B^2: variance of the repeats of one row, averaged over rows.
         repeats: K_A and K_B: answers to each row; `math.inf` for expected scores themselves.
     """
+    if min(repeats) < 1:
+        raise StatisticsError(f"Each row has at least one answer: got repeats={repeats!r}.")
     noise = sum(
         0.0 if count == inf else spread / count for spread, count in zip(within, repeats, strict=True)
     )

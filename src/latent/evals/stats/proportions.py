@@ -11,6 +11,7 @@ from math import inf, sqrt
 from typing import Literal
 
 from latent.errors import StatisticsError
+from latent.evals.stats.arrays import check_choice
 from latent.evals.stats.distributions import beta_quantile, check_level
 from latent.evals.stats.estimate import Estimate
 
@@ -28,6 +29,8 @@ def wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
         quantile: Of the normal distribution, or of Student's: 1.96 for 95 % both sides. Infinite: the whole
             scale.
     """
+    if not (0.0 <= share <= 1.0 and n > 0):
+        raise StatisticsError(f"{share!r} of {n!r} rows is not a share of some rows.")
     if quantile == inf:
         return 0.0, 1.0
     weight = quantile**2 / n
@@ -55,6 +58,7 @@ def clopper_pearson(
         StatisticsError: More successes than trials, or fewer than none.
     """
     check_level(level)
+    check_choice("side", side, ("both", "lower", "upper"))
     if not 0 <= successes <= trials:
         raise StatisticsError(f"{successes} of {trials} rows cannot have succeeded.")
     if trials == 0:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from itertools import islice
-from math import log2
+from math import isfinite, isnan, log2
 
 from latent.errors import StatisticsError
 
@@ -23,7 +23,15 @@ Relevant = Collection[Hashable] | Mapping[Hashable, float]
 
 
 def ranked_by(scores: Mapping[str, float]) -> list[str]:
-    """Ids by their score, highest first; ties in the order of the ids, so that they are not chance."""
+    """
+    Ids by their score, highest first; ties in the order of the ids, so that they are not chance.
+
+    Raises:
+        StatisticsError: A score is NaN, which has no place.
+    """
+    for id, score in scores.items():
+        if isnan(score):
+            raise StatisticsError(f"The score of {id!r} is NaN: it has no place in a ranking.")
     return sorted(scores, key=lambda id: (-scores[id], id))
 
 
@@ -95,6 +103,11 @@ def _gains(ranked: Iterable[Hashable], relevant: Relevant, k: int | None) -> lis
 
 def _grades(relevant: Relevant) -> dict[Hashable, float]:
     if isinstance(relevant, Mapping):
+        for id, grade in relevant.items():
+            if not isfinite(grade):
+                raise StatisticsError(
+                    f"The grade of {id!r} is {grade}: grades are finite, relevant ones above 0."
+                )
         return {id: float(grade) for id, grade in relevant.items() if grade > 0}
     return dict.fromkeys(relevant, 1.0)
 

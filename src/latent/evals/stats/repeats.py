@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from latent.errors import StatisticsError
-from latent.evals.stats.arrays import Labels, Values, codes_of, plain, score_array
+from latent.evals.stats.arrays import Labels, Values, check_lengths, codes_of, plain, score_array
 from latent.evals.stats.estimate import Estimate
 from latent.evals.stats.mean import mean_interval
 
@@ -76,6 +76,7 @@ def pass_interval(
     values = score_array(passed, (0.0, 1.0))
     if not np.all((values == 0.0) | (values == 1.0)):
         raise StatisticsError("pass@k and pass^k count answers that passed: scores must be true or false.")
+    check_lengths(len(values), rows=rows)
     of_row, count = codes_of(rows)
     answers, correct = np.bincount(of_row, minlength=count), np.bincount(of_row, values, count)
     of_k = pass_hat_k if every else pass_at_k
@@ -85,9 +86,11 @@ def pass_interval(
 
 def flaky_rows(passed: Values, rows: Labels) -> list[Any]:
     """Rows whose repeats did not all get the same score, in the order in which they first appear."""
+    values = score_array(passed)
+    check_lengths(len(values), rows=rows)
     first: dict[Hashable, float] = {}
     flaky: dict[Hashable, None] = {}
-    for row, value in zip(plain(rows), score_array(passed).tolist(), strict=True):
+    for row, value in zip(plain(rows), values.tolist(), strict=True):
         if first.setdefault(row, value) != value:
             flaky[row] = None
     return [row for row in first if row in flaky]
