@@ -94,6 +94,9 @@ def test_a_request_that_only_comes_too_early_is_a_rate_limit():
         "you have used up your daily free allocation of 10,000 neurons, please upgrade",
         "Rate limit of 50 per 86400s exceeded for UserByModelByDay. Please wait 43200 seconds.",
         "Weekly limit reached.",
+        "You have used 200 of 200 requests/day.",
+        "Limit of 50 requests in 24 hours reached.",
+        "You have reached your limit for today.",
     ],
 )  # fmt: skip
 def test_the_allowance_of_a_day_that_is_used_up_ends_the_work(message: str):
@@ -111,6 +114,7 @@ def test_the_allowance_of_a_day_that_is_used_up_ends_the_work(message: str):
         "Please try again in 8.64s.",
         "Rate limit exceeded: 20 requests per minute, 1000 requests per day.",
         "Rate limit reached on requests per minute. Your plan has 50 a day.",
+        "Limit of 20 requests/min and 1000 requests/day reached.",
     ],
 )
 def test_a_limit_that_passes_soon_does_not_end_the_work(message: str):

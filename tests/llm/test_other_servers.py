@@ -90,6 +90,22 @@ def test_an_answer_that_is_only_thought_is_not_complete_and_its_thoughts_are_kep
     assert (again.text, again.is_complete, server.requests) == ("4", True, 2)
 
 
+@pytest.mark.parametrize(
+    ("choice", "text", "thought"),
+    [
+        ({"message": {"content": ["It is ", "4."]}}, "It is 4.", None),
+        ({"message": {"content": [{"type": "thinking", "thinking": "Hm."}, "4"]}}, "4", "Hm."),
+        ({"message": {"content": [{"type": "text", "text": None}]}}, "", None),
+        ({"text": "4"}, "4", None),
+        ({"message": {"content": "4", "reasoning": {"effort": "low"}}}, "4", None),
+    ],
+)
+def test_answers_are_read_in_all_their_forms(server: Server, choice: dict[str, Any], text: str, thought):
+    server.document = {"choices": [{**choice, "finish_reason": "stop"}]}
+    answer = server.model().complete("2 + 2?")
+    assert (answer.text, answer.reasoning) == (text, thought)
+
+
 def test_thoughts_are_read_from_the_other_apis(server: Server):
     content = [{"type": "thinking", "thinking": "Hm."}, {"type": "redacted_thinking", "data": "x"},
                {"type": "text", "text": "4"}]  # fmt: skip

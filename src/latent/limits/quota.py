@@ -60,11 +60,16 @@ _LONG_WINDOW = re.compile(
     | \b[rt]pd\b                          # Groq: RPD, TPD
     | \bper\ 86400\ ?s                          # GitHub Models
     | \bby(?:day|week|month)\b
+    | /\ ?(?:day|week|month)\b
+    | \b24[ -]?(?:h|hours?)\b
+    | \b(?:today|tomorrow)\b
     """,
     re.VERBOSE | re.IGNORECASE,
 )
 """Words of an allowance that one waits for until tomorrow, or longer."""
-_SHORT_WINDOW = re.compile(r"\bper[-_ ](?:second|minute|hour)\b|\b[rt]p[ms]\b", re.IGNORECASE)
+_SHORT_WINDOW = re.compile(
+    r"(?:\bper[-_ ]|/ ?)(?:s|sec|second|min|minute|hour)\b|\b[rt]p[ms]\b", re.IGNORECASE
+)
 """Beside those of a day: which of the two is used up is not known then, and to wait is no mistake."""
 _SOON_SECONDS = 10.0
 """

@@ -74,7 +74,8 @@ def reading(document: dict[str, Any]) -> Reading:
     choices = document.get("choices")
     if not isinstance(choices, list) or not choices:
         raise ValueError("it has no `choices`")
-    message = choices[0].get("message") or {}
+    # Some servers keep the form of the completions that were before.
+    message = choices[0].get("message") or {"content": choices[0].get("text")}
     refused, calls = message.get("refusal"), _calls(message)
     text = refused or _said(message.get("content"), "text")
     finish = finish_reason(
@@ -105,8 +106,8 @@ def _said(content: Any, kind: str) -> str:
     """What an answer says: a text, or as with Mistral a list whose parts are texts and thoughts."""
     if not isinstance(content, list):
         return str(content or "") if kind == "text" else ""
-    parts = (part.get(kind) for part in content if part.get("type") == kind)
-    return "".join(_said(part, "text") for part in parts)
+    listed = ({"type": "text", "text": part} if isinstance(part, str) else part for part in content)
+    return "".join(_said(part.get(kind), "text") for part in listed if part.get("type") == kind)
 
 
 def _thoughts(message: Mapping[str, Any]) -> str:
