@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast,
 import prefect
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.context import FlowRunContext
+from prefect.results import should_persist_result
 from prefect.settings import get_current_settings
 from prefect.task_engine import run_task
 from prefect.utilities.annotations import NotSet
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prefect.client.schemas.objects import State
+    from prefect.context import TaskRunContext
 
     from latent.config import Settings
     from latent.prefect.outlook import Estimator
@@ -58,6 +60,14 @@ UNSET: Final = Unset.UNSET
 
 _STORED = ("persist_result", "result_storage_key", "result_storage", "result_serializer")
 """Prefect's options with which it stores results."""
+
+
+def _id_of_run(context: TaskRunContext, arguments: Mapping[str, Any]) -> str:
+    return str(context.task_run.id)
+
+
+_EACH_RUN: CachePolicy = CachePolicy.from_cache_key_fn(_id_of_run)
+"""Under which key Prefect stores a result: it is to be found again by its task run, and not reused."""
 
 _OWN_OPTIONS = (
     *("input", "output", "cache", "retry", "retry_on", "no_retry_on", "span_type", "limit"),
@@ -168,6 +178,11 @@ class Task(prefect.Task[P, R]):
     def persists(self) -> bool:
         """Whether Prefect writes the results to a store of its own, too: the user has asked for it."""
         return any(self.options.get(name) for name in _STORED)
+
+    def _is_persisted_here(self) -> bool:
+        """Whether Prefect stores the result of a call made here: the task asks for it, or the flow."""
+        asked: bool | None = self.options.get("persist_result")
+        return (self.persists or should_persist_result()) if asked is None else asked
 
     def _prefect_forbids(self) -> bool:
         """Whether Prefect's own settings turn the memory off."""
@@ -442,7 +457,8 @@ class Task(prefect.Task[P, R]):
         engine.fn = _Work(call)  # type: ignore[assignment]  # any callable that Prefect can bind
         # Under a key of the user's own, Prefect looks for results itself: then the memory does not.
         if self.options.get("result_storage_key") is None:
-            engine.cache_policy = NO_CACHE
+            policy: Any = _EACH_RUN if self._is_persisted_here() else NO_CACHE
+            engine.cache_policy = policy
         engine.cache_key_fn = None
         engine.persist_result = self.options.get("persist_result", True if self.persists else None)
         if is_timed_here(call):

@@ -132,3 +132,27 @@ def test_a_result_storage_key_leaves_the_result_to_prefects_store(call, tmp_path
         assert in_flow(lambda: [calls[call](), calls[call]()]) == [6, 6]
     assert called == [3]
     assert (tmp_path / "kept-3").is_file()
+
+
+@pytest.mark.parametrize("call", ["call", "submit", "map", "flow"])
+def test_a_persisted_result_is_found_by_the_state_of_its_task_run(call, tmp_path):
+    @task(cache=False, persist_result=None if call == "flow" else True)
+    def keep(x):
+        return x * 2
+
+    calls = {
+        "call": lambda x: keep(x, return_state=True),
+        "submit": lambda x: keep.submit(x, return_state=True),
+        "map": lambda x: keep.map([x], batch_size=1, return_state=True)[0],
+        "flow": lambda x: keep(x, return_state=True),
+    }
+
+    @flow(persist_result=call == "flow")
+    def main():
+        states = [calls[call](3), calls[call](3), calls[call](4)]
+        return {"paths": [state.data.metadata.storage_key for state in states]}
+
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: str(tmp_path)}):
+        paths = main()["paths"]
+    assert len(set(paths)) == 3
+    assert all((tmp_path / path).is_file() for path in paths)
