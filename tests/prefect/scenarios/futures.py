@@ -162,3 +162,33 @@ def flows_in_tasks(p):
         return child(x)
 
     return in_flow(p, lambda: [outer(1), outer.submit(2).result()])
+
+
+@scenario
+def edges_of_the_graph(p):
+    context = p.module("context")
+
+    @p.task
+    def number(x):
+        return x + 1_000
+
+    @p.task
+    def numbers(n):
+        return [n, n + 1]
+
+    @p.task
+    def edges(x, other=None):
+        inputs = context.TaskRunContext.get().task_run.task_inputs
+        return {name: len(runs) for name, runs in inputs.items() if runs}
+
+    def all_of_it():
+        ended = number.submit(7)
+        ended.wait()
+        mapped = number.map([1, 2])
+        return [
+            edges(number.submit(3)), edges.submit(ended, other=[ended, number.submit(4)]).result(),
+            edges.map(mapped).result(), edges.map(numbers.submit(5), other=p.unmapped(ended)).result(),
+            edges(1, wait_for=[ended]), edges(list(mapped)),
+        ]  # fmt: skip
+
+    return in_flow(p, all_of_it)
