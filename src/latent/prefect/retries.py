@@ -13,6 +13,8 @@ from dataclasses import replace
 from random import random
 from typing import TYPE_CHECKING, Any, cast
 
+from prefect.settings import get_current_settings
+
 from latent.prefect.logs import get_flow_logger
 from latent.prefect.retry_policy import (
     Backoff,
@@ -121,13 +123,13 @@ def _retries(task: Task[..., Any], settings: Settings) -> int:
         return task.retries
     if not task.own["retry"]:
         return 0
-    return task.retries if is_set_in_prefect("default_retries") else settings.tasks.retries
+    if is_set_in_prefect("default_retries"):
+        return get_current_settings().tasks.default_retries
+    return settings.tasks.retries
 
 
 def is_set_in_prefect(name: str) -> bool:
     """Whether the user has set a setting of Prefect's for tasks: by environment, profile or file."""
-    from prefect.settings import get_current_settings
-
     return name in get_current_settings().tasks.model_fields_set
 
 
