@@ -481,3 +481,21 @@ def test_a_cached_property_that_was_read_changes_nothing(value):
     before = stable_hash(value)
     assert value.words == ["a", "b"] and getattr(value, "length", 3) == 3
     assert stable_hash(value) == before
+
+
+def test_a_frame_of_numbers_is_hashed_as_arrays_not_value_by_value():
+    import sys
+
+    frame = pd.DataFrame({"a": np.arange(20_000.0), "b": np.arange(20_000)})
+    calls = 0
+
+    def count(_frame, event, _argument):
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        stable_hash(frame)
+    finally:
+        sys.setprofile(None)
+    assert calls < 2_000

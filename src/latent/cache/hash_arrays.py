@@ -90,7 +90,8 @@ def _encode_values(values: Any, fallback: Fallback | None) -> bytes:
         return encode(bool(values.ordered), fallback) + categories + _encode_array(values.codes, fallback)
     if kind in ("DatetimeArray", "TimedeltaArray"):
         return _encode_array(values.asi8, fallback)
-    if isinstance(values.dtype, np.dtype):
+    # pandas' wrapper of a NumPy array has a dtype of its own; one by one, its values would take seconds.
+    if isinstance(values.dtype, np.dtype) or kind == "NumpyExtensionArray":
         return _encode_array(np.asarray(values), fallback)
     if hasattr(values, "__arrow_array__"):
         import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
