@@ -24,6 +24,7 @@ from latent.errors import RunStoppedError, TaskExecutionError, UnstorableError
 from latent.prefect.abstained import outcome_of, recalled_outcome
 from latent.prefect.admission import admit, admit_async, holding, timely, timely_async
 from latent.prefect.carried import carry, unpack
+from latent.prefect.changed_arguments import applied, changed_arguments, note_of_change
 from latent.prefect.claims import claim, claim_async
 from latent.prefect.deliveries import packed
 from latent.prefect.failures import explained, row_error
@@ -178,7 +179,7 @@ class Call:
     def accept(self, hit: Hit) -> Any:
         """Use a remembered result: what it depends on, the surrounding call depends on too."""
         self.started_at = time.time()
-        value = hit.value
+        value = applied(hit, self.arguments)
         record_read(hit.entry.parameters_read)
         if self.task.inputs:
             record_read(self.run.read_datasets(self.shared.fingerprints))
@@ -420,7 +421,7 @@ class Attempt:
         if call.task.outputs and call.row_index is None:
             fingerprints = save_outputs(call.run, call.task.outputs, value, owner=call.task.label)
             if entry is not None:
-                call.run.memory.set_outputs(entry, fingerprints)
+                call.run.memory.set_outputs(entry, entry.outputs | fingerprints)
         outcome = outcome_of(value.data if _is_state(value) else value)
         call.account(outcome, value, cache=call.cache_state, rows_in=self._rows_in)
         return value
@@ -430,6 +431,10 @@ class Attempt:
         if key is None or _is_state(value) or call.shared.has_changed:
             return None
         if call.attempts > 1 and not is_still_key(key, call.task, call.run, call.arguments, call.shared):
+            return None
+        changed = self._changes(key)
+        outputs = note_of_change(call.task, changed, call.arguments, value)
+        if outputs is None:
             return None
         hear_children()
         reads = with_kept(self.scope.parameters_read, call.task.fn, call.code, call.run.workspace.root)
@@ -443,6 +448,7 @@ class Attempt:
                 parameters_read={} if key.users_own else reads,
                 key_parts=key.parts,
                 expires_in=call.task.expires_in(call.run.workspace.settings),
+                outputs=outputs,
             )
         except UnstorableError as error:
             warn_once(
@@ -451,6 +457,14 @@ class Attempt:
                 "Return plain data, or say cache=False to be silent about it.",
             )
         return None
+
+    def _changes(self, key: CallKey) -> list[str]:
+        """The arguments that the function has changed in place; in another process it changes copies."""
+        call = self.call
+        if call.is_away:
+            return []
+        but = call.shared.unwatched(call.arguments)
+        return changed_arguments(call.task, key, call.arguments, call.run.workspace.root, but=but)
 
     def close(self) -> None:
         """Let others have the key."""

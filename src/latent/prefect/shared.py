@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from threading import Lock
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from latent.cache.code import code_identity
 from latent.cache.keys import argument_hashes
+from latent.prefect.changed_arguments import hash_now, is_fixed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from latent.catalog import Catalog
+
+LOOK_SHARE = 50
+"""Looking whether shared values have changed takes at most one part in so many of the time."""
 
 
 class Shared:
@@ -29,8 +34,36 @@ class Shared:
         self._fingerprints: dict[str, str] = {}
         self._loaded: dict[str, Any] = {}
         self.has_changed = False
-        """Whether a dataset was replaced between its fingerprint and its loading: then a key would lie."""
+        """Whether a dataset was replaced before it was loaded, or a value was changed: keys would lie."""
+        self.private: frozenset[str] = frozenset()
+        """Arguments that were made for the rows, so that nobody else sees what becomes of them."""
         self._lock = Lock()
+        self._looked_at, self._look_seconds = 0.0, 0.0
+
+    def unwatched(self, arguments: Mapping[str, Any]) -> set[str]:
+        """Those of a call's arguments that are not looked at after the call: private or shared ones."""
+        shared = {name for name, value in arguments.items() if id(value) in self._values}
+        return {*shared, *self.private}
+
+    def changed_values(self, *, at_once: bool = False) -> set[int]:
+        """
+        The ids of values that the calls share and that were changed in place since their hash was made.
+
+        A large one takes time to look at, so it is not looked at after each row; `at_once`, it is.
+        """
+        now = monotonic()
+        if not at_once and now - self._looked_at < self._look_seconds * LOOK_SHARE:
+            return set()
+        changed = {
+            key
+            for key, value in self._values.items()
+            if key in self._hashes and not is_fixed(value)
+            if hash_now(value, self._root) != self._hashes[key][0]
+        }
+        self._looked_at = monotonic()
+        self._look_seconds = self._looked_at - now
+        self.has_changed |= bool(changed)
+        return changed
 
     def hash_of(self, name: str, value: Any) -> str:
         """

@@ -191,6 +191,7 @@ class MapSpec:
             self.task, self.run.attach(), self.shared, code=self.code, shares=self.shares,
             stop=tally.stop,
         )  # fmt: skip
+        work.is_away = True
         work.lane = lane_for(work, self.width)
         return Away(work, tally)
 

@@ -16,7 +16,7 @@ from latent.prefect.rows.options import NAMES as ROW_OPTIONS
 from latent.prefect.upstream import has_futures, resolved, runs_behind, without_idle_annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from prefect.client.schemas.objects import RunInput
 
@@ -31,6 +31,7 @@ class Columns:
     Args:
         variadic: The function's `**kwargs` parameter and the names that were passed to it, if any.
         first: The index of the first row; not 0 in a part of a stream.
+        private: Columns that were made for the map, of a frame, say: nobody else has their rows.
     """
 
     def __init__(
@@ -40,8 +41,10 @@ class Columns:
         variadic: tuple[str, set[str]] | None = None,
         *,
         first: int = 0,
+        private: Iterable[str] = (),
     ) -> None:
         self.columns, self.shared, self._variadic = columns, shared, variadic
+        self.private = frozenset(private)
         self.whole: dict[str, set[RunInput]] = {}
         """The task runs of which a column is the result, by argument."""
         self.in_order = list(columns.values())
@@ -75,6 +78,7 @@ class Columns:
             columns,
             without_idle_annotations(shared),
             (name, set(extra)) if name is not None and extra else None,
+            private=[key for key in columns if is_table(mapped[key])],
         )
         tops = {key: mapped[key] for key in columns if isinstance(mapped[key], (PrefectFuture, State))}
         made.whole = runs_behind(tops)
@@ -246,6 +250,12 @@ def _shared(value: Any) -> Any:
         return value.unwrap()
     inside: Any = value.unwrap() if isinstance(value, BaseAnnotation) else None
     return value.rewrap(inside.unwrap()) if isinstance(inside, unmapped) else value
+
+
+def is_table(value: Any) -> bool:
+    """Whether rows are made of a value: of a frame or Arrow table, not of a list that holds them."""
+    has_columns = hasattr(value, "to_dict") and hasattr(value, "columns")
+    return has_columns or hasattr(value, "to_dicts") or hasattr(value, "to_pylist")
 
 
 def same_id(task: Task[..., Any], first: int, second: int, name: str) -> UsageError:

@@ -90,6 +90,11 @@ class RowTable:
         if not rows:
             self._all_done.set()
 
+    @property
+    def left(self) -> int:
+        """How many rows have not ended."""
+        return self._left
+
     def end(self, index: int) -> RowEnd | TaskFuture[Any] | None:
         """How a row ended: the future of its own task run where it had one; None while it has not."""
         return self._ends[index - self._first]

@@ -14,6 +14,7 @@ from prefect.futures import PrefectFuture
 from latent.errors import RunStoppedError, TaskExecutionError
 from latent.prefect.abstained import outcome_of, recalled_outcome
 from latent.prefect.call import REFRESHED
+from latent.prefect.changed_arguments import is_fixed, tell
 from latent.prefect.failures import explained, row_error
 from latent.prefect.futures import TaskFuture, failure_in
 from latent.prefect.outputs import save_outputs
@@ -70,6 +71,8 @@ class Home:
         self._batch_runs: list[tuple[range, UUID]] = []
         self._saved = not task.outputs
         self._saving = Lock()
+        self._began = time.time()
+        self._watches_shared = task.remembers and any(not is_fixed(v) for v in columns.shared.values())
         self.transaction = users_transaction()
         """The user's transaction that the map belongs to."""
         if self.transaction is not None and task.remembers:
@@ -102,9 +105,20 @@ class Home:
             ends = [*ends, *twins]
         try:
             self.note(ends)
+            if self._watches_shared and any(end.attempts for end in ends):
+                self._look_at_shared(len(ends))
         finally:
             self.table.finish(ends)
         return twins
+
+    def _look_at_shared(self, ended: int) -> None:
+        """Forget the rows' results if the function changes in place what they share."""
+        changed = self.planner.shared.changed_values(at_once=self.table.left <= ended)
+        if not changed:
+            return
+        self._watches_shared = False
+        self.run.memory.forget_since(self.planner.known_keys(), self._began)
+        tell(self.task, [name for name, value in self.columns.shared.items() if id(value) in changed])
 
     def note(self, ends: Sequence[RowEnd]) -> None:
         """Enter rows that have ended into the run's account and records."""
@@ -247,6 +261,8 @@ class Home:
             error = self._skipped(index, error)
         end = _own_run(index, call, outcome, value, error)
         try:
+            if self._watches_shared and end.attempts:
+                self._look_at_shared(1)
             if self.run.recorder is not None:
                 self.run.recorder.rows([self._record(end)])
             self.tally.add({outcome: 1})
@@ -272,7 +288,7 @@ class Home:
 
     def _twin(self, index: int, end: RowEnd) -> RowEnd:
         if end.error is None:
-            value = self.planner.copy_of(end)
+            value = self.planner.copy_of(end, index)
             return RowEnd(index, recalled_outcome(value), value, key=end.key)
         error = end.error
         if isinstance(error, TaskExecutionError):

@@ -38,6 +38,7 @@ class Job:
         "life",
         "looked_up",
         "outcome",
+        "outputs",
         "parameters_read",
         "permit",
         "queue_seconds",
@@ -65,6 +66,8 @@ class Job:
         self.error: Exception | None = None
         self.keeps = False
         """Whether the value is still to be remembered."""
+        self.outputs: Mapping[str, str] = {}
+        """What its entry has to hold of an argument that it changed and returned."""
         self.parameters_read: Mapping[str, str] = {}
         self.lease: Lease | None = None
         self.permit: Permit | None = None

@@ -91,6 +91,7 @@ def home_of(
     ids = None if options.row_id is None else columns.ids(task, options.row_id)
     home = Home(task, run, columns, options, ids, tally or Tally(options.max_failures, len(columns.rows)))
     shared = shared or Shared(run.workspace.root, columns.shared.values())
+    shared.private = columns.private
     selection = Selection(task.name, run, columns, home.row_id)
     if task.remembers:
         for dataset in task.inputs:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from latent.cache.code import code_fingerprint
 from latent.errors import RunStoppedError
 from latent.prefect.abstained import recalled_outcome
+from latent.prefect.changed_arguments import applied
 from latent.prefect.rows.ends import RowEnd
 from latent.prefect.rows.job import Job, codes_of
 from latent.prefect.rows.keys import MapKeys
@@ -75,14 +76,14 @@ class Planner:
                 hit = None if key is None else hits.get(key)
                 is_stale = hit is not None and reuses is not None and not reuses(hit.value)
                 if hit is not None and not selects and not is_stale:
-                    ends.append(_remembered(index, key, hit))
+                    ends.append(self._remembered(index, key, hit))
                     continue
                 refreshes = is_stale or (selects and self.selection.refreshes(index))
                 if key is not None and self._ended and self._first.get(key) in self._ended:
                     # What an earlier row of this map remembered is as new as can be; else it is done again.
                     self._first[key], refreshes = index, False
                 if hit is not None and not refreshes:
-                    ends.append(_remembered(index, key, hit))
+                    ends.append(self._remembered(index, key, hit))
                 elif (reason := self.selection.leaves_out(index)) is not None:
                     ends.append(
                         RowEnd(index, "skipped", error=RunStoppedError(reason, self.task.name, index))
@@ -116,13 +117,13 @@ class Planner:
             keys, code=self.code, parameter=self.run.parameter_fingerprint, codes=codes_of(jobs)
         )
 
-    def copy_of(self, end: RowEnd) -> Any:
+    def copy_of(self, end: RowEnd, index: int) -> Any:
         """A row's value for another row that asks for the same; changing one spares the other."""
         if end.key is None:
             return end.value
         code = self._keys.codes.get(end.key, self.code)
         hit = self.run.memory.recall(end.key, code=code, parameter=self.run.parameter_fingerprint)
-        return end.value if hit is None else hit.value
+        return end.value if hit is None else applied(hit, self.columns.ready(index))
 
     def content_hash(self, index: int) -> str | None:
         """A hash of what the row alone was given; None when it has none."""
@@ -146,6 +147,10 @@ class Planner:
             record_read(self.run.read_datasets(self.shared.fingerprints))
         return hits
 
+    def _remembered(self, index: int, key: str | None, hit: Hit) -> RowEnd:
+        value = applied(hit, self.columns.ready(index)) if hit.entry.outputs else hit.value
+        return RowEnd(index, recalled_outcome(value), value, key=key)
+
     def _is_twin(self, index: int, key: str | None) -> bool:
         if key is None:
             return False
@@ -154,10 +159,6 @@ class Planner:
             return False
         self.twins.setdefault(first, []).append(index)
         return True
-
-
-def _remembered(index: int, key: str | None, hit: Hit) -> RowEnd:
-    return RowEnd(index, recalled_outcome(hit.value), hit.value, key=key)
 
 
 @contextmanager

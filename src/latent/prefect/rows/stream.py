@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from inspect import Parameter
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -18,7 +19,7 @@ from prefect.utilities.annotations import unmapped
 
 from latent.errors import FailedRowsError, RunStoppedError, UsageError, did_you_mean
 from latent.prefect.admission import limiter_of
-from latent.prefect.rows.columns import Columns, same_id
+from latent.prefect.rows.columns import Columns, is_table, same_id
 from latent.prefect.rows.ends import RowEnd, RowTable
 from latent.prefect.rows.ids import KnownIds
 from latent.prefect.rows.map import Submission, home_of
@@ -127,6 +128,8 @@ class _Stream(Generic[R]):
             shared = {name: value for name, value in shared.items() if name not in self.names}
         self.arguments = _shared_arguments(task, shared, self.names)
         self.parts = Parts(rows_of(self.run, source, task.label), window, task.label)
+        self._makes_rows = isinstance(source, (str, Path)) or is_table(source)
+        """Whether the rows are made of a file or a table, so that nobody else has them."""
         self.tally = Tally(options.max_failures, None)
         self.shared = Shared(self.run.workspace.root, self.arguments.values())
         self._known_ids = KnownIds()
@@ -170,7 +173,8 @@ class _Stream(Generic[R]):
         if not part:
             return 0
         first = self.parts.read - len(part)
-        columns = Columns(self._columns(part, first), self.arguments, first=first)
+        private = self.names if self._makes_rows else ()
+        columns = Columns(self._columns(part, first), self.arguments, first=first, private=private)
         home = home_of(self.task, self.run, columns, self.options, tally=self.tally, shared=self.shared)
         self._check_ids(home)
         home.table = _Table(home.rows, self._ended, home)

@@ -14,6 +14,7 @@ from prefect.exceptions import UnfinishedRun
 from latent.cache.results import Result
 from latent.errors import CacheError, RunStoppedError, UnstorableError
 from latent.prefect.admission import limiter_of, sync_timeout, within
+from latent.prefect.changed_arguments import applied, changed_arguments, note_of_change
 from latent.prefect.failures import explained, row_error
 from latent.prefect.futures import failure_in, result_in, unfinished
 from latent.prefect.kept_reads import with_kept
@@ -79,6 +80,8 @@ class RowWork:
     ) -> None:
         self.task, self.run, self.shared, self.code, self.stop = task, run, shared, code, stop
         self._shares = shares
+        self.is_away = False
+        """Whether the rows run in another process than the one that mapped them."""
         settings, self._root = run.workspace.settings, run.workspace.root
         self.policy: RetryPolicy = policy_of(task, settings)
         report_sdk_retries(task)
@@ -125,7 +128,7 @@ class RowWork:
             hit = None if job.key is None else hits.get(job.key.key)
             if hit is not None and not job.refreshes:
                 record_read(hit.entry.parameters_read)
-                job.reuse(hit.value)
+                job.reuse(applied(hit, job.arguments))
         return len(hits)
 
     def may_begin(self, job: Job) -> bool:
@@ -228,7 +231,7 @@ class RowWork:
 
     def _returned(self, job: Job, value: Any, scope: Scope) -> BaseException | None:
         """Take what the function returned; a Prefect state decides for itself how the row ended."""
-        keeps = job.key is not None and not self.shared.has_changed and self._is_unchanged(job)
+        keeps = job.key is not None and not self.shared.has_changed and self._is_unchanged(job, value)
         if isinstance(value, State):
             if (error := failure_in(value)) is not None:
                 return error
@@ -239,12 +242,19 @@ class RowWork:
         job.succeed(value, keeps=keeps)
         return None
 
-    def _is_unchanged(self, job: Job) -> bool:
-        return (
-            job.attempts < 2
-            or job.key is None
-            or is_still_key(job.key, self.task, self.run, job.arguments, self.shared)
-        )
+    def _is_unchanged(self, job: Job, value: Any) -> bool:
+        """Whether a later run that reuses the value does all that the call did."""
+        if job.key is None:
+            return True
+        if job.attempts > 1 and not is_still_key(job.key, self.task, self.run, job.arguments, self.shared):
+            return False
+        if self.is_away:  # there, the function changes copies
+            return True
+        but = self.shared.unwatched(job.arguments)
+        changed = changed_arguments(self.task, job.key, job.arguments, self._root, but=but)
+        outputs = note_of_change(self.task, changed, job.arguments, value)
+        job.outputs = outputs or {}
+        return outputs is not None
 
     # -- after the function ------------------------------------------------------------------------------
 
@@ -324,4 +334,5 @@ class RowWork:
         return Result(
             key=key.key, value=job.value, task=self.task.name, kind="row",
             code=code, parameters_read=reads, key_parts=key.parts, expires_in=self._expires_in,
+            outputs=job.outputs,
         )  # fmt: skip
