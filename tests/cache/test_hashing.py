@@ -484,8 +484,6 @@ def test_a_cached_property_that_was_read_changes_nothing(value):
 
 
 def test_a_frame_of_numbers_is_hashed_as_arrays_not_value_by_value():
-    import sys
-
     frame = pd.DataFrame({"a": np.arange(20_000.0), "b": np.arange(20_000)})
     calls = 0
 
