@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -97,10 +98,12 @@ def metrics_of(
         by_metric[row.metric].append(row)
     found = [_metric(name, rows, measured, answered, clusters) for name, rows in by_metric.items()]
     if measured.scorer.aggregate is not None:
-        found += _aggregated(measured, answered)
+        found += _aggregated(measured, answered, clusters)
     if any(each.repeat for each in answered):
         binary = [metric for metric in found if metric.kind == "binary"]
-        found += [line for metric in binary for line in _passed(metric, by_metric[metric.name], answered)]
+        found += [
+            line for metric in binary for line in _passed(metric, by_metric[metric.name], answered, clusters)
+        ]
     return found
 
 
@@ -188,20 +191,23 @@ def _flaky(scored: Sequence[ScoreRow], answered: Sequence[Answered]) -> tuple[st
     return tuple(name for name, values in seen.items() if len(values) > 1)
 
 
-def _passed(metric: Metric, rows: Sequence[ScoreRow], answered: Sequence[Answered]) -> list[Metric]:
+def _passed(
+    metric: Metric, rows: Sequence[ScoreRow], answered: Sequence[Answered], clusters: Sequence[Any] | None
+) -> list[Metric]:
     """pass@k and pass^k over the rows all of whose repeats were scored; k is their number."""
     k = 1 + max(each.repeat for each in answered)
-    values: dict[str, list[Any]] = {}
+    by_id: dict[str, list[ScoreRow]] = {}
     for row in rows:
         if row.outcome in SCORED:
-            values.setdefault(answered[row.place].item.id, []).append(row.value)
-    whole = [(name, value) for name, each in values.items() if len(each) == k for value in each]
+            by_id.setdefault(answered[row.place].item.id, []).append(row)
+    whole = [row for each in by_id.values() if len(each) == k for row in each]
     if not whole:
         return []
-    passed, ids = [value for _, value in whole], [name for name, _ in whole]
+    passed, ids = [bool(row.value) for row in whole], [answered[row.place].item.id for row in whole]
+    of_row = None if clusters is None else [clusters[row.place] for row in whole]
     found = {
-        f"pass_at_{k}": pass_interval(passed, ids, k),
-        f"pass_hat_{k}": pass_interval(passed, ids, k, every=True),
+        f"pass_at_{k}": pass_interval(passed, ids, k, clusters=of_row),
+        f"pass_hat_{k}": pass_interval(passed, ids, k, every=True, clusters=of_row),
     }
     return [
         _of_estimate(f"{metric.name}.{name}", value, metric.scorer, metric.version, value.n, metric.rows, 0)
@@ -209,13 +215,19 @@ def _passed(metric: Metric, rows: Sequence[ScoreRow], answered: Sequence[Answere
     ]
 
 
-def _aggregated(measured: Measured, answered: Sequence[Answered]) -> list[Metric]:
+def _aggregated(
+    measured: Measured, answered: Sequence[Answered], clusters: Sequence[Any] | None
+) -> list[Metric]:
     """What a scorer says of all its scores together."""
     scorer = measured.scorer
     scored = [row for row in measured.rows if row.outcome in SCORED]
     if not scored or scorer.aggregate is None:
         return []
-    found = scorer.aggregate([Score(row.value, row.reason, row.answer, row.evidence) for row in scored])
+    scores = [Score(row.value, row.reason, row.answer, row.evidence) for row in scored]
+    if "clusters" in inspect.signature(scorer.aggregate).parameters:
+        found = scorer.aggregate(scores, clusters=_units(scored, answered, clusters))
+    else:
+        found = scorer.aggregate(scores)
     wanted = {answered[row.place].item.id for row in measured.rows if row.outcome != NOT_APPLICABLE}
     missing = sum(row.outcome not in (*SCORED, NOT_APPLICABLE) for row in measured.rows)
     n = len({answered[row.place].item.id for row in scored})
@@ -223,6 +235,19 @@ def _aggregated(measured: Measured, answered: Sequence[Answered]) -> list[Metric
         _of_estimate(f"{scorer.name}.{name}", value, scorer.name, measured.version, n, len(wanted), missing)
         for name, value in found.items()
     ]
+
+
+def _units(
+    scored: Sequence[ScoreRow], answered: Sequence[Answered], clusters: Sequence[Any] | None
+) -> list[Any] | None:
+    """What each score varies with: its cluster, else its row; None where each has one of its own."""
+    units = [
+        ("row", answered[row.place].item.id)
+        if clusters is None or clusters[row.place] is None
+        else ("cluster", clusters[row.place])
+        for row in scored
+    ]
+    return units if len(set(units)) < len(units) else None
 
 
 def _of_estimate(name: str, value: Any, scorer: str, version: str, n: int, rows: int, missing: int) -> Metric:

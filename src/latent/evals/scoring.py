@@ -72,8 +72,13 @@ class Score:
 Scored = Value | Score | Mapping[str, Value | Score]
 """What a scorer may return; a mapping gives several metrics."""
 
-Aggregate = Callable[[Sequence[Score]], Mapping[str, Any]]
-"""Metrics of all rows together by name, from their scores: numbers, or estimates of `latent.evals.stats`."""
+Aggregate = Callable[..., Mapping[str, Any]]
+"""
+Metrics of all rows together by name, from their scores: numbers, or estimates of `latent.evals.stats`.
+
+Called with the scores; if it has a parameter `clusters`, also with what each belongs to that varies
+together, its cluster or its row, for intervals (None where each score stands alone).
+"""
 
 
 @dataclass(eq=False)

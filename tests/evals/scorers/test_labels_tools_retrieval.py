@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from latent.errors import ScorerError
-from latent.evals import Abstain, scorers
+from latent.evals import Abstain, evaluate, scorers
 
 
 class TestClassification:
@@ -152,3 +152,32 @@ class TestToolCalls:
     def test_what_is_no_call_is_told(self):
         with pytest.raises(ScorerError, match="a call is a name, or a mapping"):
             scorers.tool_calls([READ], [7])
+
+
+@pytest.mark.usefixtures("quick")
+class TestLabelsOfRowsThatVaryTogether:
+    ROWS = tuple(
+        {"id": str(place), "expected": "ab"[place % 2], "document": place // 4} for place in range(40)
+    )
+
+    def interval(self, metric):
+        return metric.ci_high - metric.ci_low
+
+    def test_repeats_do_not_make_intervals_narrower(self):
+        def answer(id):
+            return "ab"[int(id) % 3 % 2]
+
+        once = evaluate(self.ROWS, answer, scorers.classification)
+        often = evaluate(self.ROWS, answer, scorers.classification, repeats=4)
+        for name in ("classification", "classification.f1", "classification.kappa"):
+            assert often[name].mean == pytest.approx(once[name].mean)
+            assert self.interval(often[name]) == pytest.approx(self.interval(once[name]), rel=0.1)
+
+    def test_clusters_make_them_wider(self):
+        def answer(id):
+            return "ab"[int(id) % 2] if int(id) // 4 % 2 else "a"  # whole documents are right or half wrong
+
+        apart = evaluate(self.ROWS, answer, scorers.classification)
+        together = evaluate(self.ROWS, answer, scorers.classification, cluster="document")
+        for name in ("classification", "classification.f1"):
+            assert self.interval(together[name]) > 1.1 * self.interval(apart[name])

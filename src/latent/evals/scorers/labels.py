@@ -9,19 +9,18 @@ from latent.evals.scorers.words import folded_text, holds_words, normalized, tex
 from latent.evals.scoring import Abstain, Score, scorer
 
 
-def label_metrics(scores: Sequence[Score]) -> Mapping[str, Any]:
+def label_metrics(scores: Sequence[Score], *, clusters: Sequence[Any] | None = None) -> Mapping[str, Any]:
     """Precision, recall, F1 and kappa of all rows, from the labels that their scores hold."""
     from latent.evals.stats import classify, f1_interval, kappa_interval
 
-    told = [score for score in scores if score.value is not None and isinstance(score.evidence, Mapping)]
-    predicted = [str(score.answer) for score in told]
-    expected = [str(score.evidence["expected"]) for score in told]
+    predicted = [str(score.answer) for score in scores]
+    expected = [str(score.evidence["expected"]) for score in scores]
     found = classify(expected, predicted)
     return {
         "precision": found.precision,
         "recall": found.recall,
-        "f1": f1_interval(expected, predicted),
-        "kappa": kappa_interval(expected, predicted),
+        "f1": f1_interval(expected, predicted, clusters=clusters),
+        "kappa": kappa_interval(expected, predicted, clusters=clusters),
     }
 
 
