@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+import threading
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, PrivateAttr, RootModel
@@ -80,3 +82,20 @@ class Outer:
     @dataclass
     class Inner:
         value: int
+
+
+@dataclass
+class Page:
+    text: str
+
+    @cached_property
+    def lock(self) -> Any:
+        return threading.Lock()
+
+
+class Sheet(BaseModel):
+    text: str
+
+    @cached_property
+    def lock(self) -> Any:
+        return threading.Lock()

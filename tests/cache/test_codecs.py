@@ -440,3 +440,12 @@ def test_entries_from_before_a_later_field_stay_readable_and_keep_their_hash(mon
     assert stable_hash(now("x")) == hashed
     assert stable_hash(now("x", "y")) != hashed
     assert decode(*encode(now("x", "y"))) == now("x", "y")
+
+
+@pytest.mark.parametrize("value", [shapes.Page("a"), shapes.Sheet(text="a")], ids=["dataclass", "model"])
+def test_a_cached_property_that_was_read_is_made_again_where_it_is_needed(value):
+    assert value.lock is value.lock
+    restored = back(value)
+    assert restored == type(value)(text="a")
+    assert vars(restored) == {"text": "a"}
+    assert restored.lock is not value.lock

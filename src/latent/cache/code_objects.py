@@ -202,7 +202,7 @@ def attributes_of(value: Any) -> Mapping[str, Any]:
     """The attributes of an object as they lie in it; a proxy is not asked for those of another."""
     try:
         own = object.__getattribute__(value, "__dict__")
-    except (AttributeError, TypeError):
+    except Exception:  # none, or a property of a proxy that fails outside of where it belongs
         return {}
     return own if isinstance(own, dict) else {}
 

@@ -8,7 +8,7 @@ from enum import Enum, Flag
 from functools import lru_cache
 from typing import Any
 
-from latent.cache.classes import class_name, find_class, is_findable
+from latent.cache.classes import attributes_of, caches_of, class_name, find_class, is_findable
 from latent.cache.codecs import UnreadableValueError
 from latent.cache.hashing import stable_hash
 from latent.cache.later import is_later
@@ -80,7 +80,7 @@ def _read_namedtuple(tree: Any, attachments: Attachments) -> Any:
 def _write_dataclass(value: Any, attachments: Attachments) -> tuple[str, Any]:
     cls: Any = type(value)
     names = [field.name for field in dataclasses.fields(cls)]
-    if not set(names).issuperset(getattr(value, "__dict__", ())):
+    if any(attributes_of(value, frozenset(names))):
         raise unstorable(value, "it has attributes that are not fields")
     present = [(name, getattr(value, name, _UNSET)) for name in names]
     pairs = named_to_tree([(name, item) for name, item in present if item is not _UNSET], attachments)
@@ -104,7 +104,8 @@ def _read_dataclass(tree: Any, attachments: Attachments) -> Any:
 
 def _write_model(value: Any, attachments: Attachments) -> tuple[str, Any]:
     cls: Any = type(value)
-    own = named_to_tree(value.__dict__.items(), attachments)
+    caches = caches_of(cls)  # they follow from the rest
+    own = named_to_tree([pair for pair in value.__dict__.items() if pair[0] not in caches], attachments)
     extra = value.__pydantic_extra__
     private = value.__pydantic_private__
     parts = [
