@@ -1027,10 +1027,28 @@ def test_how_a_dataclass_compares_and_shows_itself_counts(project):
     assert project.digest(text.format("(frozen=True)")) == project.digest(text.format(""))
 
 
-def test_a_set_of_functions_counts_the_same_in_every_process(project):
-    body = "\n".join(f"def g{n}(x): return x + {n}" for n in range(20))
-    names = ", ".join(f"g{n}" for n in range(20))
-    project.write(f"{body}\nALL = {{{names}}}\ndef f(x): return ALL, x\n")
+EVERYWHERE = {
+    "a set of functions": "\n".join(f"def g{n}(x): return x + {n}" for n in range(20))
+    + f"\nP = {{{', '.join(f'g{n}' for n in range(20))}}}",
+    "a set of objects": "class A: pass\nP = {A(), A(), A()}",
+    "clients": "import anthropic, httpx, openai\nP = httpx.Client(), openai.OpenAI(api_key='k'), "
+    "anthropic.Anthropic(api_key='k')",
+    "an estimator": "from sklearn.feature_extraction.text import TfidfVectorizer\n"
+    "P = TfidfVectorizer().fit(['a bb', 'bb cc'])",
+    "types": "from pydantic import BaseModel, TypeAdapter\nclass A(BaseModel):\n    a: int = 1\n"
+    "P = TypeAdapter(A)",
+    "tables of a database": "import sqlalchemy\n"
+    "from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column\n"
+    "class Base(DeclarativeBase): pass\nclass T(Base):\n    __tablename__ = 't'\n"
+    "    id: Mapped[int] = mapped_column(primary_key=True)\nP = T, sqlalchemy.create_engine('sqlite://')",
+    "what shows and logs": "import logging\nfrom rich.console import Console\n"
+    "P = Console(), logging.getLogger('a')",
+}
+
+
+@pytest.mark.parametrize("made", EVERYWHERE.values(), ids=EVERYWHERE)
+def test_a_constant_counts_the_same_in_every_process(project, made):
+    project.write(f"{made}\ndef f(x): return P, x\n")
     program = (
         "import pathlib, sys; from latent.cache import code_fingerprint; import flow\n"
         "print(code_fingerprint(flow.f, pathlib.Path(sys.argv[1])).digest)"
@@ -1038,8 +1056,10 @@ def test_a_set_of_functions_counts_the_same_in_every_process(project):
     path = f"{project.root}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     ask = [sys.executable, "-c", program, str(project.root)]
     printed = {
-        subprocess.run(ask, env={**os.environ, "PYTHONPATH": path}, capture_output=True, check=True).stdout
-        for _ in range(3)
+        subprocess.run(
+            ask, env={**os.environ, "PYTHONPATH": path, "TERM": term}, capture_output=True, check=True
+        ).stdout
+        for term in ("dumb", "xterm")
     }
     assert len(printed) == 1
 

@@ -282,8 +282,10 @@ def is_member(cls: type, name: str, value: Any) -> bool:
         return True
     if name.startswith(("__", "_abc_")) or (name.startswith("_") and name.endswith("_")):
         return False
-    # A model's fields stand in its statements; its other attributes are pydantic's.
-    return not hasattr(cls, "__pydantic_fields__") and type(value).__name__ != "member_descriptor"
+    # A model's fields stand in its statements; its other attributes are pydantic's, or SQLAlchemy's.
+    if hasattr(cls, "__pydantic_fields__") or type(value).__module__.startswith("sqlalchemy."):
+        return False
+    return type(value).__name__ != "member_descriptor"
 
 
 @functools.lru_cache(maxsize=1024)
