@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -86,6 +87,24 @@ def test_the_version_follows_code_options_and_meaning():
     scaled = scorer(scale=(0, 9))(make("len(output)").fn)
     assert scaled.version != make("len(output)").version
     assert scorer(revision=1)(measured).version != scorer(revision=2)(measured).version
+
+
+def test_the_version_follows_the_class_of_an_option():
+    def make(mark):
+        @dataclass
+        class Rubric:
+            text: str
+
+            def render(self):
+                return self.text + mark
+
+        @scorer
+        def graded(output, *, rubric):
+            return rubric.render() in output
+
+        return graded(rubric=Rubric("a")).version
+
+    assert make("?") == make("?") != make("!")
 
 
 @pytest.mark.parametrize(

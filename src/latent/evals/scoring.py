@@ -218,8 +218,13 @@ class Scorer:
         from latent.config import find_workspace
 
         root = find_workspace().root
-        meaning = self.revision if self.revision is not None else code_fingerprint(self.fn, root).digest
-        return stable_hash([meaning, dict(self.options), self.identity], code_identity(root))[:12]
+        identify, given = code_identity(root), [dict(self.options), self.identity]
+        stable_hash(given, identify)  # takes down the user's own classes among the options
+        classes = frozenset(identify.classes)
+        meaning = (
+            self.revision if self.revision is not None else code_fingerprint(self.fn, root, classes).digest
+        )
+        return stable_hash([meaning, *given], identify)[:12]
 
     @property
     def identity(self) -> tuple[Any, ...]:
