@@ -205,9 +205,11 @@ class TestQueries:
         [
             ({"price": {"$gt": 3}}, r"'price' is a text.*such as '5 EUR'.*compared with a number \(\$gt 3\)"),
             ({"price": 3}, "'price' is a text"),
-            ({"year": "2024"}, "'year' is a number, such as|'year' is a number in every record"),
+            ({"year": "2024"}, "'year' is a number in all records"),
             ({"year": {"$in": ["2023", "2024"]}}, "'year' is a number"),
             ({"draft": "false"}, "'draft' is a truth value"),
+            ({"chunk_index": "0"}, "'chunk_index' is a number"),
+            ({"meta": "me"}, r"'meta' is a mapping: write 'meta\.author'"),
             ({"langs": "en"}, "none of 2 records has 'langs': did you mean 'lang'"),
             ({"meta.autor": "me"}, r"did you mean 'meta\.author'"),
             ({"author": "me"}, r"did you mean 'meta\.author'"),

@@ -47,7 +47,7 @@ def explain_no_matches(
     """
     seen = list(islice(records, MOST_RECORDS))
     for condition in _needed(clause):
-        if not seen or condition.operator in _FOR_ABSENT or condition.name in COLUMNS:
+        if not seen or condition.operator in _FOR_ABSENT:
             continue
         found = [value for each in seen if (value := value_of(each, condition.name)) is not None]
         if found:
@@ -86,17 +86,18 @@ def _never_compared(condition: Condition, found: Sequence[Any], reads_numbers: b
         return None
     if "a number" in kinds and reads_numbers and any(number_of(each) is not None for each in members):
         return None
-    listed = Counter(map(_kind, members)).most_common(1)
-    if not listed:
+    counts = Counter(map(_kind, members))
+    if not counts:
         return None
-    kind, example = listed[0][0], next(each for each in members if _kind(each) == listed[0][0])
+    kind = counts.most_common(1)[0][0]
+    example = next(each for each in members if _kind(each) == kind)
     if isinstance(example, Mapping):
         inner = next(iter(example), "key")
         return f"{condition.name!r} is a mapping: write {condition.name + '.' + str(inner)!r}"
-    asked = " or ".join(sorted(kinds))
+    asked, where = " or ".join(sorted(kinds)), "all records" if len(counts) == 1 else "most records"
     return (
-        f"{condition.name!r} is {kind} in every record that has it, such as {example!r:.60}, and it is "
-        f"compared with {asked} ({condition.operator} {condition.value!r:.60})"
+        f"{condition.name!r} is {kind} in {where} that have it, such as {example!r:.60}, and it is compared "
+        f"with {asked} ({condition.operator} {condition.value!r:.60})"
     )
 
 

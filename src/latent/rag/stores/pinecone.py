@@ -198,9 +198,8 @@ class PineconeStore:
             nearest = self._index.query(
                 vector=_numbers(vector), top_k=100, namespace=self.namespace, include_metadata=True
             )
-        # As Pinecone sees it, with what is inside of mappings under names of its own.
-        seen = [dict(each.metadata or {}) for each in nearest.matches]
-        explain_no_matches(NAME, self.index_name, clause, map(_shown, seen), reads_numbers=False)
+        seen = [_shown(each.metadata or {}) for each in nearest.matches]
+        explain_no_matches(NAME, self.index_name, clause, seen, reads_numbers=False)
 
     def count(self) -> int:
         namespaces = self._repeated(self._index.describe_index_stats).namespaces
@@ -419,7 +418,10 @@ def _inside(metadata: Mapping[str, Any], above: str = "") -> Iterator[tuple[str,
 
 
 def _shown(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in metadata.items() if name not in ("text", _REST)}
+    """The metadata of a record as it was given, beside what can be filtered by."""
+    shown = {name: value for name, value in metadata.items() if name not in ("text", _REST)}
+    rest: dict[str, Any] = orjson.loads(metadata.get(_REST, "{}"))
+    return rest | shown
 
 
 def _is_flat(value: object) -> bool:
