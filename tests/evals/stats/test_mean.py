@@ -164,9 +164,10 @@ class TestClusters:
         apart, together = mean_interval(spread), mean_interval([*spread[:-1], 0.61], clusters=clusters)
         assert together.ci_high - together.ci_low >= apart.ci_high - apart.ci_low
 
-    def test_clusters_of_one_row_change_no_more_than_the_quantile(self):
+    def test_clusters_of_one_row_change_nothing(self):
         scores = np.random.default_rng(3).random(50)
-        assert standard_error(scores, list(range(50))) == pytest.approx(standard_error(scores), abs=1e-12)
+        for each in (scores, scores > 0.5):
+            assert mean_interval(each, clusters=list(range(50))) == mean_interval(each)
 
     def test_repeats_within_clusters_are_averaged_first(self):
         once = mean_interval([0.5, 0.25, 1.0, 0.75], clusters=["x", "x", "y", "z"])
@@ -231,6 +232,8 @@ class TestWhateverTheScores:
             {"score": [1, 0, 1, 1], "row": ["a", "a", "b", "c"], "topic": ["x", "x", "y", "y"]}
         )
         frame.index = [9, 8, 7, 6]
+        with pytest.raises(StatisticsError, match="Row 'a' lies in two clusters"):
+            mean_interval(frame["score"], rows=frame["row"], clusters=pd.Series([1, 2, 3, 3]))
         from_frame = mean_interval(frame["score"], rows=frame["row"], clusters=frame["topic"])
         assert from_frame == mean_interval([1, 0, 1, 1], rows=list("aabc"), clusters=list("xxyy"))
 

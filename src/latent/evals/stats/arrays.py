@@ -112,7 +112,7 @@ def row_means(
     """
     One value a row, the mean of its repeats; the cluster of each row, and how many clusters there are.
 
-    A row whose cluster is None or NaN is a cluster of its own.
+    A row whose cluster is None or NaN is a cluster of its own. Where all rows are, they are not clustered.
 
     Raises:
         StatisticsError: A row lies in two clusters, or `rows` or `clusters` have another length than the
@@ -121,13 +121,18 @@ def row_means(
     check_lengths(len(values), rows=rows, clusters=clusters)
     of_row, count = (None, len(values)) if rows is None else codes_of(rows)
     of_cluster, groups = (None, 0) if clusters is None else cluster_codes(clusters, of_row)
-    if of_row is None or count == len(values):
-        return values, of_cluster, groups
-    means = np.bincount(of_row, values, count) / np.bincount(of_row, minlength=count)
-    if of_cluster is None:
-        return means, None, 0
-    cluster_of_row = np.empty(count, np.intp)
-    cluster_of_row[of_row] = of_cluster
-    if rows is not None and (torn := cluster_of_row[of_row] != of_cluster).any():
-        raise StatisticsError(f"Row {rows[int(np.argmax(torn))]!r} lies in two clusters.")
-    return means, cluster_of_row, groups
+    if of_row is not None and count < len(values):
+        values = np.bincount(of_row, values, count) / np.bincount(of_row, minlength=count)
+        if rows is not None and of_cluster is not None:
+            of_cluster = _cluster_of_rows(of_cluster, of_row, count, rows)
+    if groups == len(values):
+        return values, None, 0
+    return values, of_cluster, groups
+
+
+def _cluster_of_rows(of_cluster: Codes, of_row: Codes, count: int, rows: Labels) -> Codes:
+    found = np.empty(count, np.intp)
+    found[of_row] = of_cluster
+    if (torn := found[of_row] != of_cluster).any():
+        raise StatisticsError(f"Row {plain(rows)[int(np.argmax(torn))]!r} lies in two clusters.")
+    return found
