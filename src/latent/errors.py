@@ -18,6 +18,7 @@ Each says what happened, where, and what to do next::
     │   ├── ScorerError (ValueError)       a scorer or a judge cannot be used, or reads what the data lacks
     │   ├── EvaluationDataError (ValueError)   rows that cannot be evaluated
     │   ├── ComparisonError (ValueError)   two evaluations that are about different things
+    │   ├── GateError (ValueError)         a gate that cannot be read or checked
     │   ├── MissingExtraError (ImportError)   a library that an extra brings is not installed
     │   ├── StatisticsError (ValueError)   numbers that a statistic cannot be computed from
     │   ├── SimulatorError (ValueError)   a provider simulator was set up or used wrongly
@@ -272,6 +273,17 @@ class ComparisonError(UsageError, ValueError):
             f"The evaluations of {self.old[:8]} and {self.new[:8]} are not compared, since {self.reason}. "
             "`latent compare --force`, or `compare(..., force=True)`, does it all the same."
         )
+
+
+class GateError(UsageError, ValueError):
+    """A gate cannot be read, or asks for what an evaluation does not have."""
+
+    def __init__(self, metric: str, reason: str) -> None:
+        super().__init__(metric, reason)  # all in args: errors cross process borders by pickle
+        self.metric, self.reason = metric, reason
+
+    def __str__(self) -> str:
+        return f"Gate {self.metric!r}: {self.reason}"
 
 
 class EvaluationNotFoundError(LatentError, LookupError):

@@ -108,7 +108,7 @@ def test_an_untracked_run_says_so(start, workspace):
 
 
 def test_last_is_the_newest_run(start, workspace):
-    with pytest.raises(RunNotFoundError, match="There is no run 'last'"):
+    with pytest.raises(RunNotFoundError, match="Nothing has run yet"):
         load_run(workspace, "last")
     for started_at in (1.0, 3.0, 2.0):
         run = start(run_id=f"run{started_at}", started_at=started_at)

@@ -28,6 +28,7 @@ COMMANDS = {
     "eval": "Evaluate a model, or answers that are there.",
     "score": "Score the answers of a run again.",
     "compare": "Compare the evaluations of two runs, row by row.",
+    "gate": "Check a run's evaluation against its gates.",
     "graph": "Show the flows' tasks, and how data runs between them.",
     "catalog": "Look at the datasets.",
     "cache": "Look at what is remembered, and clear it.",

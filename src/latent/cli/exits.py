@@ -23,7 +23,7 @@ from latent.errors import (
 if TYPE_CHECKING:
     from latent.config import Workspace
 
-DONE, FAILED, WRONG_USE, BUDGET_USED_UP = 0, 1, 2, 3
+DONE, FAILED, WRONG_USE, BUDGET_USED_UP, GATE_FAILED, GATE_INCONCLUSIVE = range(6)
 INTERRUPTED, TERMINATED = 130, 143
 """As shells report them: 128 plus the number of SIGINT (Ctrl-C), and of SIGTERM."""
 

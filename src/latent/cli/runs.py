@@ -64,6 +64,18 @@ def list_command(
     show_table(["run", "flow", "state", "started", "took", "outcome"], rows)
 
 
+@app.command("tag")
+def tag(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it from now on: `main`, say.")],
+) -> None:
+    """Give a run a name, which stands for its id everywhere; another run of that name loses it."""
+    from latent.tracking import tag_run
+
+    workspace = workspace_here()
+    say(f"{name} is now {tag_run(workspace, run_id, name)}.")
+
+
 @app.command("show")
 def show(
     run_id: RunId = "last",

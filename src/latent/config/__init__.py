@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from latent.config.extras import import_extra as import_extra
     from latent.config.parameters import Parameters as Parameters
     from latent.config.parameters import load_flow_parameters as load_flow_parameters
+    from latent.config.parameters import load_gates as load_gates
     from latent.config.parameters import load_parameters as load_parameters
     from latent.config.parameters import parse_override as parse_override
     from latent.config.parameters import parse_overrides as parse_overrides
@@ -48,6 +49,7 @@ _HOME = {
     "import_extra": "extras",
     "interpolate": "variables",
     "load_flow_parameters": "parameters",
+    "load_gates": "parameters",
     "load_parameters": "parameters",
     "load_yaml": "yaml_files",
     "masker_for": "secrets",

@@ -78,6 +78,7 @@ def load_parameters(
     own: dict[str, Any] = {}
     if folder is not None:
         own, label = _file(workspace, folder / "parameters.yaml")
+        own = _without_gates(own)
         layers.add(_spelled(own, layers, schema), label)
     meant = as_meant(overrides or {}, layers.values, keeps_lists=schema is None)
     if schema is not None:
@@ -107,6 +108,34 @@ def _spelled(layer: Mapping[str, Any], layers: Layers, schema: type[BaseModel] |
     return respelled(layer, layers.values, schema)
 
 
+GATES = "gates"
+"""The key of `parameters.yaml` that is no parameter: what `latent gate` holds the flow's evaluations to."""
+
+
+def _without_gates(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != GATES} if GATES in values else values
+
+
+def load_gates(workspace: Workspace, flow_name: str) -> dict[str, Any]:
+    """
+    The gates in a flow's `parameters.yaml`, over those in `global.yaml`; empty where there are none.
+
+    Raises:
+        ConfigError: They are no mapping, or a file cannot be read.
+    """
+    folder = workspace.flow_folder(flow_name)
+    files = [workspace.global_parameters_file, *([folder / "parameters.yaml"] if folder else [])]
+    found: dict[str, Any] = {}
+    for file in files:
+        values, label = _file(workspace, file)
+        gates = values.get(GATES) or {}
+        if not isinstance(gates, dict):
+            raise ConfigError(f"{label}: `{GATES}` maps metrics to conditions, not {gates!r}.")
+
+        found |= gates
+    return found
+
+
 def load_flow_parameters(workspace: Workspace, flow_name: str) -> dict[str, Any] | None:
     """
     What another flow's `parameters.yaml` over `global.yaml` says; None when there is no such flow.
@@ -128,7 +157,7 @@ def load_flow_parameters(workspace: Workspace, flow_name: str) -> dict[str, Any]
     layers, variables = Layers(), dict[str, str | None]()
     for file in files:
         document = load_document(file, workspace.label(file))
-        layers.add(document.values, workspace.label(file))
+        layers.add(_without_gates(document.values), workspace.label(file))
         variables |= document.variables
     with _known_lock:
         _known[folder] = _Known(stamps, tuple(variables.items()), layers.values)

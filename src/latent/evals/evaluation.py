@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
 
     from latent.evals.answering import Answered
+    from latent.evals.comparing.gates import GateReport
     from latent.evals.scoring import Scorer
 
 
@@ -195,6 +196,27 @@ class Evaluation:
         from latent.evals.evaluating import score_again
 
         return score_again(self, scorers)
+
+    def check(
+        self, gates: Mapping[str, Any] | None = None, *, against: Evaluation | str | None = None, **more: Any
+    ) -> GateReport:
+        """
+        Whether it is good enough: `check({"contains": ">= 0.80"})`, or `check(contains=">= 0.80")`.
+
+        Args:
+            gates: By metric: `">= 0.80"`, `"<= 2"`, `"not worse than main by 0.02"`, `"better than main"`;
+                also `cost_usd` and `coverage`.
+            against: What gates that compare are held against, in the place of the run that they name.
+            more: The same, by keyword; `max_cost_usd=1` is `cost_usd: "<= 1"`.
+
+        Raises:
+            GateError: A gate cannot be read, or names a metric that there is none of.
+        """
+        from latent.evals.comparing.gates import check_gates
+
+        if (most := more.pop("max_cost_usd", None)) is not None:
+            more["cost_usd"] = f"<= {most}"
+        return check_gates(self, {**(gates or {}), **more}, against=against)
 
     def answered(self) -> list[Answered]:
         """The answers as scorers read them."""

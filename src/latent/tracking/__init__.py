@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from latent.tracking.views import RunView as RunView
     from latent.tracking.views import list_runs as list_runs
     from latent.tracking.views import load_run as load_run
+    from latent.tracking.views import run_tags as run_tags
+    from latent.tracking.views import tag_run as tag_run
     from latent.tracking.views import wait_for_tracking as wait_for_tracking
     from latent.tracking.where import Where as Where
     from latent.tracking.where import parse_where as parse_where
@@ -48,6 +50,8 @@ _HOME = {
     "load_failures": "rows_view",
     "load_rows": "rows_view",
     "load_run": "views",
+    "run_tags": "views",
+    "tag_run": "views",
     "parse_where": "where",
     "shorten": "preview",
     "stop_writer": "launch",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from latent.errors import RunNotFoundError
-from latent.files import read_json
+from latent.config import ensure_private_dir
+from latent.errors import RunNotFoundError, UsageError
+from latent.files import FileLock, read_json, replace_json
 from latent.tracking.folders import RunFolder, run_folder
 from latent.tracking.follow import is_alive
 from latent.tracking.jsonable import read_lines
@@ -18,6 +20,8 @@ from latent.tracking.spool import spool
 from latent.tracking.summary import RunSummary, summarize
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from latent.config import Workspace
 
 State = Literal["running", "ok", "failed", "interrupted", "crashed"]
@@ -171,14 +175,47 @@ def list_runs(workspace: Workspace, *, flow: str | None = None, limit: int | Non
     return runs[:limit]
 
 
+def run_tags(workspace: Workspace) -> dict[str, str]:
+    """The ids of runs that were given a name, by that name."""
+    return {str(name): str(run_id) for name, run_id in (read_json(_tags_file(workspace)) or {}).items()}
+
+
+def tag_run(workspace: Workspace, run_id: str, tag: str) -> str:
+    """
+    Give a run a name of the user's, such as `main`, which any other run loses; the run's whole id.
+
+    Raises:
+        UsageError: The name could be an id, or means something already.
+        RunNotFoundError: There is no such run.
+    """
+    if (
+        tag == "last"
+        or not re.fullmatch(r"[A-Za-z_][\w.-]{0,99}", tag)
+        or re.fullmatch(r"[0-9a-f-]{4,}", tag)
+    ):
+        raise UsageError(
+            f"{tag!r} cannot be the tag of a run: it begins with a letter, has letters, digits, '-', '_' and "
+            "'.', and is no beginning of an id."
+        )
+    run = load_run(workspace, run_id)
+    with FileLock(ensure_private_dir(workspace.runs_dir) / "tags.lock"):
+        replace_json(_tags_file(workspace), run_tags(workspace) | {tag: run.run_id})
+    return run.run_id
+
+
+def _tags_file(workspace: Workspace) -> Path:
+    return workspace.runs_dir / "tags.json"
+
+
 def load_run(workspace: Workspace, run_id: str) -> RunView:
     """
-    The run with this id, or the only one whose id begins so; `last` is the newest one.
+    The run with this id or tag, or the only one whose id begins so; `last` is the newest one.
 
     Raises:
         RunNotFoundError: There is none, or there are several.
     """
     place = workspace.label(workspace.runs_dir)
+    run_id = run_tags(workspace).get(run_id, run_id)
     if run_id == "last":
         for newest in list_runs(workspace, limit=1):
             return newest

@@ -175,17 +175,35 @@ class Comparison:
         if direction == 0:
             return "no difference seen"
         if any(old[key].missing or new[key].missing for key in ids):
-            if metric.scale is None:
-                return "undecided"
-            low, high = metric.scale
-            against_new, against_old = (low, high) if direction > 0 else (high, low)
-            filled_new = [new[key].mean_if(against_new) for key in ids]
-            filled_old = [old[key].mean_if(against_old) for key in ids]
-            if _direction(self._difference(filled_new, filled_old, ids, metric)) != direction:
+            least, most = self._extremes(old, new, ids, metric)
+            if _direction(least if direction > 0 else most) != direction:
                 return "undecided"
         if metric.higher_is_better is None:
             return "higher" if direction > 0 else "lower"
         return "better" if (direction > 0) == metric.higher_is_better else "worse"
+
+    def extremes(self, name: str) -> tuple[Difference | None, Difference | None]:
+        """The difference if what is missing spoke for the old one, and for the new; None without a scale."""
+        old, new = self._scores(name)
+        ids = [key for key in self.pairs.ids if key in old and key in new]
+        return self._extremes(old, new, ids, self.new.metrics[name])
+
+    def _extremes(
+        self, old: Mapping[str, RowScores], new: Mapping[str, RowScores], ids: Sequence[str], metric: Metric
+    ) -> tuple[Difference | None, Difference | None]:
+        if metric.scale is None:
+            return None, None
+        low, high = metric.scale
+        least, most = (
+            self._difference(
+                [new[key].mean_if(of_new) for key in ids],
+                [old[key].mean_if(of_old) for key in ids],
+                ids,
+                metric,
+            )
+            for of_new, of_old in ((low, high), (high, low))
+        )
+        return least, most
 
     def _flips(self, name: str) -> list[Flip]:
         old, new = self._scores(name)

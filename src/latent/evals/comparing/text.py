@@ -13,6 +13,7 @@ from latent.evals.table import aligned, markdown_table, number
 if TYPE_CHECKING:
     from latent.evals.comparing.changes import Change
     from latent.evals.comparing.comparison import Comparison, Flip, MetricComparison
+    from latent.evals.comparing.gates import GateReport, GateResult
     from latent.evals.comparing.pairing import Pairs
     from latent.evals.evaluation import Evaluation
 
@@ -144,3 +145,31 @@ def _score(value: float | str) -> str:
 
 def _line(text: str) -> str:
     return " ".join(text.split())
+
+
+def gates_text(report: GateReport) -> str:
+    """The verdict, and a line for each gate."""
+    lines = aligned([("gate", "asks for", "is", "interval", "verdict", ""), *map(_gate, report.results)])
+    return "\n".join([*lines, f"gates: {report.verdict}"])
+
+
+def gates_markdown(report: GateReport) -> str:
+    """The same in Markdown."""
+    heads = ["gate", "asks for", "is", "interval", "verdict", ""]
+    return f"# Gates: {report.verdict}\n\n{markdown_table(heads, map(_gate, report.results))}\n"
+
+
+def _gate(result: GateResult) -> tuple[str, ...]:
+    has_interval = result.low is not None and result.high is not None
+    notes = [result.why] if result.why else []
+    if result.rows_needed is not None:
+        price = "" if not result.cost_usd else f", some ${result.cost_usd:,.2f} more"
+        notes.append(f"{result.rows_needed:,} rows would settle it{price}")
+    return (
+        result.condition.metric,
+        result.condition.text,
+        "not scored" if result.value is None else number(result.value),
+        f"{number(result.low)} to {number(result.high)}" if has_interval else "",
+        result.verdict,
+        "; ".join(notes),
+    )
