@@ -246,6 +246,14 @@ def test_pieces_of_a_word_that_look_different_stay_one_word(load, xml, text):
     assert " ".join(load("a.docx", word_document(xml))[0].text.replace("$", "").split()) == text
 
 
+def test_what_is_exported_as_a_word_document_is_read_as_what_it_is(load):
+    """Confluence writes a saved page, many systems HTML, under the suffix of Word or Excel."""
+    page = "<html><body><h1>Runbook</h1><p>Restart it.</p></body></html>"
+    saved = f"Date: now\nMIME-Version: 1.0\nContent-Type: text/html\n\n{page}"
+    for name, data in (("a.doc", saved), ("b.doc", page), ("c.xls", f"\n<!-- made by -->{page}")):
+        assert load(name, data)[0].text == "# Runbook\n\nRestart it.\n"
+
+
 def test_a_relationship_that_leads_nowhere_hides_no_text(load):
     lost = '<Relationship Id="r9" Type="http://x/image" Target="media/gone.png"/>'
     assert load("a.docx", word_document(paragraph("Text."), relation=lost))[0].text == "Text.\n"
