@@ -1144,6 +1144,45 @@ def test_objects_that_make_ever_new_objects_end(project, monkeypatch):
     assert time.process_time() - started < 20
 
 
+STORES = {
+    "an object with a method like a list's": (
+        "class Store:\n    def __init__(self, k): self.k, self.all = k, []\n"
+        "    def add(self, x):\n        self.all.append(x)\n        return [2, self.k]\n"
+        "P = Store(1)\ndef f(x): return P.add(x)\n"
+    ),
+    "the same in another file's name": (
+        "import sys\nclass Store:\n    def __init__(self, k): self.k, self.all = k, []\n"
+        "    def add(self, x): self.all.append(x)\n    def get(self): return [2, self.k]\n"
+        "P = Store(1)\ndef f(x):\n    P.add(x)\n    return P.get()\n"
+    ),
+    "an object with items": (
+        "class Store:\n    def __init__(self, k): self.k, self.all = k, {}\n"
+        "    def __setitem__(self, n, x): self.all[n] = [x, 2]\n"
+        "P = Store(1)\ndef f(x):\n    P['a'] = x\n    return P.k\n"
+    ),
+    "a dataclass": (
+        "from dataclasses import dataclass\n@dataclass\nclass Store:\n    k: int\n    n: int = 0\n"
+        "    def add(self, x):\n        self.n += x\n        return [2, self.k]\n"
+        "P = Store(1)\ndef f(x): return P.add(x)\n"
+    ),
+    "a client": (
+        "import httpx\nP = httpx.Client(base_url='http://host/1', headers={'n': '2'})\n"
+        "def f(x):\n    P.headers.update({'a': 'b'})\n    P.timeout = x\n    return P.base_url\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("text", STORES.values(), ids=STORES)
+def test_an_object_that_a_function_changes_counts_with_its_code_and_its_settings(project, text):
+    project.write(text)
+    flow = project.load()
+    before = project.fingerprint(flow.f)
+    flow.f(1)
+    assert project.fingerprint(flow.f) == before
+    setting, code = re.sub(r"([(/])1(?=[),'])", r"\g<1>7", text), re.sub(r"\b2\b", "8", text)
+    assert len({before, project.digest(setting), project.digest(code)}) == 3
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -38,6 +38,8 @@ class Syntax:
     digest: str
     changed: frozenset[Chain]
     """Names, or names with one attribute, that it changes: its state, which is no input of it."""
+    rebound: frozenset[Chain]
+    """Those of them that it lets stand for something else."""
     imports: tuple[tuple[str, int, str, str | None], ...]
     """What it imports inside: local name, level, module, and the attribute of `from ... import`."""
     names: frozenset[str]
@@ -55,12 +57,18 @@ class Plan:
     reads: tuple[Read, ...]
     changed: frozenset[Chain]
     """Names, or names with one attribute, that it changes itself."""
+    rebound: frozenset[Chain]
+    """Those of them that it lets stand for something else."""
     imports: dict[str, tuple[int, str, str | None]]
     """Level, module and attribute of what it imports inside, by local name."""
 
     def is_changed(self, read: Read) -> bool:
         """Whether the function changes what it reads here: then that is its state."""
         return read.chain[:1] in self.changed or (len(read.chain) > 1 and read.chain[:2] in self.changed)
+
+    def is_rebound(self, read: Read) -> bool:
+        """Whether the function lets this name stand for something else."""
+        return read.chain[:1] in self.rebound or read.chain[:2] in self.rebound
 
     def changed_attributes(self, name: str) -> set[str]:
         """Attributes that it changes of what `name` stands for."""
@@ -87,9 +95,10 @@ def _make_plan(code: CodeType) -> Plan:
     everything = reads(code)
     if syntax is None:
         called = {read.chain[:-1][:2] for read in everything if read.chain[-1] in _MUTATORS}
-        return Plan(bytecode_digest(code), everything, changed_names(code) | (called - {()}), {})
+        rebound = changed_names(code)
+        return Plan(bytecode_digest(code), everything, rebound | (called - {()}), rebound, {})
     imports = {name: (level, module, attribute) for name, level, module, attribute in syntax.imports}
-    return Plan(syntax.digest, everything, syntax.changed, imports)
+    return Plan(syntax.digest, everything, syntax.changed, syntax.rebound, imports)
 
 
 # Its source.
@@ -217,6 +226,7 @@ def _syntax(nodes: list[ast.AST], *, in_class: bool) -> Syntax:
     return Syntax(
         digest=_digest(nodes, in_class=in_class),
         changed=frozenset(path for part in parts for path in _changed_by(part)),
+        rebound=frozenset(path for part in parts for path in _rebound_by(part)),
         imports=tuple(sorted(set(_imports(parts)), key=repr)),
         names=frozenset(_names_in(parts)),
     )
@@ -306,6 +316,13 @@ def _changed_by(node: ast.AST) -> Iterator[Chain]:
         yield from _path_of(node)
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _MUTATORS:
         yield from _path_of(node.func.value)
+
+
+def _rebound_by(node: ast.AST) -> Iterator[Chain]:
+    if isinstance(node, ast.Global | ast.Nonlocal):
+        yield from ((name,) for name in node.names)
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+        yield from (path for path in _path_of(node) if isinstance(node.value, ast.Name))
 
 
 def _path_of(node: ast.AST) -> Iterator[Chain]:

@@ -186,14 +186,14 @@ class Walk:
         cells = dict(zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True))
         used: dict[str, str] = {}
         for read in plan.reads:
-            if plan.is_changed(read):
+            if plan.is_changed(read) and not self._stays_itself(fn, plan, cells, read):
                 used.update(self._state_of_name(fn, plan, cells, read))
                 continue
             found = self._find(fn, plan, cells, read, self.watch)
             if found is None or found[0] in used:
                 continue
             if self._is_state(found[1], read.chain[0], plan):
-                used[found[0]] = first_seen(found[1], "", found[1])
+                used[found[0]] = self._at_first(found[1], "", found[1])
                 continue
             captured = not read.is_global and read.chain[0] in cells
             where = f"{label}[{found[0]}]" if captured else f"{file}:{found[0]}"
@@ -209,7 +209,23 @@ class Walk:
             return {}
         captured = not read.is_global and read.chain[0] in cells
         owner: Any = cells[read.chain[0]] if captured else fn.__globals__
-        return {f"{found[0]} (at first)": first_seen(owner, found[0], found[1])}
+        return {f"{found[0]} (at first)": self._at_first(owner, found[0], found[1])}
+
+    def _at_first(self, owner: Any, name: str, value: Any) -> str:
+        """State by what it was at first, with the code of its class, if that is the user's."""
+        known, cls = first_seen(owner, name, value), type(value)
+        has_code = is_own_code(cls) and not isinstance(value, _CODE_TYPES)
+        return f"{known} {self._number(cls)}" if has_code else known
+
+    def _stays_itself(self, fn: FunctionType, plan: Plan, cells: dict[str, CellType], read: Read) -> bool:
+        """Whether what a function changes is an object with methods of its own: they say what they change."""
+        found = None if plan.is_rebound(read) else self._find(fn, plan, cells, read, Watch())
+        return found is not None and self._is_object(found[1])
+
+    def _is_object(self, value: Any) -> bool:
+        if isinstance(value, _CODE_TYPES) or value is MISSING or is_hashable_type(type(value)):
+            return False
+        return is_own_code(type(value)) or content_of(value) is not None
 
     def _defaults(self, fn: FunctionType, label: str) -> str | None:
         if not fn.__defaults__ and not fn.__kwdefaults__:
@@ -218,11 +234,11 @@ class Walk:
         return self._value((*(fn.__defaults__ or ()), named), f"{label}(defaults)")
 
     def _is_state(self, value: Any, name: str, plan: Plan) -> bool:
-        """Whether a function changes parts of a value; of a user's own object only these are left out."""
+        """Whether a function changes parts of a value; of an object only these are left out."""
         attributes = plan.changed_attributes(name)
         if not attributes or isinstance(value, _CODE_TYPES):
             return False
-        if is_own_code(type(value)) and not is_hashable_type(type(value)):
+        if self._is_object(value):
             self._state.setdefault(id(value), set()).update(attributes)
             return False
         return True
@@ -335,7 +351,8 @@ class Walk:
         if content is None:
             return
         now, then = attributes_of(value), content.settings
-        today = {name: self.watch.look_up(now, name) for name in then if name in now}
+        names = then.keys() & now.keys() - self._state.get(id(value), set())
+        today = {name: self.watch.look_up(now, name) for name in sorted(names)}
         changed = {n: self._value(v) for n, v in today.items() if (type(v), v) != (type(then[n]), then[n])}
         self._facts.append([content.digest, [self._identify(part) for part in content.parts], changed])
         self._explain(f"{content.digest} {changed}")
@@ -347,6 +364,7 @@ class Walk:
 
     def _visit_parts(self, value: Any) -> None:
         """Data that contains itself: each of its containers by itself."""
+        self.watch.give_up()
         self._facts.append(library_name(type(value)))
         for step, item in children_of(value):
             has_parts = is_hashable_type(type(item)) and bool(list(children_of(item)))
