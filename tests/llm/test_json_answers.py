@@ -56,6 +56,7 @@ FOUND = {
     "behind thoughts": f'<think>Maybe {{"score": 1}}? No, {{that}} is harsh.</think>\n{GOOD}',
     "behind a draft in thoughts": f'<think>{{"score": 1, "reason": "bad"}}</think>\n{GOOD}',
     "behind thoughts without their beginning": f'Draft: {{"score": 1, "reason": "bad"}}\n</think>\n\n{GOOD}',
+    "behind thoughts in brackets": f'[THINK]{{"score": 1, "reason": "bad"}}[/THINK]{GOOD}',
     "behind two thoughts": f'<think>a</think>\n<think>{{"score": 2, "reason": "b"}}</think>{GOOD}',
     "behind unbalanced thoughts": f'<think>{{"score": "good... I think.</think>\n{GOOD}',
     "before other braces": f"{GOOD} (I used {{score}} of the rubric.)",

@@ -125,7 +125,7 @@ def test_thoughts_are_read_from_the_other_apis(server: Server):
     [
         ("", True), ("  \n", True), ("<think>Hm.</think>", True), ("<think>Hm.</think>\n\n4", False),
         ("<think>Hm", True), ("<thinking>a</thinking> <thinking>b</thinking>", True), ("4 <think>", False),
-        ("<b>4</b>", False),
+        ("<b>4</b>", False), ("[THINK]Hm.[/THINK]", True), ("[1] A source.", False),
     ],
 )  # fmt: skip
 def test_thoughts_inside_of_the_text_are_no_answer(text: str, only: bool):

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 
 _NAMES = "think|thinking|thought|thoughts|reasoning|reflection"
-_OPEN = re.compile(rf"\s*<({_NAMES})>", re.IGNORECASE)
-_CLOSE = re.compile(rf"</(?:{_NAMES})>", re.IGNORECASE)
-_CLOSE_ALONE = re.compile(rf"</(?:{_NAMES})>\s*(?:\n|\Z)", re.IGNORECASE)
+# Magistral writes its tags in brackets.
+_OPEN = re.compile(rf"\s*(?:<(?:{_NAMES})>|\[THINK\])", re.IGNORECASE)
+_CLOSE = re.compile(rf"</(?:{_NAMES})>|\[/THINK\]", re.IGNORECASE)
+_CLOSE_ALONE = re.compile(rf"(?:</(?:{_NAMES})>|\[/THINK\])\s*(?:\n|\Z)", re.IGNORECASE)
 """Where the template of the chat holds the tag that opens (Qwen, DeepSeek), only this one is said."""
 
 
 def behind_thoughts(text: str) -> str:
     """What a text says after its thoughts; empty where these never end."""
-    if "<" not in text:
+    if "<" not in text and "[" not in text:
         return text
     while (opened := _OPEN.match(text)) is not None:
         closed = _CLOSE.search(text, opened.end())
