@@ -158,8 +158,7 @@ def why_everything_stops(error: BaseException) -> str | None:
     answer = answer_of(error)
     if answer is None or not answer.quota_exhausted:
         return None
-    words = answer.message.strip().rstrip(".")
-    said = f": {words}" if words else ""
+    said = f": {answer.message.strip()}" if answer.message.strip() else ""
     what, until = "quota is used up", "credit is added or the limit is raised there"
     if answer.is_of_a_day:
         what, until = "allowance of the day, or longer, is used up", _until(answer.retry_after_seconds)
