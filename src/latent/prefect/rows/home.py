@@ -132,7 +132,9 @@ class Home:
             if counts["skipped"] and self.stop.reason is not None:
                 self.run.outcomes.stopped(self.task.name, self.stop.reason)
         if self.run.recorder is not None:
-            self.run.recorder.rows(_Records(ends, self._record))
+            records = _Records(ends, self._record)
+            # Of a stream, records that wait to be written must not keep the rows' results in memory.
+            self.run.recorder.rows(records if self.counts_rows else list(records))
 
     def ended_unrun(self, ends: Sequence[RowEnd]) -> None:
         """Rows have ended that no task run tells of: they were skipped, say."""
