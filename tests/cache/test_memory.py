@@ -69,7 +69,7 @@ def test_what_was_remembered_is_recalled(memory):
     hit = memory.recall("k", code=CODE, parameter=no_parameters)
     assert hit is not None
     assert hit.value == {"a": (1, 2)}
-    assert hit.entry == entry
+    assert hit.version == entry.version
     assert memory.recall("other", code=CODE, parameter=no_parameters) is None
 
 
@@ -87,7 +87,7 @@ def test_a_new_process_recalls_it_too(memory, make):
     memory.close()
     hit = make().recall("k", code=CODE, parameter=no_parameters)
     pd.testing.assert_frame_equal(hit.value, pd.DataFrame({"a": [1]}))
-    assert hit.entry.outputs == {"out": "f"}
+    assert hit.outputs == {"out": "f"}
     (described,) = make().store.describe_many(["k"])["k"]
     assert described.key_parts == {"row": "h"}
 
@@ -225,7 +225,7 @@ def test_a_value_that_does_not_decode_is_dropped_and_computed_again(memory, tmp_
 def test_outputs_are_noted_after_a_save(memory):
     entry = memory.remember("k", 1, task="score")
     assert memory.set_outputs(entry, {"scores": "f"}).outputs == {"scores": "f"}
-    assert memory.recall("k", code=None, parameter=no_parameters).entry.outputs == {"scores": "f"}
+    assert memory.recall("k", code=None, parameter=no_parameters).outputs == {"scores": "f"}
 
 
 def test_clear_by_task_and_kind(memory):

@@ -34,6 +34,7 @@ _log = logging.getLogger("latent.cache")
 
 OnCodeChange = Literal["recompute", "warn", "reuse"]
 
+KEYS_AT_ONCE = 1_000
 _VERSIONS_KEPT = 1_024
 _RECENT_ENTRIES = 500
 """How many entries of a task are compared to explain a miss."""
@@ -111,12 +112,15 @@ class Memory:
         counts = self._judge(code, parameter)
         explain = self._explain(code, parameter, now)
         hits = {}
-        for key, entries in self.store.get_many(keys).items():
-            hit = self._choose(entries, code, counts, now)
-            if hit is not None:
-                hits[key] = hit
-            elif missed is not None:
-                missed[key] = explain(entries)
+        wanted = list(dict.fromkeys(keys))
+        # In steps: the next one uses the memory again that the bytes of this one took.
+        for start in range(0, len(wanted), KEYS_AT_ONCE):
+            for key, entries in self.store.get_many(wanted[start : start + KEYS_AT_ONCE]).items():
+                hit = self._choose(entries, code, counts, now)
+                if hit is not None:
+                    hits[key] = hit
+                elif missed is not None:
+                    missed[key] = explain(entries)
         return hits
 
     def remember(
@@ -275,13 +279,14 @@ class Memory:
 
     def _judge(self, code: CodeFingerprint | None, today: ParameterReader) -> Callable[[Version], Verdict]:
         """What to make of the entries of a version; worked out once for all of them."""
-        known: dict[int, Verdict] = {}
+        known: dict[int, tuple[Verdict, Version]] = {}
 
         def judge(version: Version) -> Verdict:
-            verdict = known.get(id(version))
-            if verdict is None:
-                verdict = known[id(version)] = verdict_on(version, code, today)
-            return verdict
+            judged = known.get(id(version))
+            if judged is None:
+                # With the version itself: the number of one that is gone may become another's.
+                judged = known[id(version)] = verdict_on(version, code, today), version
+            return judged[0]
 
         return judge
 
@@ -290,16 +295,16 @@ class Memory:
         code: CodeFingerprint | None, today: ParameterReader, now: float
     ) -> Callable[[Sequence[Entry]], str]:
         """Why none of the entries under a key counts; worked out once for all entries of one version."""
-        known: dict[int, str] = {}
+        known: dict[int, tuple[str, Version]] = {}
 
         def explain(entries: Sequence[Entry]) -> str:
             entry = next((entry for entry in entries if not entry.is_expired(now)), None)
             if entry is None:
                 return "expired"
             version = entry.version
-            if (reason := known.get(id(version))) is None:
-                reason = known[id(version)] = brief_reason(version, code, today)
-            return reason
+            if id(version) not in known:
+                known[id(version)] = brief_reason(version, code, today), version
+            return known[id(version)][0]
 
         return explain
 
@@ -334,7 +339,8 @@ class Memory:
         if data is None:
             return None
         try:
-            return Hit(decode(entry.codec, data, allow_pickle=self._allow_pickle), entry)
+            value = decode(entry.codec, data, allow_pickle=self._allow_pickle)
+            return Hit(value, entry.version, entry.outputs)
         except DamagedValueError as error:
             _log.warning(
                 "A remembered result of task %r is damaged (%s): it is computed again.", entry.task, error

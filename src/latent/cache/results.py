@@ -8,14 +8,25 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from latent.cache.code import CodeFingerprint
-from latent.cache.entry import Entry
+from latent.cache.entry import Version
 
 
 class Hit(NamedTuple):
-    """A remembered value that still counts; a remembered None is a hit too."""
+    """
+    A remembered value that still counts; a remembered None is a hit too.
+
+    Without its entry, whose bytes would stand in memory beside the value, for each of ten thousand rows.
+    """
 
     value: Any
-    entry: Entry
+    version: Version
+    outputs: Mapping[str, str]
+    """Fingerprint of each dataset that was saved from the value."""
+
+    @property
+    def parameters_read(self) -> Mapping[str, str]:
+        """Fingerprint of each parameter that was read while it was computed."""
+        return self.version.parameters_read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

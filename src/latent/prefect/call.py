@@ -180,11 +180,11 @@ class Call:
         """Use a remembered result: what it depends on, the surrounding call depends on too."""
         self.started_at = time.time()
         value = applied(hit, self.arguments)
-        record_read(hit.entry.parameters_read)
+        record_read(hit.parameters_read)
         if self.task.inputs:
             record_read(self.run.read_datasets(self.shared.fingerprints))
         if self.task.outputs:
-            restore_outputs(self.run, self.task.outputs, value, hit.entry.outputs, owner=self.task.label)
+            restore_outputs(self.run, self.task.outputs, value, hit.outputs, owner=self.task.label)
         self.account(recalled_outcome(value), value, cache="hit")
         return value
 

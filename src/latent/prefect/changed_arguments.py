@@ -98,7 +98,7 @@ def tell(task: Task[..., Any], changed: list[str]) -> None:
 def applied(hit: Hit, arguments: Mapping[str, Any]) -> Any:
     """The value of a hit; where the function changed and returned an argument, that one, changed again."""
     value: Any = hit.value
-    for label in hit.entry.outputs:
+    for label in hit.outputs:
         given = arguments.get(label.removeprefix(RETURNED)) if label.startswith(RETURNED) else None
         if isinstance(given, dict) and isinstance(value, dict):
             given.clear()

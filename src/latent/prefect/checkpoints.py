@@ -143,7 +143,7 @@ class _Place:
         """What is remembered; what it depends on, the surrounding task depends on too."""
         hit = self.run.memory.recall(self.key, code=self.code, parameter=self.run.parameter_fingerprint)
         if hit is not None:
-            record_read(hit.entry.parameters_read)
+            record_read(hit.parameters_read)
         return hit
 
     def claim(self) -> Lease:

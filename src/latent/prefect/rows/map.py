@@ -19,7 +19,7 @@ from latent.prefect.rows.ends import RowEnd, Totals
 from latent.prefect.rows.feeder import Done, Piece
 from latent.prefect.rows.futures import MappedFutures
 from latent.prefect.rows.home import Home
-from latent.prefect.rows.plan import Planner
+from latent.prefect.rows.plan import Planner, collector_paused
 from latent.prefect.rows.runners import is_at_home, limited_tags, processes_of
 from latent.prefect.rows.selection import Selection
 from latent.prefect.rows.tally import Tally
@@ -66,10 +66,11 @@ def map_rows(
     run = current_run() or surroundings(None)
     limiter_of(task, run)  # a limit that is not defined is told before anything begins
     columns = Columns.of(task, args, kwargs)
-    home = home_of(task, run, columns, options, recalls=wait_for is None)
-    mapped: MappedFutures[R] = MappedFutures(home)  # type: ignore[abstract]  # as Prefect's own
-    submission = Submission(home, task_runner, wait_for)
-    submission.load(submission.plan(home.rows))
+    with collector_paused(len(columns.rows)):
+        home = home_of(task, run, columns, options, recalls=wait_for is None)
+        mapped: MappedFutures[R] = MappedFutures(home)  # type: ignore[abstract]  # as Prefect's own
+        submission = Submission(home, task_runner, wait_for)
+        submission.load(submission.plan(home.rows))
     run.mapped.append(mapped)  # from here on, a run that is interrupted sees to the end of all rows
     for dataset in task.outputs:
         run.producers.setdefault(dataset, []).append(mapped)

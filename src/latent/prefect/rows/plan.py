@@ -67,7 +67,7 @@ class Planner:
 
     def plan(self, indices: Sequence[int]) -> tuple[list[RowEnd], list[Job]]:
         """The rows that have ended already, and a job for each of the others but twins."""
-        with self._lock, _collector_paused(len(indices)):
+        with self._lock, collector_paused(len(indices)):
             keys = self._keys.of(indices)
             hits = self._recall(keys)
             ends, jobs = [], []
@@ -141,14 +141,14 @@ class Planner:
             missed=self.missed,
             codes=self._keys.codes,
         )
-        for version in {id(hit.entry.version): hit.entry.version for hit in hits.values()}.values():
+        for version in {id(hit.version): hit.version for hit in hits.values()}.values():
             record_read(version.parameters_read)
         if hits and self.task.inputs:
             record_read(self.run.read_datasets(self.shared.fingerprints))
         return hits
 
     def _remembered(self, index: int, key: str | None, hit: Hit) -> RowEnd:
-        value = applied(hit, self.columns.ready(index)) if hit.entry.outputs else hit.value
+        value = applied(hit, self.columns.ready(index)) if hit.outputs else hit.value
         return RowEnd(index, recalled_outcome(value), value, key=key)
 
     def _is_twin(self, index: int, key: str | None) -> bool:
@@ -162,9 +162,9 @@ class Planner:
 
 
 @contextmanager
-def _collector_paused(rows: int) -> Iterator[None]:
+def collector_paused(rows: int) -> Iterator[None]:
     """
-    Keep Python from looking for garbage cycles while many rows are looked up.
+    Keep Python from looking for garbage cycles while many rows are looked up and get their futures.
 
     Nothing here makes any, but each ten thousand rows would have it walk through everything that Prefect and
     pydantic keep in memory, which takes as long as the rows themselves.

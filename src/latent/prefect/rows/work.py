@@ -127,7 +127,7 @@ class RowWork:
             job.looked_up = True
             hit = None if job.key is None else hits.get(job.key.key)
             if hit is not None and not job.refreshes:
-                record_read(hit.entry.parameters_read)
+                record_read(hit.parameters_read)
                 job.reuse(applied(hit, job.arguments))
         return len(hits)
 
