@@ -96,7 +96,6 @@ def connect_read_only(file: Path) -> sqlite3.Connection:
 def _prepare(connection: sqlite3.Connection, lock: Path) -> None:
     """Set the connection up; create the tables where they are missing."""
     connection.execute("PRAGMA synchronous = NORMAL")  # kill -9 loses nothing; a power cut the last moments
-    connection.execute("PRAGMA cache_size = -16000")
     if not _is_ready(connection):
         # Only one process at a time: switching the journal mode does not wait for others.
         with file_lock(lock):
