@@ -58,14 +58,14 @@ def fill() -> None:
 
 
 @flow("remembered")
-def remembered(first: int) -> float:
-    """Seconds until the remembered results are there, while the other rows are being computed."""
+def remembered(first: int) -> Stopwatch:
+    """The time until the remembered results are there, while the other rows are being computed."""
     rows = [*range(REMEMBERED), *range(first, first + ROWS - REMEMBERED)]
     with Stopwatch() as watch:
         futures = answer.map(rows)
         for future in futures[:REMEMBERED]:
             future.result()
-    return watch.seconds
+    return watch
 
 
 def main(kind: str, first: int) -> None:
@@ -74,7 +74,8 @@ def main(kind: str, first: int) -> None:
     if kind == "fill":
         report(filled=fill())
     elif kind == "remembered":
-        report(row=remembered(first) / REMEMBERED)
+        watch = remembered(first)
+        report(row=watch.seconds / REMEMBERED, cpu=watch.cpu_seconds / REMEMBERED)
     else:
         with Stopwatch() as run:
             seconds = fresh(first, is_async=kind == "fresh_async")
