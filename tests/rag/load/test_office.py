@@ -113,6 +113,10 @@ def test_sheets_of_a_workbook_are_headed_by_their_names(suffix):
     assert "## Tide table\n\n| Hour | Height |\n| --- | --- |\n| dawn | 1.2 |" in text
 
 
+def test_sheets_of_an_old_workbook_are_named_above_its_tables():
+    assert read("arrivals.xls").text.startswith("Sheets: Arrivals 2024, Tide table, Empty\n\n| Vessel |")
+
+
 @pytest.mark.parametrize("suffix", ["pptx", "odp"])
 def test_notes_of_a_speaker_are_text_of_the_slides(suffix):
     text = read(f"review.{suffix}").text

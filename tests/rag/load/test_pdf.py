@@ -79,6 +79,12 @@ def test_what_was_typed_into_a_pdf_is_text(name, words):
         assert document.text.count(each) == 1
 
 
+def test_a_glyph_for_two_arabic_letters_gives_them_in_order():
+    """In the second word, the article's alef and lam are glyphs of their own, and the other pair is one."""
+    [document] = load_document("arabic.pdf", root=PDF)
+    assert document.text.split() == ["خلال", "المشكلات"]
+
+
 def field(kind: str, value: str) -> str:
     """A field of a form, with no appearance of its own: whoever shows it has to make one."""
     return (

@@ -19,6 +19,9 @@ _SPLIT_WORD = re.compile("\ufffe\r?\n?")
 """What PDFium gives for the hyphen of a word that goes on in the next line."""
 
 
+_ALEF_LAM = re.compile("[\u0622\u0623\u0625\u0627]\u0644")
+
+
 class Pages(NamedTuple):
     """What a PDF says."""
 
@@ -82,7 +85,7 @@ def _page_text(document: Any, number: int) -> str:
                 page = document[number]
         text_page = page.get_textpage()
         try:
-            text = text_page.get_text_range()
+            text = _in_order(text_page.get_text_range(), text_page)
         finally:
             text_page.close()
     finally:
@@ -91,6 +94,22 @@ def _page_text(document: Any, number: int) -> str:
     # With an appearance of its own, a note may be a part of the page's text by now.
     shown = _squeezed(text)
     return "\n".join([text, *(note for note in typed if _squeezed(note) not in shown)]) if typed else text
+
+
+def _in_order(text: str, text_page: Any) -> str:
+    """
+    The text of a page, in which lam comes before alef where one glyph stands for both.
+
+    PDFium turns a line from right to left round letter by letter, also the letters of one glyph.
+    """
+    pairs = [match.start() for match in _ALEF_LAM.finditer(text)]
+    if not pairs or len(text) != text_page.count_chars():  # letters beyond 16 bits: places would not fit
+        return text
+    letters = list(text)
+    for at in pairs:
+        if text_page.get_charbox(at) == text_page.get_charbox(at + 1):
+            letters[at : at + 2] = letters[at + 1], letters[at]
+    return "".join(letters)
 
 
 def _typed_notes(page: Any) -> list[str]:

@@ -18,7 +18,7 @@ import time
 from typing import IO, Any
 
 from latent.rag.load.office.markdown import Reading, reading_of
-from latent.rag.load.office.markup import damaged_part, plainer, speaker_notes
+from latent.rag.load.office.markup import damaged_part, names_of_old_sheets, plainer, speaker_notes
 from latent.rag.load.office.process import HEADER
 
 _MAIL = (".eml", ".msg")
@@ -99,8 +99,10 @@ def _answer(converter: Any, native: Any, suffix: str, data: bytes) -> dict[str, 
         return {"error": f"it is no {_kind(suffix)}, or holds no text."}
     told = json.loads(result.metadata_json) if result.metadata_json else {}
     notes = speaker_notes(data) if suffix in (".pptx", ".pptm", ".ppsx") else ""
+    sheets = names_of_old_sheets(data) if suffix == ".xls" and data.startswith(_COMPOUND) else []
+    text = f"Sheets: {', '.join(sheets)}\n\n{reading.text}" if sheets else reading.text
     return {
-        "text": reading.text + (f"\n{notes}\n" if notes else ""),
+        "text": text + (f"\n{notes}\n" if notes else ""),
         "title": told.get("title") or reading.title,
         "metadata": _metadata(told, reading, suffix),
     }
