@@ -71,7 +71,26 @@ def rows_table(answered: Sequence[Answered], expected: str) -> pa.Table:
             ("exact", pa.binary()),
         ]
     )
-    return pa.Table.from_pylist(lines, schema=schema)
+    columns = {field.name: [line[field.name] for line in lines] for field in schema}
+    arrays = [
+        texts(columns[f.name]) if f.type == pa.string() else pa.array(columns[f.name], f.type) for f in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def texts(values: Sequence[str | None]) -> Any:
+    """A column of texts; half a character, for which UTF-8 has no form, is written as its escape."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([None if value is None else utf8(value).decode() for value in values], pa.string())
+
+
+def utf8(text: str) -> bytes:
+    """A text as UTF-8; half a character as its escape."""
+    return text.encode(errors="backslashreplace")
 
 
 def _row(each: Answered, expected: str) -> dict[str, Any]:
@@ -207,19 +226,15 @@ def scores_table(measured: Sequence[Measured], answered: Sequence[Answered]) -> 
     numbers = [None if row.value is None or isinstance(row.value, str) else float(row.value) for row in rows]
     return pa.table(
         {
-            "id": pa.array([answered[row.place].item.id for row in rows], pa.string()),
+            "id": texts([answered[row.place].item.id for row in rows]),
             "repeat": pa.array([answered[row.place].repeat for row in rows], pa.int32()),
-            "metric": pa.array([row.metric for row in rows], pa.string()),
+            "metric": texts([row.metric for row in rows]),
             "value": pa.array(numbers, pa.float64()),
-            "label": pa.array(
-                [row.value if isinstance(row.value, str) else None for row in rows], pa.string()
-            ),
+            "label": texts([row.value if isinstance(row.value, str) else None for row in rows]),
             "outcome": pa.array([row.outcome for row in rows], pa.string()),
-            "reason": pa.array([row.reason for row in rows], pa.string()),
-            "answer": pa.array([_text(row.answer) for row in rows], pa.string()),
-            "evidence": pa.array(
-                [None if row.evidence is None else to_json(row.evidence) for row in rows], pa.string()
-            ),
+            "reason": texts([row.reason for row in rows]),
+            "answer": texts([_text(row.answer) for row in rows]),
+            "evidence": texts([None if row.evidence is None else to_json(row.evidence) for row in rows]),
             "scorer": pa.array(scorers, pa.string()),
             "version": pa.array(versions, pa.string()),
         }
@@ -233,7 +248,7 @@ def to_json(value: Any) -> str:
             return orjson.dumps(value).decode()
         except orjson.JSONEncodeError:  # a lone surrogate, which json escapes
             pass
-    return json.dumps(value, ensure_ascii=False, default=_json_default)
+    return json.dumps(value, default=_json_default)
 
 
 def _json_default(value: Any) -> Any:
@@ -273,7 +288,7 @@ def replace(folder: Path, about: Mapping[str, Any], rows: pa.Table | None, score
         replace_file(folder / ROWS, _parquet(rows))
     replace_file(folder / SCORES, _parquet(scores))
     content = json.dumps(about, ensure_ascii=False, indent=1)
-    replace_file(folder / ABOUT, content.encode())
+    replace_file(folder / ABOUT, utf8(content))
 
 
 def _parquet(table: pa.Table) -> bytes:
