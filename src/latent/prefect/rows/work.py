@@ -118,7 +118,7 @@ class RowWork:
             How many had.
         """
         keys = [job.key.key for job in jobs if job.key is not None and not job.refreshes]
-        if self.task.refreshes or not self._shares or not keys:
+        if self.task.refreshes_in(self.run) or not self._shares or not keys:
             return 0
         hits = self.run.memory.recall_many(
             keys, code=self.code, parameter=self.run.parameter_fingerprint, codes=codes_of(jobs)
