@@ -72,7 +72,9 @@ class Home:
         self._saved = not task.outputs
         self._saving = Lock()
         self._began = time.time()
-        self._watches_shared = task.remembers and any(not is_fixed(v) for v in columns.shared.values())
+        self._watches_shared = task.remembers_in(run) and any(
+            not is_fixed(v) for v in columns.shared.values()
+        )
         self.transaction = users_transaction()
         """The user's transaction that the map belongs to."""
         if self.transaction is not None and task.remembers_in(self.run):
