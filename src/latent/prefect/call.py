@@ -15,6 +15,7 @@ from random import getrandbits
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from prefect._internal.result_records import ResultRecord
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 
@@ -422,7 +423,7 @@ class Attempt:
             fingerprints = save_outputs(call.run, call.task.outputs, value, owner=call.task.label)
             if entry is not None:
                 call.run.memory.set_outputs(entry, entry.outputs | fingerprints)
-        outcome = outcome_of(value.data if _is_state(value) else value)
+        outcome = outcome_of(value.data if isinstance(value, State) else value)
         call.account(outcome, value, cache=call.cache_state, rows_in=self._rows_in)
         return value
 
@@ -523,5 +524,5 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
 
 
 def _is_state(value: Any) -> bool:
-    """Whether a task decided its own Prefect state by returning one."""
-    return isinstance(value, State)
+    """Whether a task decided its own Prefect state by returning one, or the record of its result."""
+    return isinstance(value, (State, ResultRecord))
