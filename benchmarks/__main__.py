@@ -1,9 +1,7 @@
 """
 Measure everything, or the groups named, and print the tables.
 
-    python -m benchmarks [GROUP ...] [--write]
-
-The groups: starts, calls, rows, stream, limits, models, ingestion, evals, numbers.
+    python -m benchmarks [starts] [calls] [rows] [stream] [limits] [models] [ingestion] [numbers] [--write]
 
 With `--write`, the figures are kept in `benchmarks/RESULTS.md`; groups that were not measured keep theirs.
 """
@@ -21,7 +19,7 @@ from pathlib import Path
 from benchmarks.measure import Figure
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-GROUPS = ("starts", "calls", "rows", "stream", "limits", "models", "ingestion", "evals", "numbers")
+GROUPS = ("starts", "calls", "rows", "stream", "limits", "models", "ingestion", "numbers")
 PACKAGES = ("prefect", "mlflow", "dask", "ray", "joblib", "diskcache", "scipy")
 HEADER = "| what | ours | peer | peer's | ratio | reach | |\n|---|---:|---|---:|---:|---:|---|"
 

@@ -116,17 +116,13 @@ def _loaded(data: Data, workspace: Workspace, catalog: Catalog | None) -> tuple[
         if catalog is not None and not Path(name).suffix:
             catalog.dataset(name)  # says which name comes near
         raise EvaluationDataError(repr(name), f"there is no such file in {Path.cwd()} or {workspace.root}.")
-    return repr(name), _read(name if "://" in name else path.resolve(), name, workspace)
+    return repr(name), _read(name if "://" in name else str(path.absolute()), name, workspace)
 
 
-def _read(place: str | Path, name: str, workspace: Workspace) -> Any:
-    """The data of a file that the caller names: it may lie anywhere, unlike those that a catalog names."""
+def _read(path: str, name: str, workspace: Workspace) -> Any:
     from latent.catalog import Catalog
-    from latent.config import Workspace as AnyFolder
 
-    if isinstance(place, Path):
-        workspace, place = AnyFolder(place.parent, found=False), place.name
-    reader = Catalog(workspace, "", None, {name: ("the call", place)}, "the call")
+    reader = Catalog(workspace, "", None, {name: ("the call", path)}, "the call")
     return reader.load_data(name)
 
 

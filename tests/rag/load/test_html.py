@@ -178,6 +178,13 @@ def test_exports_of_known_programs_are_read_whole_and_without_navigation(page, t
         ("<p>10<sup>6</sup> N, 5<sup>th</sup>, x<sup>n</sup>, H<sub>2</sub>O</p>", "10^6 N, 5th, x^n, H2O\n"),
         ("<p>so<sup><a href='#1'>[2]</a></sup>.</p>", "so^[2].\n"),
         ("<p>Let <math><msup><mi>x</mi><mn>2</mn></msup></math> be.</p>", "Let x^2 be.\n"),
+        (
+            '<math><semantics><mi>q</mi><annotation-xml encoding="MathML-Content"><ci>q</ci></annotation-xml>'
+            '<annotation encoding="StarMath 5.0">q over 2</annotation>'
+            '<annotation encoding="application/x-tex">\\frac{q}{2}</annotation><annotation-xml>q</annotation-xml>'
+            "</semantics></math>",
+            "\\frac{q}{2}\n",
+        ),
         ("<p>漢<ruby>字<rt>じ</rt></ruby></p>", "漢字(じ)\n"),
         # Numbers of lines: Chroma, highlight.js, GitHub.
         (

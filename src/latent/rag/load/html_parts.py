@@ -280,7 +280,9 @@ class PageParts:
     def _is_left_out(self, tag: str, attributes: Mapping[str, str], follows_question: bool) -> bool:
         if self._keeps_all:
             return tag in _NEVER_READ
-        if tag in _DROPPED:
+        if tag in _DROPPED or (
+            tag in ("annotation", "annotation-xml") and attributes.get("encoding") != _TEX
+        ):  # a formula is told once
             return True
         if tag == "button":
             return not (
