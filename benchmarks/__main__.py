@@ -1,7 +1,9 @@
 """
 Measure everything, or the groups named, and print the tables.
 
-    python -m benchmarks [starts] [calls] [rows] [stream] [limits] [models] [ingestion] [numbers] [--write]
+    python -m benchmarks [GROUP ...] [--write]
+
+The groups: starts, calls, rows, stream, limits, models, ingestion, evals, numbers.
 
 With `--write`, the figures are kept in `benchmarks/RESULTS.md`; groups that were not measured keep theirs.
 """
@@ -19,7 +21,7 @@ from pathlib import Path
 from benchmarks.measure import Figure
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-GROUPS = ("starts", "calls", "rows", "stream", "limits", "models", "ingestion", "numbers")
+GROUPS = ("starts", "calls", "rows", "stream", "limits", "models", "ingestion", "evals", "numbers")
 PACKAGES = ("prefect", "mlflow", "dask", "ray", "joblib", "diskcache", "scipy")
 HEADER = "| what | ours | peer | peer's | ratio | reach | |\n|---|---:|---|---:|---:|---:|---|"
 

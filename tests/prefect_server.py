@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,13 +38,15 @@ class Server:
 
 
 @contextmanager
-def prefect_server(home: Path) -> Iterator[Server]:
-    """A server whose database and log lie in `home`; it ends with the block."""
+def prefect_server(home: Path, *services: str) -> Iterator[Server]:
+    """A server whose database and log lie in `home`, with some services beside; it ends with the block."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     log = home / "server.log"
     with log.open("wb") as output:
-        process = subprocess.Popen(_command(port), env=_environment(home), stdout=output, stderr=output)
+        process = subprocess.Popen(
+            _command(port), env=_environment(home, services), stdout=output, stderr=output
+        )
         try:
             yield Server(f"http://127.0.0.1:{port}/api", process, log)
         finally:
@@ -73,7 +75,7 @@ def _command(port: int) -> list[str]:
     ]
 
 
-def _environment(home: Path) -> dict[str, str]:
+def _environment(home: Path, services: Sequence[str]) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     return {
         **kept,
@@ -83,5 +85,7 @@ def _environment(home: Path) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_ENABLED": "false",
         "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "false",
-        **{f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in IDLE_SERVICES},
+        **{
+            f"PREFECT_SERVER_SERVICES_{name}_ENABLED": str(name in services).lower() for name in IDLE_SERVICES
+        },
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from latent.errors import (
     EvaluationDataError,
     EvaluationNotFoundError,
+    LatentError,
     ModelCallError,
     ScorerError,
     UsageError,
@@ -451,3 +453,51 @@ def test_the_table_is_plain_text():
     ]
     assert first.endswith("1 not applicable")
     assert second.startswith("length")
+
+
+def test_data_may_lie_anywhere_and_hold_half_a_character(tmp_path, quick):
+    outside = tmp_path / "elsewhere" / "rows.jsonl"
+    outside.parent.mkdir()
+    outside.write_text('{"id": "a\\ud83d", "output": "x\\ud83d", "expected": "\\ud83d"}\n')
+    found = evaluate(outside, scorers=contains)
+    assert found["contains"].mean == 1
+    read = load_evaluation(found.run_id)
+    assert read.rows["output"].tolist() == ["x\\ud83d"]
+    assert read.score(scorer(name="same")(lambda output: output == "x\ud83d"))["same"].mean == 1
+
+
+def test_repeats_of_a_binary_score_have_pass_at_k_and_pass_hat_k():
+    # a: 1 of 2 right, b: 2 of 2. pass@2 = (1 + 1) / 2, pass^2 = (0 + 1) / 2.
+    left = {"2 + 2": ["4", "5"], "3 + 3": ["6", "6"]}
+    found = evaluate(ROWS[:2], lambda question: left[question].pop(), contains, repeats=2)
+    assert found["contains.pass_at_2"].mean == 1
+    assert found["contains.pass_hat_2"].mean == 0.5
+
+
+def test_a_target_that_returns_nothing_or_abstains_is_missing():
+    def unsure(question):
+        if question == "2 + 2":
+            raise Abstain("no idea")
+        return None if question == "3 + 3" else SAID[question]
+
+    found = evaluate(ROWS[:3], task("unsure", retries=0)(unsure), contains)
+    assert found.rows["outcome"].tolist() == ["abstained", "abstained", "ok"]
+    assert (found["contains"].n, found["contains"].rows) == (1, 3)
+    assert set(found.failures["reason"]) == {"no idea", "It returned nothing."}
+
+
+NASTY = Path(__file__).parents[3] / "shared" / "data" / "nasty"
+
+
+@pytest.mark.skipif(
+    not NASTY.is_dir(), reason="the shared data collection does not lie beside the repository"
+)
+@pytest.mark.parametrize("kind", ["csv", "json", "yaml", "empty", "encoding", "binary"])
+def test_odd_files_are_evaluated_or_told_in_words(kind):
+    for file in sorted((NASTY / kind).glob("*.[cjy]*")):
+        try:
+            found = evaluate(file, lambda row: str(row)[:50], length)
+        except LatentError as error:
+            assert file.name in str(error)
+        else:
+            assert found["length"].n == len(found.rows)

@@ -8,7 +8,7 @@ from typing import assert_type
 
 from pydantic import BaseModel
 
-from latent.evals import stats
+from latent.evals import Evaluation, Judge, Scorer, evaluate, evaluate_async, scorer, stats
 from latent.llm import Answer, Model, prompt
 from latent.prefect import checkpoint, clear_checkpoints, flow, log_metric, logger, params, task
 from latent.prefect.futures import TaskFuture
@@ -98,3 +98,24 @@ def numbers() -> None:
     assert_type(stats.paired_difference([1, 0], [0.5, 1]).p_value, float | None)
     assert_type(stats.cohen_kappa(["a"], ["b"], weights="linear"), float | None)
     assert_type(stats.bootstrap_interval(lambda a: float(a.max()), [1, 2]).seed, int | None)
+
+
+@scorer
+def plain_scorer(output: str, expected: str) -> bool:
+    return expected in output
+
+
+@scorer(kind="ordinal", scale=(1, 5), higher_is_better=False, name="grade", timeout_seconds=1.0)
+def graded(output: str) -> int:
+    return len(output)
+
+
+async def evaluated(rows: list[dict[str, str]]) -> None:
+    found = evaluate(
+        rows, Model("openai:gpt-5-mini"), [plain_scorer, graded], prompt="{{ question }}", repeats=2
+    )
+    assert_type(found, Evaluation)
+    assert_type(found["grade"].mean, float | None)
+    assert_type(found.score(Judge("Is it right?", model="openai:gpt-5-mini")), Evaluation)
+    assert_type(await evaluate_async(rows, lambda row: row, plain_scorer), Evaluation)
+    assert_type(plain_scorer.with_options(name="other"), Scorer)

@@ -26,7 +26,7 @@ from latent.evals.items import Data, Items, load_items
 from latent.evals.measuring import Measured, check_scorers, measure
 from latent.evals.metrics import metrics_of, sliced
 from latent.evals.people import Labels, check_against_people, load_labels
-from latent.evals.records import FORMAT, REPORT, SCORES, rows_table, scores_table, to_json, write
+from latent.evals.records import FORMAT, REPORT, SCORES, rows_table, scores_table, to_json, utf8, write
 from latent.evals.report import markdown_report
 from latent.evals.scoring import Scorer
 from latent.files import replace_file
@@ -298,7 +298,7 @@ def _finished(
         folder = write(run.recorder.folder.path, _file_name(about["name"]), content, rows, scores)
     made = Evaluation(content, rows, scores, folder)
     if run.recorder is not None and folder is not None:
-        replace_file(folder / REPORT, markdown_report(made).encode())
+        replace_file(folder / REPORT, utf8(markdown_report(made)))
         _tell(run.recorder, made, folder)
     return made
 

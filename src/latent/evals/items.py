@@ -116,13 +116,17 @@ def _loaded(data: Data, workspace: Workspace, catalog: Catalog | None) -> tuple[
         if catalog is not None and not Path(name).suffix:
             catalog.dataset(name)  # says which name comes near
         raise EvaluationDataError(repr(name), f"there is no such file in {Path.cwd()} or {workspace.root}.")
-    return repr(name), _read(name if "://" in name else str(path.absolute()), name, workspace)
+    return repr(name), _read(name if "://" in name else path.resolve(), name, workspace)
 
 
-def _read(path: str, name: str, workspace: Workspace) -> Any:
+def _read(place: str | Path, name: str, workspace: Workspace) -> Any:
+    """The data of a file that the caller names: it may lie anywhere, unlike those that a catalog names."""
     from latent.catalog import Catalog
+    from latent.config import Workspace as AnyFolder
 
-    reader = Catalog(workspace, "", None, {name: ("the call", path)}, "the call")
+    if isinstance(place, Path):
+        workspace, place = AnyFolder(place.parent, found=False), place.name
+    reader = Catalog(workspace, "", None, {name: ("the call", place)}, "the call")
     return reader.load_data(name)
 
 

@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from latent.errors import EvaluationNotFoundError
 from latent.evals.answering import ANSWER, INPUT, OUTPUT, Answered, values_of
@@ -40,7 +43,8 @@ def rows_table(answered: Sequence[Answered], expected: str) -> pa.Table:
     """
     A line for each answer.
 
-    `input`, `expected` and `returned` are JSON; `exact` holds, encoded, what JSON cannot.
+    `input` (the columns beside the expected answer and the output) and `returned` (what scoring again needs
+    beside them) are JSON; `exact` holds, encoded, what JSON cannot.
     """
     import pyarrow as pa
 
@@ -67,7 +71,26 @@ def rows_table(answered: Sequence[Answered], expected: str) -> pa.Table:
             ("exact", pa.binary()),
         ]
     )
-    return pa.Table.from_pylist(lines, schema=schema)
+    columns = {field.name: [line[field.name] for line in lines] for field in schema}
+    arrays = [
+        texts(columns[f.name]) if f.type == pa.string() else pa.array(columns[f.name], f.type) for f in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def texts(values: Sequence[str | None]) -> Any:
+    """A column of texts; half a character, for which UTF-8 has no form, is written as its escape."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([None if value is None else utf8(value).decode() for value in values], pa.string())
+
+
+def utf8(text: str) -> bytes:
+    """A text as UTF-8; half a character as its escape."""
+    return text.encode(errors="backslashreplace")
 
 
 def _row(each: Answered, expected: str) -> dict[str, Any]:
@@ -75,7 +98,7 @@ def _row(each: Answered, expected: str) -> dict[str, Any]:
     whole = values.get(ANSWER)
     inputs = {name: value for name, value in each.item.values.items() if name not in (expected, OUTPUT)}
     own_output = each.item.values.get(OUTPUT)
-    returned, exact = _returned(each)
+    returned, exact = _returned(each, expected)
     return {
         "id": each.item.id,
         "repeat": each.repeat,
@@ -103,20 +126,36 @@ def _of_kind(value: Any, *kinds: type) -> Any:
     return value if isinstance(value, kinds) and not isinstance(value, bool) else None
 
 
-def _returned(each: Answered) -> tuple[str | None, bytes | None]:
-    """The row and what was returned for it: as JSON where that is all of it, else encoded as well."""
+def _returned(each: Answered, expected: str) -> tuple[str, bytes | None]:
+    """What `input` does not hold, to score again: as JSON where that is all of it, else encoded as well."""
+    item, values = each.item.values, each.values
+    own = {name: item[name] for name in (expected, OUTPUT) if name in item}
+    plain = _plain_answer(values)
+    if is_json(item) and is_json(plain):
+        return to_json({"own": own, "values": plain}), None
     from latent.cache import encode
     from latent.errors import CacheError
 
-    content = {"item": dict(each.item.values), "values": _plain_answer(each.values)}
-    text = to_json(content)
-    if json.loads(text) == content:
-        return text, None
+    text = to_json({"own": own, "values": plain})
     try:
-        codec, data = encode({"item": dict(each.item.values), "values": dict(each.values)})
-        return text, codec.encode() + b"\0" + data
+        codec, data = encode({"item": dict(item), "values": dict(values)})
     except CacheError:
         return text, None  # what cannot be kept exactly is scored again as its JSON says
+    return text, codec.encode() + b"\0" + data
+
+
+def is_json(value: Any) -> bool:
+    """Whether JSON holds all of a value: no types beside its own, no NaN, texts for keys."""
+    kind = type(value)
+    if value is None or kind is str or kind is bool:
+        return True
+    if kind is int:
+        return bool(-(2**63) <= value < 2**64)
+    if kind is float:
+        return math.isfinite(value)
+    if kind is list:
+        return all(map(is_json, value))
+    return kind is dict and all(type(key) is str and is_json(each) for key, each in value.items())
 
 
 def _plain_answer(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,7 +176,12 @@ def read_answered(table: pa.Table, expected: str) -> list[Answered]:
     """The answers of an evaluation, as scorers read them, from its table."""
     found = []
     for line in table.to_pylist():
-        content = json.loads(line["returned"]) if line["exact"] is None else _exactly(line["exact"])
+        if line["exact"] is None:
+            content = json.loads(line["returned"])
+            item = {**json.loads(line["input"]), **content["own"]}
+        else:
+            content = _exactly(line["exact"])
+            item = content["item"]
         values = content["values"]
         if "model_answer" in values:
             values = {**values_of(_model_answer(values.pop("model_answer"))), **values}
@@ -145,7 +189,7 @@ def read_answered(table: pa.Table, expected: str) -> list[Answered]:
             values.setdefault(ANSWER, values[OUTPUT])
         found.append(
             Answered(
-                Item(line["id"], content["item"]),
+                Item(line["id"], item),
                 line["repeat"],
                 line["outcome"],
                 values,
@@ -182,19 +226,15 @@ def scores_table(measured: Sequence[Measured], answered: Sequence[Answered]) -> 
     numbers = [None if row.value is None or isinstance(row.value, str) else float(row.value) for row in rows]
     return pa.table(
         {
-            "id": pa.array([answered[row.place].item.id for row in rows], pa.string()),
+            "id": texts([answered[row.place].item.id for row in rows]),
             "repeat": pa.array([answered[row.place].repeat for row in rows], pa.int32()),
-            "metric": pa.array([row.metric for row in rows], pa.string()),
+            "metric": texts([row.metric for row in rows]),
             "value": pa.array(numbers, pa.float64()),
-            "label": pa.array(
-                [row.value if isinstance(row.value, str) else None for row in rows], pa.string()
-            ),
+            "label": texts([row.value if isinstance(row.value, str) else None for row in rows]),
             "outcome": pa.array([row.outcome for row in rows], pa.string()),
-            "reason": pa.array([row.reason for row in rows], pa.string()),
-            "answer": pa.array([_text(row.answer) for row in rows], pa.string()),
-            "evidence": pa.array(
-                [None if row.evidence is None else to_json(row.evidence) for row in rows], pa.string()
-            ),
+            "reason": texts([row.reason for row in rows]),
+            "answer": texts([_text(row.answer) for row in rows]),
+            "evidence": texts([None if row.evidence is None else to_json(row.evidence) for row in rows]),
             "scorer": pa.array(scorers, pa.string()),
             "version": pa.array(versions, pa.string()),
         }
@@ -203,7 +243,12 @@ def scores_table(measured: Sequence[Measured], answered: Sequence[Answered]) -> 
 
 def to_json(value: Any) -> str:
     """Any value as JSON; what JSON has no form for as its text."""
-    return json.dumps(value, ensure_ascii=False, default=_json_default)
+    if is_json(value):
+        try:
+            return orjson.dumps(value).decode()
+        except orjson.JSONEncodeError:  # a lone surrogate, which json escapes
+            pass
+    return json.dumps(value, default=_json_default)
 
 
 def _json_default(value: Any) -> Any:
@@ -243,7 +288,7 @@ def replace(folder: Path, about: Mapping[str, Any], rows: pa.Table | None, score
         replace_file(folder / ROWS, _parquet(rows))
     replace_file(folder / SCORES, _parquet(scores))
     content = json.dumps(about, ensure_ascii=False, indent=1)
-    replace_file(folder / ABOUT, content.encode())
+    replace_file(folder / ABOUT, utf8(content))
 
 
 def _parquet(table: pa.Table) -> bytes:

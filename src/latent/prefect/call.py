@@ -15,6 +15,7 @@ from random import getrandbits
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from prefect._internal.result_records import ResultRecord
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 
@@ -99,7 +100,7 @@ class Call:
         """In a thread without context, the calls that this one may be a part of: all that run."""
         self.transaction = users_transaction()
         """The user's transaction that the call belongs to."""
-        if self.transaction is not None and task.remembers:
+        if self.transaction is not None and task.remembers_in(self.run):
             forget_when_undone(
                 self.transaction, run.memory, lambda: [] if self.key is None else [self.key.key]
             )
@@ -159,11 +160,11 @@ class Call:
 
     def find_key(self) -> bool:
         """Whether there is a key to look under: the task is remembered, its arguments have fingerprints."""
-        if not self.task.remembers:
+        if not self.task.remembers_in(self.run):
             return False
         if self.key is None:
             self.key = call_key(self.task, self.run, self.arguments, self.shared)
-        return self.key is not None and not (self.refreshes or self.task.refreshes)
+        return self.key is not None and not (self.refreshes or self.task.refreshes_in(self.run))
 
     @property
     def code(self) -> CodeFingerprint | None:
@@ -329,7 +330,7 @@ class Call:
         """What the records say of the memory's part in a call that ran."""
         if self.key is not None:
             return "miss"
-        return "unkeyed" if self.task.remembers else "off"
+        return "unkeyed" if self.task.remembers_in(self.run) else "off"
 
     # A worker process gets the call without the run's live parts, and attaches to its own.
 
@@ -422,7 +423,7 @@ class Attempt:
             fingerprints = save_outputs(call.run, call.task.outputs, value, owner=call.task.label)
             if entry is not None:
                 call.run.memory.set_outputs(entry, entry.outputs | fingerprints)
-        outcome = outcome_of(value.data if _is_state(value) else value)
+        outcome = outcome_of(value.data if isinstance(value, State) else value)
         call.account(outcome, value, cache=call.cache_state, rows_in=self._rows_in)
         return value
 
@@ -523,5 +524,5 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
 
 
 def _is_state(value: Any) -> bool:
-    """Whether a task decided its own Prefect state by returning one."""
-    return isinstance(value, State)
+    """Whether a task decided its own Prefect state by returning one, or the record of its result."""
+    return isinstance(value, (State, ResultRecord))

@@ -39,6 +39,7 @@ from latent.tracking.preview import shorten
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from prefect.settings.models.tasks import TasksSettings
     from pydantic import BaseModel
 
     from latent.catalog import Catalog
@@ -153,6 +154,13 @@ class Run:
             self.spent(task_name, cost_usd)
         if used and self.outcomes is not None:
             self.outcomes.used(used)
+
+    @cached_property
+    def prefect_tasks(self) -> TasksSettings:
+        """Prefect's settings for tasks, as they were when the run first asked."""
+        from prefect.settings import get_current_settings
+
+        return get_current_settings().tasks
 
     @cached_property
     def memory(self) -> Memory:

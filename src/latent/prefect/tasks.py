@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, ParamSpec, TypeVar, cast,
 import prefect
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.context import FlowRunContext
-from prefect.results import should_persist_result
-from prefect.settings import get_current_settings
 from prefect.task_engine import run_task
 from prefect.utilities.annotations import NotSet
 from prefect.utilities.visualization import get_task_viz_tracker
@@ -24,6 +22,7 @@ from latent.prefect.call import NO_VALUE, Call, work, work_async
 from latent.prefect.futures import TaskFuture, done_future, failure_in, result_in
 from latent.prefect.generators import generated, generated_async
 from latent.prefect.inputs import Binder, dataset_names, keyword_only, name_of
+from latent.prefect.persisted import asks_for_storage, store_results
 from latent.prefect.retries import DEFAULT_RETRIES, follow, is_set_in_prefect, policy_of
 from latent.prefect.retry_policy import matchers, why_everything_stops
 from latent.prefect.rows.batches import HOOKS
@@ -40,11 +39,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from prefect.client.schemas.objects import State
-    from prefect.context import TaskRunContext
 
     from latent.config import Settings
     from latent.prefect.outlook import Estimator
     from latent.prefect.retry_policy import RetryOn
+    from latent.prefect.run import Run
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,17 +56,6 @@ class Unset(Enum):
 
 
 UNSET: Final = Unset.UNSET
-
-_STORED = ("persist_result", "result_storage_key", "result_storage", "result_serializer")
-"""Prefect's options with which it stores results."""
-
-
-def _id_of_run(context: TaskRunContext, arguments: Mapping[str, Any]) -> str:
-    return str(context.task_run.id)
-
-
-_EACH_RUN: CachePolicy = CachePolicy.from_cache_key_fn(_id_of_run)
-"""Under which key Prefect stores a result: it is to be found again by its task run, and not reused."""
 
 _OWN_OPTIONS = (
     *("input", "output", "cache", "retry", "retry_on", "no_retry_on", "span_type", "limit"),
@@ -162,8 +150,7 @@ class Task(prefect.Task[P, R]):
         """How messages name this task."""
         return f"Task {self.name!r}"
 
-    @property
-    def remembers(self) -> bool:
+    def remembers_in(self, run: Run) -> bool:
         """Whether results are remembered: the user may say no, and a generator has no result to keep."""
         return (
             bool(self.own["cache"])
@@ -171,30 +158,18 @@ class Task(prefect.Task[P, R]):
             and not self.options.get("result_storage_key")
             and not self.isgenerator
             and not _is_no_cache(self.options.get("cache_policy"))
-            and not self._prefect_forbids()
+            and not run.prefect_tasks.disable_caching
+            and not (run.prefect_tasks.default_no_cache and not self.users_key)
         )
 
     @property
     def persists(self) -> bool:
         """Whether Prefect writes the results to a store of its own, too: the user has asked for it."""
-        return any(self.options.get(name) for name in _STORED)
+        return asks_for_storage(self.options)
 
-    def _is_persisted_here(self) -> bool:
-        """Whether Prefect stores the result of a call made here: the task asks for it, or the flow."""
-        asked: bool | None = self.options.get("persist_result")
-        return (self.persists or should_persist_result()) if asked is None else asked
-
-    def _prefect_forbids(self) -> bool:
-        """Whether Prefect's own settings turn the memory off."""
-        tasks = get_current_settings().tasks
-        return tasks.disable_caching or (tasks.default_no_cache and not self.users_key)
-
-    @property
-    def refreshes(self) -> bool:
+    def refreshes_in(self, run: Run) -> bool:
         """Whether remembered results are computed again: `refresh_cache`, else Prefect's setting."""
-        if self.refresh_cache is not None:
-            return self.refresh_cache
-        return get_current_settings().tasks.refresh_cache
+        return run.prefect_tasks.refresh_cache if self.refresh_cache is None else self.refresh_cache
 
     @property
     def counts_code(self) -> bool:
@@ -455,12 +430,7 @@ class Task(prefect.Task[P, R]):
         """A copy of this task whose function is the work of one call, with Prefect's own result cache off."""
         engine = copy(self)
         engine.fn = _Work(call)  # type: ignore[assignment]  # any callable that Prefect can bind
-        # Under a key of the user's own, Prefect looks for results itself: then the memory does not.
-        if self.options.get("result_storage_key") is None:
-            policy: Any = _EACH_RUN if self._is_persisted_here() else NO_CACHE
-            engine.cache_policy = policy
-        engine.cache_key_fn = None
-        engine.persist_result = self.options.get("persist_result", True if self.persists else None)
+        store_results(engine, self.options)
         if is_timed_here(call):
             engine.timeout_seconds = None
         report_sdk_retries(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from prefect.context import TaskRunContext
+from prefect.results import ResultStore
 from prefect.runtime import task_run
 from prefect.settings import PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
@@ -156,3 +157,15 @@ def test_a_persisted_result_is_found_by_the_state_of_its_task_run(call, tmp_path
         paths = main()["paths"]
     assert len(set(paths)) == 3
     assert all((tmp_path / path).is_file() for path in paths)
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 2}, {"row_runs": "all"}])
+def test_the_record_of_a_result_stands_for_the_result(options):
+    @task
+    def give(x):
+        return ResultStore().create_result_record(x * 2)
+
+    def work():
+        return [give(1), give(1), give.submit(2).result(), give.map([3, 4], **options).result()]
+
+    assert in_flow(work) == [2, 2, 4, [6, 8]]

@@ -72,10 +72,12 @@ class Home:
         self._saved = not task.outputs
         self._saving = Lock()
         self._began = time.time()
-        self._watches_shared = task.remembers and any(not is_fixed(v) for v in columns.shared.values())
+        self._watches_shared = task.remembers_in(run) and any(
+            not is_fixed(v) for v in columns.shared.values()
+        )
         self.transaction = users_transaction()
         """The user's transaction that the map belongs to."""
-        if self.transaction is not None and task.remembers:
+        if self.transaction is not None and task.remembers_in(self.run):
             forget_when_undone(self.transaction, run.memory, lambda: self.planner.known_keys())
 
     @property
@@ -158,7 +160,7 @@ class Home:
                 duration_seconds=max(time.time() - began_at, 0.0),
                 task_run_id=task_run_id,
                 attempts=totals.attempts,
-                cache="hit" if outcome == "cached" else "miss" if self.task.remembers else "off",
+                cache="hit" if outcome == "cached" else "miss" if self.task.remembers_in(self.run) else "off",
                 span_type=self.task.span_type,
                 span_id=span_id,
                 parent_span_id=self.parent_span_id,

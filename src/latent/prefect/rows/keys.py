@@ -43,7 +43,7 @@ class MapKeys:
 
     def of(self, indices: Sequence[int]) -> Sequence[str | None]:
         """The key of each row; None where there is none."""
-        if not self._task.remembers:
+        if not self._task.remembers_in(self._run):
             return [None] * len(indices)
         if self._quick is not None and not self._made and len(indices) == len(self._columns.rows):
             with suppress(UnhashableError):  # told below, for the row that it is about
@@ -80,7 +80,7 @@ class MapKeys:
         """For tasks whose arguments alone make their keys, and are known before the rows begin."""
         task, columns = self._task, self._columns
         if (
-            not task.remembers
+            not task.remembers_in(self._run)
             or task.users_key
             or task.inputs
             or columns.have_futures

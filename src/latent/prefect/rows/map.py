@@ -94,7 +94,7 @@ def home_of(
     shared = shared or Shared(run.workspace.root, columns.shared.values())
     shared.private = columns.private
     selection = Selection(task.name, run, columns, home.row_id)
-    if task.remembers:
+    if task.remembers_in(run):
         for dataset in task.inputs:
             run.settle_outputs(dataset)
     home.planner = Planner(task, run, columns, shared, selection, recalls=recalls)

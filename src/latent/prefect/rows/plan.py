@@ -51,9 +51,9 @@ class Planner:
         recalls: bool,
     ) -> None:
         self.task, self.run, self.columns, self.shared, self.selection = task, run, columns, shared, selection
-        self._recalls = recalls and not task.refreshes
+        self._recalls = recalls and not task.refreshes_in(run)
         self.code: CodeFingerprint | None = None
-        if task.remembers and task.counts_code and not task.users_key:
+        if task.remembers_in(run) and task.counts_code and not task.users_key:
             self.code = code_fingerprint(task.fn, run.workspace.root)
         self._lock = Lock()
         self._keys = MapKeys(task, run, columns, shared)

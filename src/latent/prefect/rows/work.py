@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from inspect import Parameter
 from typing import TYPE_CHECKING, Any
 
+from prefect._internal.result_records import ResultRecord
 from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.exceptions import UnfinishedRun
@@ -118,7 +119,7 @@ class RowWork:
             How many had.
         """
         keys = [job.key.key for job in jobs if job.key is not None and not job.refreshes]
-        if self.task.refreshes or not self._shares or not keys:
+        if self.task.refreshes_in(self.run) or not self._shares or not keys:
             return 0
         hits = self.run.memory.recall_many(
             keys, code=self.code, parameter=self.run.parameter_fingerprint, codes=codes_of(jobs)
@@ -238,6 +239,8 @@ class RowWork:
             if not value.is_completed():
                 return UnfinishedRun(unfinished(value))
             value, keeps = result_in(value), False
+        elif isinstance(value, ResultRecord):
+            value, keeps = value.result, False
         job.parameters_read = scope.parameters_read
         job.succeed(value, keeps=keeps)
         return None
