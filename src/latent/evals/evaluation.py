@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from latent.errors import EvaluationNotFoundError, did_you_mean
 from latent.evals.metrics import Metric
-from latent.evals.records import evaluations_in, read, read_answered
+from latent.evals.records import evaluations_in, frame_column, read, read_answered
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,12 +85,15 @@ class Evaluation:
     @cached_property
     def rows(self) -> pd.DataFrame:
         """A line for each answer: id, repeat, columns of the data, output, outcome, tokens, cost, latency."""
+        import pandas as pd
+
         frame: pd.DataFrame = self.rows_table.drop_columns(["input", "returned", "exact"]).to_pandas()
         items = [json.loads(text) for text in self.rows_table.column("input").to_pylist()]
-        for column in dict.fromkeys(name for item in items for name in item):
-            if column not in frame:
-                frame.insert(2, column, [item.get(column) for item in items])
-        return frame
+        names = [name for name in dict.fromkeys(name for item in items for name in item) if name not in frame]
+        columns = pd.DataFrame(
+            {name: frame_column([item.get(name) for item in items]) for name in names}, index=frame.index
+        )
+        return pd.concat([frame[["id", "repeat"]], columns, frame.drop(columns=["id", "repeat"])], axis=1)
 
     @cached_property
     def scores(self) -> pd.DataFrame:

@@ -88,6 +88,16 @@ def texts(values: Sequence[str | None]) -> Any:
         return pa.array([None if value is None else utf8(value).decode() for value in values], pa.string())
 
 
+def frame_column(values: Sequence[Any]) -> Any:
+    """A column of a frame; half a character, which pandas refuses, is written as its escape."""
+    import pandas as pd
+
+    try:
+        return pd.Series(values)
+    except UnicodeEncodeError:
+        return pd.Series([utf8(each).decode() if isinstance(each, str) else each for each in values])
+
+
 def utf8(text: str) -> bytes:
     """A text as UTF-8; half a character as its escape."""
     return text.encode(errors="backslashreplace")
