@@ -43,7 +43,8 @@ def main(arguments: list[str]) -> int:
             lines.append(line(figure))
             print(lines[-1], flush=True)
         print(flush=True)
-        sections[title] = "\n".join([f"\nMeasured on {date.today():%Y-%m-%d}.\n", *lines, ""])
+        notes = [f"\n{note}"] if (note := getattr(groups[name], "NOTE", None)) else []
+        sections[title] = "\n".join([f"\nMeasured on {date.today():%Y-%m-%d}.\n", *lines, *notes, ""])
     if "--write" in arguments:
         known = [f"## {group.__doc__}\n" for group in groups.values()]
         RESULTS.write_text(
