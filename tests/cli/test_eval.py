@@ -80,9 +80,11 @@ def test_a_model_is_asked_judged_and_scored_again(latent: Cli, folder, provider)
 
 
 def test_a_plan_tells_the_price_and_sends_nothing(latent: Cli, folder, provider):
-    planned = latent("eval", "questions.jsonl", *ASK, "--score", "contains", "--plan")
+    judge = ("--judge", "Is it right?", "--judge-model", "anthropic:claude-opus-4-6")
+    planned = latent("eval", "questions.jsonl", *ASK, "--score", "contains", *judge, "--plan")
     assert planned.code == 0, planned.err
     assert re.search(r"openai:gpt-5-mini +3 ", planned.out)
+    assert re.search(r"anthropic:claude-opus-4-6 +[34] ", planned.out)  # a row may be judged twice
     assert provider.record().requests == 0
 
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from latent.errors import RunStoppedError, ScorerError, UsageError
 from latent.evals.answering import (
+    INPUT,
+    OUTPUT,
     Answered,
     FunctionTarget,
     GivenOutputs,
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
     from latent.llm import Model, PromptTemplate
 
 DEFAULT_NAME = "evaluate"
+
+USUAL_ANSWER = "so many words " * 30
+"""What a judge reads in a plan, where nobody knows the answer."""
 
 PLANNED = "This is a plan: nothing is sent, so there is nothing to score."
 
@@ -174,6 +179,7 @@ def _evaluated(request: Request) -> Evaluation:
     answered = request.target.answer(items, request.repeats)
     measured = measure(request.scorers, answered, items)
     if run.outlook is not None and any(each.outcome == "skipped" for each in answered):
+        plan_judges(request.scorers, answered, items)
         raise RunStoppedError(PLANNED, request.name)
     about = {
         "name": request.name,
@@ -207,6 +213,28 @@ def warnings_of(request: Request) -> list[str]:
     for text in found:
         logger.warning(text)
     return found
+
+
+def plan_judges(scorers: Sequence[Scorer], answered: Sequence[Answered], items: Items) -> None:
+    """
+    Count in a plan what judges will be asked about answers that are not there yet.
+
+    A text of usual length stands in for each. Judges that ask in steps are counted with their first one, and
+    those that read what only the target can tell are left out.
+    """
+    known = {OUTPUT, INPUT, *items.columns}
+    judges = [
+        each
+        for each in scorers
+        if each.about is not None
+        and all(column in known or not needed for column, needed in each.parameters.values())
+    ]
+    pretended = [
+        Answered(each.item, each.repeat, values={OUTPUT: USUAL_ANSWER})
+        for each in answered
+        if each.outcome == "skipped"
+    ]
+    measure(judges, pretended, items)
 
 
 def _about_data(items: Items, row_id: str) -> dict[str, Any]:
