@@ -44,6 +44,9 @@ DEFAULT_NAME = "evaluate"
 USUAL_ANSWER = "so many words " * 30
 """What a judge reads in a plan, where nobody knows the answer."""
 
+_NOT_IN_NAMES = re.compile(r"[/%&<>]")
+"""What Prefect does not take in the name of a flow."""
+
 PLANNED = "This is a plan: nothing is sent, so there is nothing to score."
 
 
@@ -148,7 +151,7 @@ def _in_a_run(name: str, work: Callable[[], Evaluation]) -> Evaluation:
     def evaluation() -> Evaluation:
         return work()
 
-    made: Flow[[], Evaluation] = Flow(evaluation, name)
+    made: Flow[[], Evaluation] = Flow(evaluation, _NOT_IN_NAMES.sub("-", name))
     return made()
 
 

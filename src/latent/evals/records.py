@@ -37,6 +37,7 @@ _ANSWER_FIELDS = [each.name for each in dataclasses.fields(Answer)]
 
 FOLDER, ABOUT, ROWS, SCORES = "evaluations", "evaluation.json", "rows.parquet", "scores.parquet"
 REPORT = "report.md"
+PAGE = "report.html"
 
 
 def rows_table(answered: Sequence[Answered], expected: str) -> pa.Table:

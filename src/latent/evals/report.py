@@ -121,9 +121,14 @@ def _failures(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _costs(evaluation: Evaluation) -> Iterator[str]:
+    yield "## Cost"
+    yield markdown_table(["what", ""], cost_rows(evaluation))
+
+
+def cost_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """What was paid, saved and used, and how long answers took."""
     cost, totals = evaluation.cost, evaluation.about["totals"]
     latency = totals["latency_seconds"]
-    yield "## Cost"
     rows = [
         ("paid for answers", f"${cost.answers_usd:,.4f}"),
         ("paid for judges", f"${cost.judges_usd:,.4f}"),
@@ -135,15 +140,18 @@ def _costs(evaluation: Evaluation) -> Iterator[str]:
     if latency:
         shown = ", ".join(f"{float(share):.0%} within {number(value)} s" for share, value in latency.items())
         rows.append(("latency, when it was made", shown))
-    yield markdown_table(["what", ""], rows)
+    return rows
 
 
 def _agreement(about: Mapping[str, Any]) -> Iterator[str]:
-    found = about.get("agreement") or []
-    if not found:
-        return
-    yield "## Judges against people"
-    rows = [
+    if rows := agreement_rows(about):
+        yield "## Judges against people"
+        yield markdown_table(["metric", "labels", "equal", "kappa", "alpha", "corrected mean"], rows)
+
+
+def agreement_rows(about: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """How far each judge agrees with people's labels; empty where there are none."""
+    return [
         (
             each["metric"],
             f"{each['n']:,}",
@@ -152,9 +160,8 @@ def _agreement(about: Mapping[str, Any]) -> Iterator[str]:
             number(each["alpha"]),
             _corrected(each),
         )
-        for each in found
+        for each in about.get("agreement") or ()
     ]
-    yield markdown_table(["metric", "labels", "equal", "kappa", "alpha", "corrected mean"], rows)
 
 
 def _corrected(each: Mapping[str, Any]) -> str:

@@ -7,9 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from latent.config import masker_for
 from latent.errors import UsageError
 from latent.evals import Evaluation, evaluate
 from latent.evals.finding import find_judge, find_scorer
+from latent.evals.page.document import write_page
 from latent.evals.report import markdown_report
 from latent.llm import Model, PromptTemplate
 from latent.prefect import current_run, flow
@@ -100,7 +102,7 @@ def made_prompt(given: str | None) -> PromptTemplate | None:
 
 
 def deliver(evaluation: Evaluation) -> None:
-    """Save results and report where the catalog has such datasets, and show the report in Prefect."""
+    """Save results and report where the catalog has them, show the report in Prefect, write the page."""
     from latent.prefect.artifacts import (  # type: ignore[import-not-found]  # Prefect's, handed on
         create_markdown_artifact,
     )
@@ -112,3 +114,6 @@ def deliver(evaluation: Evaluation) -> None:
     if run is not None and "report" in run.catalog:
         run.catalog.save("report", report)
     create_markdown_artifact(report, key="batch-evaluation")
+    if run is not None and run.recorder is not None and evaluation.folder is not None:
+        page = write_page(evaluation, masker_for(run.workspace).text)
+        run.recorder.dataset(f"{evaluation.folder.name}.page", "output", path=page)

@@ -1,0 +1,85 @@
+"""Small drawings in SVG, which the page's style colours: an interval with its bounds, a distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from latent.evals.table import number
+
+if TYPE_CHECKING:
+    from latent.evals.metrics import Metric
+
+WIDTH, HEIGHT = 200, 20
+ROOM = 6
+"""At both ends, so that a mean at the end of its scale is drawn whole."""
+MOST_BARS = 30
+
+
+def interval(metric: Metric) -> str:
+    """The mean on its scale, its interval, and, paler, from the worst to the best that missing rows allow."""
+    if metric.mean is None:
+        return ""
+    ends = [end for end in (metric.ci_low, metric.ci_high, metric.mean) if end is not None]
+    low, high = metric.scale or (min(0.0, *ends), max(0.0, *ends))
+
+    def at(value: float) -> float:
+        return round(WIDTH * (value - low) / (high - low), 1) if high > low else WIDTH / 2
+
+    middle = HEIGHT / 2
+    parts = [f'<line class="axis" x1="0" y1="{middle}" x2="{WIDTH}" y2="{middle}"/>']
+    if metric.worst is not None and metric.best is not None and metric.worst != metric.best:
+        first, last = sorted((at(metric.worst), at(metric.best)))
+        parts.append(f'<rect class="bounds" x="{first}" y="3" width="{round(last - first, 1)}" height="14"/>')
+    if metric.ci_low is not None and metric.ci_high is not None:
+        first, last = at(metric.ci_low), at(metric.ci_high)
+        parts.append(
+            f'<rect class="interval" x="{first}" y="7" width="{max(round(last - first, 1), 1)}" height="6"/>'
+        )
+    parts.append(f'<circle class="mean" cx="{at(metric.mean)}" cy="{middle}" r="4"/>')
+    label = f"{metric.name}: {number(metric.mean)}, {number(metric.ci_low)} to {number(metric.ci_high)}"
+    return _svg(WIDTH, HEIGHT, label, parts)
+
+
+def span(metric: Metric) -> str:
+    """From which value to which a distribution is drawn."""
+    names = [name for name, _ in _counts(metric.distribution)[:MOST_BARS]]
+    return "" if not names else names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"
+
+
+def distribution(metric: Metric) -> str:
+    """A bar for each value, or for each bin of values; empty where nothing was scored."""
+    counts = _counts(metric.distribution)[:MOST_BARS]
+    if not counts:
+        return ""
+    most, height = max(count for _, count in counts) or 1, 48
+    width = WIDTH / len(counts)
+    parts = []
+    for place, (name, count) in enumerate(counts):
+        tall = round(height * count / most, 1)
+        title = f"<title>{escape(name)}: {count:,}</title>"
+        parts.append(
+            f'<rect class="bar" x="{round(place * width + 0.5, 1)}" y="{round(height - tall, 1)}" '
+            f'width="{round(max(width - 1, 0.5), 1)}" height="{tall}">{title}</rect>'
+        )
+    return _svg(WIDTH, height, f"Distribution of {metric.name}", parts)
+
+
+def _counts(known: Mapping[str, Any]) -> list[tuple[str, int]]:
+    if "counts" in known:
+        return [(str(name), int(count)) for name, count in known["counts"].items()]
+    if "bins" in known:
+        names = [f"{number(low)} to {number(high)}" for low, high in pairwise(known["edges"])]
+        return [(name, int(count)) for name, count in zip(names, known["bins"], strict=True)]
+    return []
+
+
+def _svg(width: float, height: float, label: str, parts: list[str]) -> str:
+    inner = "".join(parts)
+    return (
+        f'<svg viewBox="{-ROOM} 0 {width + 2 * ROOM:g} {height:g}" '
+        f'width="{width + 2 * ROOM:g}" height="{height:g}" role="img" '
+        f'aria-label="{escape(label)}">{inner}</svg>'
+    )
