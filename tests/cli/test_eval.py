@@ -61,6 +61,15 @@ def test_answers_are_scored_in_any_folder_without_a_key(cli: Cli, tmp_path):
     assert re.search(r"^contains +0\.667", shown.out, re.M)
 
 
+def test_a_prompt_may_be_longer_than_a_files_name(latent: Cli, folder, provider):
+    long = "Think. " * 60 + "{{ question }}"
+    done = latent(
+        "eval", "questions.jsonl", "--model", "openai:gpt-5-mini", "--prompt", long, "--score", "contains"
+    )
+    assert done.code == 0, done.err
+    assert provider.record().requests == 3
+
+
 def test_a_model_is_asked_judged_and_scored_again(latent: Cli, folder, provider):
     judge = ("--judge", "Is it right?", "--judge-model", "anthropic:claude-opus-4-6")
     done = latent("eval", "questions.jsonl", *ASK, "--score", "contains", *judge)

@@ -83,3 +83,28 @@ def test_labels_that_fit_nothing_are_told_before_anything_is_paid(lenient, label
 
 def test_without_labels_the_judge_is_said_to_be_unchecked(lenient):
     assert judged(rows_of([1], [1]), None)["judge"].note.startswith("judge not checked against people")
+
+
+@pytest.mark.parametrize(
+    ("label", "scale", "said"),
+    [
+        ("good", (1, 5), "the label 'good' of row '0' is no grade of 'judge', which grades from 1 to 5"),
+        (7, (1, 5), "the label 7 of row '0'"),
+        (True, (1, 5), "the label True of row '0'"),
+        ("true", (1, 5), "no grade"),
+        ([1], (1, 5), "no grade"),
+        ("right", {0: "wrong", 1: "fine"}, r"grades with 0 \(wrong\), 1 \(fine\)"),
+    ],
+)
+def test_labels_that_are_no_grades_are_told_before_anything_is_paid(lenient, label, scale, said):
+    rows = rows_of([1, 1], [None, None])
+    with pytest.raises(EvaluationDataError, match=said):
+        judged(rows, [{"id": "0", "label": label}], scale)
+    assert lenient.record().requests == 0
+
+
+@pytest.mark.parametrize("label", ["true", "True ", "Fine", "1", 1.0, True])
+def test_people_may_say_what_a_grade_means(lenient, label):
+    rows = rows_of([1, 1], [label, "wrong"])
+    (agreement,) = judged(rows, "label", {0: "wrong", 1: "fine"}).about["agreement"]
+    assert (agreement["n"], agreement["agreement"]) == (2, 0.5)

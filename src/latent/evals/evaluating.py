@@ -137,7 +137,11 @@ def _scorers(given: Any) -> list[Scorer]:
     for each in found:
         if not isinstance(each, Scorer):
             name = str(getattr(each, "__name__", repr(each)))
-            raise ScorerError(name, "it is no scorer: put @scorer above the function.")
+            hint = "put @scorer above the function."
+            if isinstance(given, str) or isinstance(each, str):
+                name = given if isinstance(given, str) else each
+                hint = f"a name is none here: from latent.evals.scorers import {name}."
+            raise ScorerError(name, f"it is no scorer: {hint}")
     return found
 
 
@@ -176,7 +180,7 @@ def _evaluated(request: Request) -> Evaluation:
     )
     for column in (*([request.cluster] if request.cluster else []), *request.slices):
         items.check_column(column, "The evaluation")
-    labels = load_labels(request.labels, items, run.workspace, run.catalog)
+    labels = load_labels(request.labels, items, request.scorers, run.workspace, run.catalog)
     warnings = warnings_of(request)
     began = time.time()
     answered = request.target.answer(items, request.repeats)

@@ -1,14 +1,14 @@
-"""The rows of an evaluation: read from wherever they lie, named for good, and checked first."""
+"""The rows of an evaluation: named for good, and checked first."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import EvaluationDataError, did_you_mean
+from latent.evals.reading import read_rows
 
 if TYPE_CHECKING:
     from latent.catalog import Catalog
@@ -18,6 +18,15 @@ Data = Any
 """A dataset's name, a path, a frame or Arrow table, or a list of mappings."""
 
 MADE_ID_CHARS = 10
+
+SHOWN_NAMES = 20
+"""Messages list so many columns; of data with more, how many there are beside."""
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Names as a message lists them."""
+    more = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class Items:
             EvaluationDataError: No row has it; with the nearest one that some have.
         """
         if column not in self.columns:
-            hint = did_you_mean(column, self.columns, f"there are {', '.join(self.columns)}.")
+            hint = did_you_mean(column, self.columns, f"there are {some_of(self.columns)}.")
             raise self.error(f"{purpose} needs a column {column!r}, which no row has: {hint}")
 
 
@@ -96,68 +105,6 @@ def load_items(
         rows=[Item(name, row) for name, row in zip(ids, rows, strict=True)],
         expected=expected,
     )
-
-
-def read_rows(data: Data, workspace: Workspace, catalog: Catalog | None) -> tuple[str, list[dict[str, Any]]]:
-    """How messages name the data, and its rows."""
-    source, loaded = _loaded(data, workspace, catalog)
-    return source, _mappings(source, loaded)
-
-
-def _loaded(data: Data, workspace: Workspace, catalog: Catalog | None) -> tuple[str, Any]:
-    """How messages name the data, and the data."""
-    if not isinstance(data, str | Path):
-        return f"The {type(data).__name__} of rows", data
-    name = str(data)
-    if catalog is not None and isinstance(data, str) and name in catalog:
-        return f"Dataset {name!r}", catalog.load_data(name)
-    path = Path(name) if Path(name).is_file() else workspace.root / name
-    if not path.is_file() and "://" not in name:
-        if catalog is not None and not Path(name).suffix:
-            catalog.dataset(name)  # says which name comes near
-        raise EvaluationDataError(repr(name), f"there is no such file in {Path.cwd()} or {workspace.root}.")
-    return repr(name), _read(name if "://" in name else path.resolve(), name, workspace)
-
-
-def _read(place: str | Path, name: str, workspace: Workspace) -> Any:
-    """The data of a file that the caller names: it may lie anywhere, unlike those that a catalog names."""
-    from latent.catalog import Catalog
-    from latent.config import Workspace as AnyFolder
-
-    if isinstance(place, Path):
-        workspace, place = AnyFolder(place.parent, found=False), place.name
-    reader = Catalog(workspace, "", None, {name: ("the call", place)}, "the call")
-    return reader.load_data(name)
-
-
-def _mappings(source: str, loaded: Any) -> list[dict[str, Any]]:
-    if isinstance(loaded, Mapping):  # rows by their id, as JSON and YAML files often have them
-        loaded = [{"id": key, **row} if isinstance(row, Mapping) else row for key, row in loaded.items()]
-    elif hasattr(loaded, "to_dicts"):  # polars
-        loaded = loaded.to_dicts()
-    elif hasattr(loaded, "to_dict") and hasattr(loaded, "columns"):
-        loaded = [_without_gaps(row) for row in loaded.to_dict("records")]
-    elif hasattr(loaded, "to_pylist"):
-        loaded = loaded.to_pylist()
-    if isinstance(loaded, str | bytes) or not hasattr(loaded, "__iter__"):
-        raise EvaluationDataError(source, f"it holds a {type(loaded).__name__}, and not rows.")
-    rows = list(loaded)
-    for place, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            raise EvaluationDataError(source, f"row {place} is a {type(row).__name__}, and no mapping.")
-    return [{str(name): value for name, value in row.items()} for row in rows]
-
-
-def _without_gaps(row: Mapping[Any, Any]) -> dict[Any, Any]:
-    """A frame's row with None where it has no value: NaN, NaT and NA are how pandas writes that."""
-    return {name: None if _is_gap(value) else value for name, value in row.items()}
-
-
-def _is_gap(value: Any) -> bool:
-    try:
-        return bool(value != value)
-    except (TypeError, ValueError):  # NA is neither, and an array is many
-        return type(value).__name__ == "NAType"
 
 
 def _ids(

@@ -18,10 +18,10 @@ from latent.evals.answering import (
     input_of,
     names_of,
 )
+from latent.evals.items import Items, some_of
 from latent.evals.scoring import Score, Scorer, Value
 
 if TYPE_CHECKING:
-    from latent.evals.items import Items
     from latent.prefect import RowEnd
 
 SCORES_PER_RUN = 1_000
@@ -101,7 +101,7 @@ def check_names(scorers: Sequence[Scorer], known: Sequence[str], items: Items) -
             if not needed or (has_expected if column == EXPECTED else column in known):
                 continue
             column = items.expected if column == EXPECTED else column
-            hint = did_you_mean(column, known, f"there are {', '.join(known)}.")
+            hint = did_you_mean(column, known, f"there are {some_of(known)}.")
             what = repr(column) if column == parameter else f"{column!r} (for {parameter!r})"
             raise ScorerError(
                 scorer.name, f"it reads {what}, which neither the rows nor answers have: {hint}"

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import EvaluationDataError, StatisticsError, did_you_mean
-from latent.evals.items import read_rows
 from latent.evals.judging import UNCHECKED
 from latent.evals.measuring import SCORED, Measured
 from latent.evals.metrics import Metric
+from latent.evals.reading import read_rows
+from latent.evals.scoring import Kind, Scale, Scorer, bounds_of
 from latent.evals.table import number
 
 if TYPE_CHECKING:
@@ -27,18 +29,31 @@ ANY = ""
 
 
 def load_labels(
-    given: Labels, items: Items, workspace: Workspace, catalog: Catalog | None
+    given: Labels, items: Items, scorers: Sequence[Scorer], workspace: Workspace, catalog: Catalog | None
 ) -> dict[str, dict[str, Any]]:
     """
     People's labels: by metric, by the row's id.
 
     Raises:
-        EvaluationDataError: None of them belongs to a row, or they lack `id` or `label`.
+        EvaluationDataError: None of them belongs to a row, they lack `id` or `label`, or one is no grade of
+            the judge that is to be held against it.
     """
     if given is None:
         return {}
     if isinstance(given, str) and given in items.columns:
-        return {ANY: {item.id: each for item in items.rows if (each := item.values.get(given)) is not None}}
+        labels = {item.id: each for item in items.rows if (each := item.values.get(given)) is not None}
+        source, found = items.source, {ANY: labels}
+    else:
+        source, found = _by_metric(given, items, workspace, catalog)
+    for scorer in scorers:
+        if scorer.about is not None:
+            _check_grades(found.get(scorer.name, found.get(ANY, {})), scorer, source)
+    return found
+
+
+def _by_metric(
+    given: Labels, items: Items, workspace: Workspace, catalog: Catalog | None
+) -> tuple[str, dict[str, dict[str, Any]]]:
     source, rows = read_rows(given, workspace, catalog)
     found: dict[str, dict[str, Any]] = {}
     known = {item.id for item in items.rows}
@@ -53,7 +68,40 @@ def load_labels(
         raise EvaluationDataError(
             source, f"none of its {len(rows):,} labels belongs to a row: compare the ids."
         )
-    return found
+    return source, found
+
+
+def _check_grades(labels: Mapping[str, Any], judge: Scorer, source: str) -> None:
+    for row, label in labels.items():
+        if _grade(label, judge.kind, judge.scale) is None:
+            scale = judge.scale
+            if isinstance(scale, Mapping):
+                known = "with " + ", ".join(f"{grade} ({meaning})" for grade, meaning in scale.items())
+            else:
+                known = "in numbers" if scale is None else f"from {scale[0]:g} to {scale[1]:g}"
+            raise EvaluationDataError(
+                source,
+                f"the label {label!r} of row {row!r} is no grade of {judge.name!r}, which grades {known}.",
+            )
+
+
+def _grade(label: Any, kind: Kind | None, scale: Scale | None) -> Any:
+    """What a label says on a judge's scale: a grade, or what it means in words; None where it is neither."""
+    if kind == "label":
+        return str(label)
+    low, high = bounds_of(kind or "continuous", scale) or (-math.inf, math.inf)
+    if isinstance(label, str):
+        words = {"true": True, "false": False}
+        if isinstance(scale, Mapping):
+            words |= {meaning.strip().casefold(): grade for grade, meaning in scale.items()}
+        label = words.get(label.strip().casefold(), label)
+    if isinstance(label, bool) and (low, high) != (0, 1):
+        return None  # on a scale of 1 to 5, True is no 1
+    try:
+        grade = float(label)
+    except (TypeError, ValueError):
+        return None
+    return grade if low <= grade <= high else None
 
 
 def check_against_people(
@@ -90,10 +138,12 @@ def _agreement(
         for row in measured.rows
         if row.metric == metric.name and row.outcome in SCORED and answered[row.place].repeat == 0
     }
-    ids = [name for name in judged if name in labels]
     is_label, is_ordered = metric.kind == "label", metric.kind in ("ordinal", "continuous")
-    people = [_label(labels[name], is_label) for name in ids]
-    judge = [_label(judged[name], is_label) for name in ids]
+    scale = measured.scorer.scale
+    grades = {name: _grade(labels[name], metric.kind, scale) for name in judged if name in labels}
+    ids = [name for name, grade in grades.items() if grade is not None]
+    people = [grades[name] for name in ids]
+    judge = [str(judged[name]) if is_label else float(judged[name]) for name in ids]
     table = confusion(people, judge) if ids else None
     weights: Any = "quadratic" if is_ordered else None
     measure: Any = "ordinal" if is_ordered else "nominal"
@@ -109,12 +159,8 @@ def _agreement(
         "corrected": None,
         "corrected_note": None,
     }
-    others = [judged[name] for name in judged if name not in labels]
+    others = [judged[name] for name in judged if grades.get(name) is None]
     return found | _corrected(metric, people, judge, others)
-
-
-def _label(value: Any, is_label: bool) -> Any:
-    return str(value) if is_label else float(value)
 
 
 def _corrected(

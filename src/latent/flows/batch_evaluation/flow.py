@@ -12,6 +12,7 @@ from latent.errors import UsageError
 from latent.evals import Evaluation, evaluate
 from latent.evals.finding import find_judge, find_scorer
 from latent.evals.page.document import write_page
+from latent.evals.reading import is_file
 from latent.evals.report import markdown_report
 from latent.llm import Model, PromptTemplate
 from latent.prefect import current_run, flow
@@ -92,7 +93,7 @@ def made_prompt(given: str | None) -> PromptTemplate | None:
     for place in places:
         for name in (given, *(f"{given}{suffix}" for suffix in PROMPT_SUFFIXES)):
             file = place / name
-            if Path(name).suffix in PROMPT_SUFFIXES and file.is_file():
+            if Path(name).suffix in PROMPT_SUFFIXES and is_file(file):
                 return PromptTemplate(file.read_text(encoding="utf-8-sig"), file)
     if Path(given).suffix in PROMPT_SUFFIXES and " " not in given:
         raise UsageError(
