@@ -108,3 +108,10 @@ def test_people_may_say_what_a_grade_means(lenient, label):
     rows = rows_of([1, 1], [label, "wrong"])
     (agreement,) = judged(rows, "label", {0: "wrong", 1: "fine"}).about["agreement"]
     assert (agreement["n"], agreement["agreement"]) == (2, 0.5)
+
+
+def test_a_judge_that_scores_again_is_held_against_the_same_labels_once(lenient):
+    found = judged(rows_of([1, 0, 1], [1, 0, 0]), "label")
+    again = found.score(Judge("Is it so?", model=JUDGE, scale=(0, 1), recheck=0))
+    assert [each["metric"] for each in again.about["agreement"]] == ["judge"]
+    assert again["judge"].version != found["judge"].version

@@ -200,7 +200,7 @@ def _evaluated(request: Request) -> Evaluation:
         "labels": labels,
         "warnings": warnings,
     }
-    made = _finished(about, items, answered, measured, rows_table(answered, items.expected))
+    made = _finished(about, answered, measured, rows_table(answered, items.expected))
     _raise_if_nothing_was_answered(answered)
     return made
 
@@ -276,12 +276,11 @@ def _scored_again(evaluation: Evaluation, scorers: Sequence[Scorer]) -> Evaluati
     check_scorers(scorers, items, asks=True, open_ended=True)
     measured = measure(scorers, answered, items)
     about |= {"scored_from": about["run_id"], "created_at": time.time()}
-    return _finished(about, items, answered, measured, evaluation.rows_table, kept=evaluation)
+    return _finished(about, answered, measured, evaluation.rows_table, kept=evaluation)
 
 
 def _finished(
     about: Mapping[str, Any],
-    items: Items,
     answered: Sequence[Answered],
     measured: Sequence[Measured],
     rows: pa.Table,
@@ -305,11 +304,11 @@ def _finished(
     lines = [metric.as_dict() for metric in metrics]
     if kept is not None:
         new = {each.scorer.name for each in measured}
+        renewed = {each["metric"] for each in agreement}
         lines = [each for each in kept.about["metrics"] if each["scorer"] not in new] + lines
         slices = [each for each in kept.about["slices"] if each["scorer"] not in new] + slices
         described = [each for each in kept.about["scorers"] if each["name"] not in new] + described
-        stay = {each["name"] for each in lines}
-        agreement = [each for each in kept.about["agreement"] if each["metric"] in stay] + agreement
+        agreement = [each for each in kept.about["agreement"] if each["metric"] not in renewed] + agreement
         old = kept.scores_table
         stays = pc.invert(pc.is_in(old.column("scorer"), pa.array(sorted(new), pa.string())))
         scores = pa.concat_tables([old.filter(stays), scores])

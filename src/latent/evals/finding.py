@@ -127,7 +127,7 @@ def _in_file(path: str, function: str, root: Path | None) -> Scorer:
 
 
 def _imported(file: Path) -> ModuleType:
-    name = f"latent_scorers_{file.stem}_{abs(hash(str(file))):x}"
+    name = "latent_scorers" + re.sub(r"\W", "_", str(file))
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, file)
