@@ -289,6 +289,7 @@ def test_scores_may_be_many_explained_or_absent():
         (lambda output: math.nan, "which is no score"),
         (lambda output: 7, "not on its scale of 1 to 5"),
         (lambda output: [1], "a list"),
+        (lambda output: math.inf, "which is no score"),
         (lambda output: {"a": 1, "b": 2} if output == "42" else {"a": 1}, "it gave no 'odd.b'"),
     ],
 )
@@ -299,6 +300,13 @@ def test_what_is_no_score_fails_its_row_and_says_why(returns, reason):
     assert reason in failures["reason"].iloc[0]
     broken = found.metrics[failures["what"].iloc[0]]
     assert broken.missing == len(failures)
+
+
+@pytest.mark.parametrize("far", [10**400, -(10**400), 1e308, -math.inf])
+def test_scores_too_large_to_reckon_with_fail_their_row_alone(far):
+    found = evaluate(ROWS, lookup, scorer(name="far")(lambda output: far if output == "42" else 1.0))
+    assert (found["far"].mean, found["far"].n, found["far"].outcomes["failed"]) == (1.0, 3, 1)
+    assert "which is no score" in found.failures["reason"].iloc[0]
 
 
 def test_numbers_among_labels_are_no_labels():

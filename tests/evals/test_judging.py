@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from latent.errors import ScorerError
-from latent.evals import Judge, evaluate, load_evaluation
+from latent.evals import Judge, evaluate, judges, load_evaluation
 from latent.evals.fencing import fenced
 from latent.llm import Model
 from tests.evals.hostile import ORDERS
@@ -175,6 +175,28 @@ def test_a_judge_without_a_key_fails_its_rows_and_the_answers_stay(monkeypatch, 
     assert found["judge"].outcomes.keys() <= {"failed", "skipped"}
     assert "ANTHROPIC_API_KEY" in " ".join(found.failures["reason"])
     assert len(found.rows) == 20
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda judge: judge,
+        lambda judge: judge.pairwise("expected"),
+        lambda judge: judges.correctness(model=judge.model),
+    ],
+)
+def test_a_judge_without_a_key_is_told_of_before_answers_are_paid(monkeypatch, judged, caplog, made):
+    monkeypatch.delenv("ANTHROPIC_API_KEY")
+    seen = []
+
+    def ask(question):
+        seen.append([record.getMessage() for record in caplog.records])
+        return "answer 1"
+
+    rows = [{key: row[key] for key in ("id", "question", "expected")} for row in ROWS[:1]]
+    evaluate(rows, ask, made(Judge("Is it right?", model=JUDGE)))
+    assert "can give no grades but remembered ones" in " ".join(seen[0])
+    assert "ANTHROPIC_API_KEY" in " ".join(seen[0])
 
 
 def test_another_rubric_or_model_is_another_version():

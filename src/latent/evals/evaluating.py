@@ -7,12 +7,12 @@ import json
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latent.errors import RunStoppedError, ScorerError, UsageError
+from latent.errors import MissingKeyError, RunStoppedError, ScorerError, UsageError
 from latent.evals.answering import (
     INPUT,
     OUTPUT,
@@ -25,6 +25,7 @@ from latent.evals.answering import (
 )
 from latent.evals.evaluation import Cost, Evaluation
 from latent.evals.items import Data, Items, load_items
+from latent.evals.judging import Rubric
 from latent.evals.measuring import Measured, check_scorers, measure
 from latent.evals.metrics import metrics_of, sliced
 from latent.evals.people import Labels, check_against_people, load_labels
@@ -32,12 +33,12 @@ from latent.evals.records import FORMAT, REPORT, SCORES, rows_table, scores_tabl
 from latent.evals.report import markdown_report
 from latent.evals.scoring import Scorer
 from latent.files import replace_file
-from latent.llm import Answer
+from latent.llm import Answer, Model
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
 
-    from latent.llm import Model, PromptTemplate
+    from latent.llm import PromptTemplate
 
 DEFAULT_NAME = "evaluate"
 
@@ -217,9 +218,21 @@ def warnings_of(request: Request) -> list[str]:
             for each in request.scorers
             if each.about is not None and each.about["model"] == asked.spec
         ]
-    for text in found:
+    for text in [*found, *_missing_keys(request.scorers)]:
         logger.warning(text)
     return found
+
+
+def _missing_keys(scorers: Sequence[Scorer]) -> Iterator[str]:
+    """What judges cannot be asked; no error, since all that they are to say may be remembered."""
+    for scorer in scorers:
+        judge = scorer.options.get("judge")
+        model = judge.model if isinstance(judge, Rubric) else judge
+        try:
+            if isinstance(model, Model):
+                model.endpoint.key()
+        except MissingKeyError as error:
+            yield f"{scorer.name!r} can give no grades but remembered ones. {error}"
 
 
 def plan_judges(scorers: Sequence[Scorer], answered: Sequence[Answered], items: Items) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from latent.errors import EvaluationNotFoundError, did_you_mean
 from latent.evals.metrics import Metric
-from latent.evals.records import evaluations_in, frame_column, read, read_answered
+from latent.evals.records import evaluations_in, frame_column, read, read_answered, utf8
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +91,8 @@ class Evaluation:
         items = [json.loads(text) for text in self.rows_table.column("input").to_pylist()]
         names = [name for name in dict.fromkeys(name for item in items for name in item) if name not in frame]
         columns = pd.DataFrame(
-            {name: frame_column([item.get(name) for item in items]) for name in names}, index=frame.index
+            {utf8(name).decode(): frame_column([item.get(name) for item in items]) for name in names},
+            index=frame.index,
         )
         return pd.concat([frame[["id", "repeat"]], columns, frame.drop(columns=["id", "repeat"])], axis=1)
 

@@ -34,6 +34,9 @@ SCORING = "scoring"
 _MADE = ("task", "signature")
 """What a scorer makes when it is first asked for it."""
 
+LARGEST = 1e150
+"""The largest score: squares of larger ones, of which a spread is made, are beyond all numbers."""
+
 RESERVED = frozenset({SCORING, "name"})
 
 
@@ -385,8 +388,9 @@ def _checked_value(scorer: Scorer, value: Any) -> Value:
         return found
     if scorer.kind == "label":
         return str(found)
-    if isinstance(found, float) and not math.isfinite(found):
-        raise ScoringError(scorer.name, f"it returned {found!r}, which is no score")
+    if not abs(found) <= LARGEST:  # NaN neither
+        shown = found if isinstance(found, float) else f"a whole number of {found.bit_length():,} bits"
+        raise ScoringError(scorer.name, f"it returned {shown}, which is no score")
     if scorer.kind == "binary":
         if found not in (0, 1):
             raise ScoringError(scorer.name, f"it returned {found!r}, and its scores are binary")
