@@ -185,6 +185,26 @@ def test_a_budget_stops_cleanly_and_the_rest_is_told(latent: Cli, folder, make, 
     assert not provider.record().duplicates
 
 
+def test_a_refreshed_judge_is_asked_again_once_for_each_grade(latent: Cli, folder, provider):
+    judge = ("--judge", "Is it right?", "--judge-model", "anthropic:claude-opus-4-6")
+    latent("eval", "questions.jsonl", *ASK, *judge)
+    latent("eval", "questions.jsonl", *ASK, "--slice", "nothing", *judge)  # the last run has no tasks
+
+    def graded(*given):
+        provider.clear()
+        assert latent("eval", "questions.jsonl", *ASK, *judge, *given).code == 0
+        assert not [prompt for prompt in provider.record().asked if prompt.startswith("What is")]
+        return provider.record().requests
+
+    assert graded() == 0
+    assert graded("--refresh", "judge:index < 2") == 2
+    assert (
+        "would make 3 calls"
+        in latent("eval", "questions.jsonl", *ASK, *judge, "--refresh", "judge", "--plan").out
+    )
+    assert graded("--refresh", "judge") == 3
+
+
 @pytest.mark.chaos
 def test_killed_evaluation_pays_only_what_was_under_way_again(tmp_path, make_provider_simulator):
     """kill -9 at 60 % of the answers: the next run asks for the other 40 %, and for those in flight."""

@@ -103,6 +103,11 @@ def test_a_name_that_is_too_long_for_a_file_is_none(quick):
         rows_of("x" * 300 + ".csv", quick)
 
 
+def test_a_folder_is_not_data(quick):
+    with pytest.raises(EvaluationDataError, match="it is a folder"):
+        rows_of("config", quick)
+
+
 def test_messages_list_some_of_many_columns():
     with pytest.raises(EvaluationDataError, match="c19 and 1,980 more"):
         evaluate([{f"c{number}": 1 for number in range(2_000)}], scorers=contains)

@@ -15,6 +15,8 @@ from latent.llm.estimates import estimate_of
 from latent.llm.tokens import rough_tokens, token_bound
 from latent.prefect import flow, task
 from latent.prefect.retries import policy_of
+from latent.prefect.run_options import RunOptions
+from latent.prefect.running import run
 from latent.testing import Fault, Reply
 from tests.llm.conftest import SPECS, Provider
 
@@ -370,3 +372,42 @@ def test_a_task_that_uses_another_model_is_computed_anew(provider: Provider):
     for temperature in (0.0, 0.0, 1.0, 0.0):
         run(Model(SPECS[0], temperature=temperature))
     assert len(made) == 2
+
+
+ASKING = """
+from latent.llm import Model
+from latent.prefect import flow, task
+from prefect.runtime import task_run
+
+@task("grade", retries=1, retry_delay_seconds=0)
+def grade(text):
+    answer = Model("openai:gpt-5-mini").complete(text).text
+    if task_run.run_count == 1:
+        raise RuntimeError("not yet")
+    return answer
+
+@task("other")
+def other(text):
+    return Model("openai:gpt-5-mini").complete("other " + text).text
+
+@flow("asking")
+def asking():
+    return grade.map(text=["a", "b"]).result(), other("a")
+"""
+
+
+def test_a_refreshed_task_asks_its_models_again_and_once_though_it_is_tried_twice(
+    provider: Provider, make_workspace
+):
+    workspace = make_workspace({"flows/asking/flow.py": ASKING})
+
+    def requests(refresh: dict[str, str | None]) -> int:
+        before = provider.requests
+        assert run(workspace, "asking", options=RunOptions(refresh=refresh)).error is None
+        return provider.requests - before
+
+    assert requests({}) == 3
+    assert requests({}) == 0
+    assert requests({"grade": None}) == 2
+    assert requests({"grade": "text == 'b'"}) == 1
+    assert requests({"other": None}) == 1

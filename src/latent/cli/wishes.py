@@ -140,11 +140,11 @@ def _named(text: str, known: Mapping[str, object] | Sequence[str]) -> str:
 
 
 def _known_tasks(workspace: Workspace, flow: str) -> list[str]:
-    """The tasks that came with a flow's file, and those that its last run called."""
+    """The tasks that came with a flow's file, and those that its last runs called: not all call the same."""
     from latent.registry import TaskRegistry
     from latent.tracking import list_runs
 
-    called = [task["name"] for run in list_runs(workspace, flow=flow, limit=1) for task in run.tasks]
+    called = [task["name"] for run in list_runs(workspace, flow=flow) for task in run.tasks]
     return list(dict.fromkeys([*TaskRegistry.task_names(), *called]))
 
 

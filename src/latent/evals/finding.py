@@ -121,8 +121,12 @@ def _in_file(path: str, function: str, root: Path | None) -> Scorer:
 
         made: Scorer = scorer(found)
         return made
-    known = [name for name, value in vars(module).items() if isinstance(value, Scorer)]
-    hint = did_you_mean(function, known, f"it has {', '.join(known) or 'no scorers'}.")
+    known = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, Scorer) or (inspect.isfunction(value) and value.__module__ == module.__name__)
+    ]
+    hint = did_you_mean(function, known, f"it has {', '.join(known) or 'no functions'}.")
     raise ScorerError(f"{path}:{function}", f"{path} has none of this name: {hint}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -47,16 +47,23 @@ def _loaded(data: Any, workspace: Workspace, catalog: Catalog | None) -> tuple[s
         return repr(name), _read(name, name, workspace)
     path = Path(name) if is_file(Path(name)) else workspace.root / name
     if not is_file(path):
+        if _answers(path, Path.is_dir):
+            raise EvaluationDataError(repr(name), "it is a folder: name a file in it.")
         if catalog is not None and not Path(name).suffix:
             catalog.dataset(name)  # says which name comes near
-        raise EvaluationDataError(repr(name), f"there is no such file in {Path.cwd()} or {workspace.root}.")
+        places = " or ".join(map(str, dict.fromkeys([Path.cwd(), workspace.root])))
+        raise EvaluationDataError(repr(name), f"there is no such file in {places}.")
     return repr(name), _read(path.resolve(), name, workspace)
 
 
 def is_file(path: Path) -> bool:
     """Whether there is such a file; a text that is too long to be a path names none."""
+    return _answers(path, Path.is_file)
+
+
+def _answers(path: Path, question: Callable[[Path], bool]) -> bool:
     try:
-        return path.is_file()
+        return question(path)
     except OSError:
         return False
 

@@ -98,7 +98,8 @@ class _Call:
         self.key = key_of_parts(task.name, self.parts)
 
     async def answer(self, way: Way, refresh: Refresh) -> Answer:
-        wanted = _wanted(refresh)
+        is_within = not refresh and self._is_within_refreshed()
+        wanted = self._was_asked_again if is_within else _wanted(refresh)
         if (known := self._recall()) is not None and wanted(known):
             return known
         with await way.claim(self.run.memory, self.key):
@@ -109,7 +110,22 @@ class _Call:
             answer, is_final = await self._traced(way)
             if is_final:
                 self._keep(answer)
+            if is_within:
+                self.run.asked_again.add(self.key)
             return answer
+
+    def _is_within_refreshed(self) -> bool:
+        """Whether a task around the call computes again: with the same answers it would repeat itself."""
+        scope = current_scope() if self.run.options.refresh else None
+        while scope is not None:
+            if scope.task_name in self.run.options.refresh:
+                return True
+            scope = scope.parent
+        return False
+
+    def _was_asked_again(self, _answer: Answer) -> bool:
+        """Whether the run has this answer already: a retry, or a row with the same prompt, pays nothing."""
+        return self.key in self.run.asked_again
 
     def _recall(self) -> Answer | None:
         hit = self.run.memory.recall(self.key, code=None, parameter=self.run.parameter_fingerprint)

@@ -135,6 +135,8 @@ class Run:
     """Every call that was handed to a task runner: the flow does not end before them."""
     producers: dict[str, list[Any]] = field(default_factory=dict)
     """Submitted work by the dataset that it will save: whoever reads the dataset waits for it."""
+    asked_again: set[str] = field(default_factory=set)
+    """Keys of the calls of models that a refreshed task has made again."""
     _fingerprints: dict[str, str] = field(default_factory=dict)
     _other_flows: dict[str, dict[str, Any] | None] = field(default_factory=dict)
     """Other flows' parameters as they were first read: an edit meanwhile counts for the next run."""
