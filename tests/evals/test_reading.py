@@ -103,6 +103,19 @@ def test_a_name_that_is_too_long_for_a_file_is_none(quick):
         rows_of("x" * 300 + ".csv", quick)
 
 
+@pytest.mark.parametrize("name", ["~a.jsonl", "a{b}.jsonl", "a [1] #%20.jsonl", "${HOME}.jsonl", "Ünï.JSONL"])
+def test_files_may_have_odd_names(quick, name):
+    (quick.root / name).write_text('{"id": 1, "output": "x"}\n')
+    assert rows_of(name, quick) == [{"id": 1, "output": "x"}]
+
+
+@pytest.mark.parametrize("name", ["a*.jsonl", "what?.csv"])
+def test_a_name_that_stands_for_many_files_is_refused(quick, name):
+    (quick.root / name).write_text('{"id": 1, "output": "x"}\n')
+    with pytest.raises(EvaluationDataError, match="stand for many files"):
+        rows_of(name, quick)
+
+
 def test_a_folder_is_not_data(quick):
     with pytest.raises(EvaluationDataError, match="it is a folder"):
         rows_of("config", quick)

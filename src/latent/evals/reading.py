@@ -74,7 +74,11 @@ def _read(place: str | Path, name: str, workspace: Workspace) -> Any:
     from latent.config import Workspace as AnyFolder
 
     if isinstance(place, Path):
-        workspace, place = AnyFolder(place.parent, found=False), place.name
+        if not {"*", "?"}.isdisjoint(str(place)):
+            raise EvaluationDataError(
+                repr(name), "* and ? in a path stand for many files: name it otherwise."
+            )
+        workspace, place = AnyFolder(place.parent, found=False), str(place)  # whole, for names such as `~a`
     is_table = not _TABLES.isdisjoint(suffix.lower() for suffix in PurePath(place).suffixes)
     entry = {"filepath": place, "load_args": _AS_WRITTEN} if is_table else place
     loaded = Catalog(workspace, "", None, {name: ("the call", entry)}, "the call").load_data(name)
