@@ -53,6 +53,7 @@ def load_parameters(
     schema: type[BaseModel] | None = None,
     overrides: Mapping[str, Any] | None = None,
     inherited: Parameters | None = None,
+    keeps_lists: bool | None = None,
 ) -> Parameters:
     """
     The parameters of a flow that is about to run.
@@ -66,6 +67,8 @@ def load_parameters(
         overrides: What this run sets, as nested mappings.
         inherited: The parameters of the run that a flow without folder was called in; they take the place of
             `global.yaml`.
+        keeps_lists: Whether an override may not put a string in the place of a list; None: where no schema
+            says what may stand there.
 
     Raises:
         ConfigValidationError: The schema refuses values; one line for each.
@@ -80,7 +83,9 @@ def load_parameters(
         own, label = _file(workspace, folder / "parameters.yaml")
         own = _without_gates(own)
         layers.add(_spelled(own, layers, schema), label)
-    meant = as_meant(overrides or {}, layers.values, keeps_lists=schema is None)
+    meant = as_meant(
+        overrides or {}, layers.values, keeps_lists=schema is None if keeps_lists is None else keeps_lists
+    )
     if schema is not None:
         meant = as_meant(_spelled(meant, layers, schema), layers.values)
     layers.override(meant, OVERRIDE)

@@ -351,11 +351,13 @@ def configuration(
     schema: type[BaseModel] | None = None,
     overrides: Mapping[str, Any] | None = None,
     parent: Run | None = None,
+    keeps_lists: bool | None = None,
 ) -> tuple[Parameters, Catalog]:
     """
     The parameters and the catalog of a flow.
 
-    A flow without a folder inherits those of the run that it is called in.
+    A flow without a folder inherits those of the run that it is called in. `keeps_lists` is as in
+    `load_parameters`.
     """
     from latent.catalog import Catalog
 
@@ -368,6 +370,7 @@ def configuration(
         schema=schema,
         overrides=overrides or {},
         inherited=heir.parameters if heir else None,
+        keeps_lists=keeps_lists,
     )
     catalog = Catalog.load(
         workspace, flow_name=flow_name, folder=folder, inherited=heir.catalog if heir else None

@@ -167,7 +167,13 @@ def _arguments(workspace: Workspace, found: FoundFlow, overrides: Mapping[str, A
         _check_names(found.name, overrides, {*names, *map(str, without.values)})
     if not names:
         return {}
-    parameters, _ = configuration(workspace, flow_name=found.name, overrides=overrides)
+    # The schema decides, when the flow starts, whether a string may take the place of a list.
+    parameters, _ = configuration(
+        workspace,
+        flow_name=found.name,
+        overrides=overrides,
+        keeps_lists=found.flow.config_schema is None,
+    )
     return {name: parameters.values[name] for name in names if name in parameters.values}
 
 
