@@ -106,8 +106,8 @@ def test_failures_and_refusals_are_answers_with_a_reason(connection: http.client
     assert ask(connection, "refuse") == (
         501,
         {
-            "detail": "This needs a Prefect server: start one with `prefect server start`, "
-            "and set PREFECT_API_URL to its address."
+            "detail": "This needs a Prefect server: start one with `latent up`, "
+            "or set PREFECT_API_URL to the address of one."
         },
     )
     assert ask(connection, "flows", b"{not json")[0] == 422

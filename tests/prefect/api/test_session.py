@@ -206,9 +206,7 @@ UNSUPPORTED: dict[str, Callable[[], Any]] = {
 def test_the_rest_of_the_api_names_the_server_it_needs(what: str) -> None:
     with (
         prefect_api(),
-        pytest.raises(
-            PrefectHTTPStatusError, match="needs a Prefect server: start one with `prefect server start`"
-        ),
+        pytest.raises(PrefectHTTPStatusError, match="needs a Prefect server: start one with `latent up`"),
     ):
         UNSUPPORTED[what]()
 
@@ -221,7 +219,7 @@ def test_pausing_fails_at_once_with_what_to_do(stop: Callable[[], Any]) -> None:
 
     with (
         prefect_api(),
-        pytest.raises(RuntimeError, match="needs a Prefect server: start one with `prefect server start`"),
+        pytest.raises(RuntimeError, match="needs a Prefect server: start one with `latent up`"),
     ):
         pauses()
 

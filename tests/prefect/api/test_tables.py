@@ -106,7 +106,7 @@ def test_filters_mean_what_prefect_means(criteria: Any, expected: bool) -> None:
     ],
 )
 def test_a_filter_that_is_not_known_is_refused_rather_than_ignored(body: Any) -> None:
-    with pytest.raises(RefusalError, match="prefect server start"):
+    with pytest.raises(RefusalError, match="latent up"):
         select([ROW], body, {"rows": FIELDS}, "rows")
 
 

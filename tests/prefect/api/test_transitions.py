@@ -64,9 +64,7 @@ def test_a_scheduled_run_waits_in_whole_seconds(early_by: float, delay_seconds: 
 def test_pausing_says_that_it_needs_a_server(name: str, verb: str, force: bool) -> None:
     decision = decide(proposal(in_state("RUNNING"), "PAUSED", name=name), force=force)
     assert decision.status == "ABORT"
-    assert decision.reason.startswith(
-        f"{verb} a flow run needs a Prefect server: start one with `prefect server"
-    )
+    assert decision.reason.startswith(f"{verb} a flow run needs a Prefect server: start one with `latent up")
 
 
 def test_times_and_counts_follow_from_the_states() -> None:

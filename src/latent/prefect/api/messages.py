@@ -47,7 +47,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-HOW_TO_START_ONE = "start one with `prefect server start`, and set PREFECT_API_URL to its address."
+HOW_TO_START_ONE = "start one with `latent up`, or set PREFECT_API_URL to the address of one."
 
 
 class RefusalError(Exception):
