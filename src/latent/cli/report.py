@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from latent.cli.options import DebugOption, new_app, workspace_here
-from latent.cli.terminal import say
+from latent.cli.terminal import has_display, say
 from latent.errors import UsageError
 
 app = new_app()
@@ -52,11 +50,5 @@ def report(
         where = output or evaluation.folder
         raise UsageError(f"The page cannot be written to {where}: {error.strerror or error}.") from error
     say(f"Report:  {workspace.label(path)}")
-    if _has_display() if open_it is None else open_it:
+    if has_display() if open_it is None else open_it:
         typer.launch(path.as_uri())
-
-
-def _has_display() -> bool:
-    if sys.platform in ("darwin", "win32"):
-        return sys.stdout.isatty()
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

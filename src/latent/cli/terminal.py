@@ -21,6 +21,13 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
+def has_display() -> bool:
+    """Whether a page can be opened for the person who runs the command."""
+    if sys.platform in ("darwin", "win32"):
+        return sys.stdout.isatty()
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def colour(text: str, shade: str, stream: TextIO | None = None) -> str:
     """`text` in `shade` when `stream` (stdout by default) shows colours, else as it is."""
     if os.environ.get("NO_COLOR") or not is_terminal(stream or sys.stdout):

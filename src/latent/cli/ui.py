@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Annotated
 
 import typer
 
 from latent.cli.options import new_app, workspace_here
-from latent.cli.terminal import align, say
+from latent.cli.terminal import align, has_display, say
 from latent.cli.up import TITLES
 from latent.errors import ServiceError
 
@@ -40,12 +38,6 @@ def ui(
         )
     for line in align([list(page) for page in pages]):
         say(line)
-    if not no_open and _has_display():
+    if not no_open and has_display():
         for _, address in pages:
             typer.launch(address)
-
-
-def _has_display() -> bool:
-    if sys.platform in ("darwin", "win32"):
-        return sys.stdout.isatty()
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
