@@ -3,7 +3,7 @@ Measure everything, or the groups named, and print the tables.
 
     python -m benchmarks [GROUP ...] [--write]
 
-The groups: starts, calls, rows, stream, limits, models, ingestion, evals, numbers.
+The groups: starts, calls, rows, stream, limits, models, ingestion, evals, peers, numbers.
 
 With `--write`, the figures are kept in `benchmarks/RESULTS.md`; groups that were not measured keep theirs.
 """
@@ -16,12 +16,13 @@ import sys
 from datetime import date
 from importlib import import_module
 from importlib.metadata import version
+from math import isnan
 from pathlib import Path
 
 from benchmarks.measure import Figure
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-GROUPS = ("starts", "calls", "rows", "stream", "limits", "models", "ingestion", "evals", "numbers")
+GROUPS = ("starts", "calls", "rows", "stream", "limits", "models", "ingestion", "evals", "peers", "numbers")
 PACKAGES = ("prefect", "mlflow", "dask", "ray", "joblib", "diskcache", "scipy")
 HEADER = "| what | ours | peer | peer's | ratio | reach | |\n|---|---:|---|---:|---:|---:|---|"
 
@@ -63,8 +64,11 @@ def line(figure: Figure) -> str:
     """One figure as a row of a Markdown table."""
     verdict = {True: "kept", False: "**missed**", None: "reported"}[figure.holds]
     reach = "" if figure.reach is None else f"{'≥' if figure.at_least else '≤'} {figure.reach:.3g}"
-    ours, theirs = (f"{value:,.2f} {figure.unit}" for value in (figure.ours, figure.theirs))
-    ratio = f"{figure.ratio:.2f}" if figure.ratio >= 0.1 else f"{figure.ratio:.2g}"
+    ours, theirs = (
+        "not measured" if isnan(value) else f"{value:,.2f} {figure.unit}"
+        for value in (figure.ours, figure.theirs)
+    )
+    ratio = "" if isnan(figure.ratio) else f"{figure.ratio:{'.2f' if figure.ratio >= 0.1 else '.2g'}}"
     return f"| {figure.what} | {ours} | {figure.peer} | {theirs} | {ratio} | {reach} | {verdict} |"
 
 

@@ -104,11 +104,14 @@ def milliseconds_of(command: Sequence[str], *, folder: Path | None = None, **var
     return (time.perf_counter() - started) * 1e3
 
 
-def start(module: str, *arguments: object, folder: Path, **variables: str) -> subprocess.Popen[str]:
+def start(
+    module: str, *arguments: object, folder: Path, python: str = sys.executable, **variables: str
+) -> subprocess.Popen[str]:
     """
     A module of `benchmarks.subjects` in a fresh process, working in `folder`.
 
-    Prefect keeps its files there as well, and latent its workspace.
+    Prefect keeps its files there as well, and latent its workspace. `python` is the interpreter: a peer
+    may have an environment of its own.
     """
     own = {
         "LATENT_LIMITS_DIR": str(folder / "limits"),
@@ -117,7 +120,7 @@ def start(module: str, *arguments: object, folder: Path, **variables: str) -> su
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
     }
     return subprocess.Popen(
-        [sys.executable, "-m", f"benchmarks.subjects.{module}", *map(str, arguments)],
+        [python, "-m", f"benchmarks.subjects.{module}", *map(str, arguments)],
         cwd=folder,
         env=environment(own | variables),
         stdout=subprocess.PIPE,
