@@ -33,6 +33,7 @@ from latent.config.stamps import stamp
 from latent.errors import CatalogError, UnhashableError
 from latent.limits.asker import asking_run
 from latent.prefect.api import is_in_memory
+from latent.prefect.rows.turns import Turns
 from latent.prefect.run_options import RunOptions
 from latent.tracking.preview import shorten
 
@@ -135,6 +136,8 @@ class Run:
     """Every call that was handed to a task runner: the flow does not end before them."""
     producers: dict[str, list[Any]] = field(default_factory=dict)
     """Submitted work by the dataset that it will save: whoever reads the dataset waits for it."""
+    turns: Turns = field(default_factory=Turns)
+    """Which of its maps' batches are with worker processes."""
     asked_again: set[str] = field(default_factory=set)
     """Keys of the calls of models that a refreshed task has made again."""
     _fingerprints: dict[str, str] = field(default_factory=dict)

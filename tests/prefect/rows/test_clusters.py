@@ -103,3 +103,91 @@ def test_rows_on_a_cluster_come_home_with_everything(make_workspace, library, ru
     assert f"VALUES {10 * (sum(range(40)) - 13)} [1000, 1010]\n" in run()
     again = [line.split()[0] for line in calls.read_text().splitlines()[len(lines) :]]
     assert again == ["13"], "only the failed row runs again"
+
+
+LETHAL = """
+import os
+import sys
+import time
+
+from latent.prefect import flow, task
+
+LETHAL = {int(x) for x in os.environ["LETHAL_ROWS"].split()}
+
+
+@task("scale", retry=False, cache=os.environ["REMEMBERS"] == "yes")
+def scale(x):
+    with open(os.environ["CALLS"], "a") as file:
+        file.write(f"{x}\\n")
+    if x in LETHAL:
+        time.sleep(0.3)
+        os._exit(3)
+    return x * 10
+
+
+def said(rows, done):
+    failed = {row: result for row, result in zip(rows, done) if isinstance(result, Exception)}
+    print("FAILED", sorted(failed), {type(error.original_error).__name__ for error in failed.values()})
+    print("SAID", all("Its worker process died" in str(error) for error in failed.values()))
+    print("SUM", sum(result for result in done if isinstance(result, int)))
+
+
+@flow("main", task_runner=runner)
+def main():
+    rows = range(int(os.environ["ROWS"]))
+    if os.environ["HOW"] == "stream":
+        stream = scale.map_stream(rows, on_error="collect", window=20, batch_size=10)
+        results = sorted(stream, key=lambda row: row.index)
+        return said(rows, [row.error or row.value for row in results])
+    said(rows, scale.map(rows, on_error="collect", batch_size=10, row_runs=os.environ["HOW"]).result())
+
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def lethal(make_workspace, rows, lethal_rows, *, remembers=True, how="auto"):
+    """The values that come home, what is said of the others, and how often each row was begun."""
+    pytest.importorskip("prefect_dask")
+    workspace = make_workspace({"config/latent.toml": SETTINGS, "flows/main/flow.py": DASK + LETHAL})
+    calls = workspace.root / "calls.txt"
+    done = subprocess.run(
+        [sys.executable, "flows/main/flow.py"],
+        cwd=workspace.root,
+        env={
+            **os.environ,
+            # Dask itself would give a batch to three more workers first.
+            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
+            "LETHAL_ROWS": " ".join(map(str, lethal_rows)),
+            "REMEMBERS": "yes" if remembers else "no",
+            "ROWS": str(rows),
+            "CALLS": str(calls),
+            "HOW": how,
+        },
+        capture_output=True,
+        text=True,
+        timeout=240,
+        stdin=subprocess.DEVNULL,
+    )
+    (folder,) = workspace.runs_dir.iterdir()
+    counts = load_run(workspace, folder.name).outcomes
+    return done.stdout, done.stdout + done.stderr, Counter(map(int, calls.read_text().split())), counts
+
+
+@pytest.mark.parametrize(
+    ("lethal_rows", "remembers", "how"),
+    [
+        ([13, 27], True, "auto"),
+        ([13, 14], False, "auto"),
+        ([13], True, "all"),
+        ([13], True, "stream"),
+    ],
+    ids=["two", "two of a batch, not remembered", "rows that are task runs", "stream"],
+)
+def test_a_row_that_kills_its_worker_takes_no_other_row_along(make_workspace, lethal_rows, remembers, how):
+    out, all_said, begun, counts = lethal(make_workspace, 30, lethal_rows, remembers=remembers, how=how)
+    assert f"FAILED {lethal_rows} {{'RowEndedError'}}\nSAID True\n" in out, all_said
+    assert f"SUM {10 * (sum(range(30)) - sum(lethal_rows))}\n" in out
+    assert all(begun[row] >= 2 for row in lethal_rows), "one death may be a neighbour's"
+    assert counts == {"ok": 30 - len(lethal_rows), "failed": len(lethal_rows)}

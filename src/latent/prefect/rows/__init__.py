@@ -8,6 +8,7 @@ How a row travels, by the modules that it passes::
     plan       the keys of all rows at once; hits are read in one go, the others become jobs
     feeder     pieces begin one after another, each once what it waits for is there
     batches    many rows in one Prefect task run, at home or in another process
+    turns      a row that may kill its worker is begun while no other row is with one
     lanes      inside a batch, rows run concurrently: in threads, or on one event loop
     life       one row from its claim over its attempts to its end; lanes act, this decides
     work       what is done for a row on the way: claim, look up, admit, call, retry

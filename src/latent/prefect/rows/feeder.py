@@ -43,6 +43,10 @@ class Feeder:
         """What was loaded, until the thread or `drain` takes it."""
         self._ready: deque[Piece] = deque()
         self._blocked: set[Piece] = set()
+        self._last: deque[Piece] = deque()
+        """What begins once nothing else is left or under way, one piece after another."""
+        self._runs = False
+        """Whether the thread still looks for the next piece."""
         self._wake = Condition()
         self._context = copy_context()
 
@@ -53,15 +57,38 @@ class Feeder:
     def start(self) -> None:
         """Begin."""
         if self._waiting:
-            Thread(target=self._context.run, args=(self._run,), name="latent-feeder", daemon=True).start()
+            self._runs = True
+            self._start_thread()
+
+    def _start_thread(self) -> None:
+        # A copy: a thread before this one may not have left the context yet.
+        run = self._context.copy().run
+        Thread(target=run, args=(self._run,), name="latent-feeder", daemon=True).start()
+
+    def add(self, pieces: Sequence[Piece], *, last: bool = False) -> None:
+        """
+        Take further pieces; from a piece that is under way, before it is over.
+
+        Args:
+            last: Begin them once nothing else is left or under way, one after another.
+        """
+        if not pieces:
+            return
+        with self._wake:
+            (self._last if last else self._ready).extend(pieces)
+            starts, self._runs = not self._runs, True
+            self._wake.notify_all()
+        if starts:
+            self._start_thread()
 
     def drain(self) -> None:
         """Start everything that is left, whatever it waits for: a map that is stopped skips it at once."""
         with self._wake:
-            left = [*self._waiting, *self._ready, *self._blocked]
+            left = [*self._waiting, *self._ready, *self._blocked, *self._last]
             self._waiting = ()
             self._ready.clear()
             self._blocked.clear()
+            self._last.clear()
             self._under_way += len(left)
             self._wake.notify_all()
         for piece in left:
@@ -79,7 +106,7 @@ class Feeder:
             return self._has_nothing()
 
     def _has_nothing(self) -> bool:
-        return not (self._waiting or self._ready or self._blocked or self._under_way)
+        return not (self._waiting or self._ready or self._blocked or self._last or self._under_way)
 
     def _run(self) -> None:
         self._sort()
@@ -121,13 +148,20 @@ class Feeder:
     def _next(self) -> Piece | None:
         """The next piece, once it may begin; None when none is left."""
         with self._wake:
-            while not (self._ready and self._places > 0):
-                if not (self._ready or self._blocked):
+            while (queue := self._due()) is None:
+                if not (self._ready or self._blocked or self._last):
+                    self._runs = False
                     return None
                 self._wake.wait()
             self._places -= 1
             self._under_way += 1
-            return self._ready.popleft()
+            return queue.popleft()
+
+    def _due(self) -> deque[Piece] | None:
+        """Where the next piece is to be taken from; None while none may begin."""
+        if self._ready:
+            return self._ready if self._places > 0 else None
+        return self._last if self._last and not (self._blocked or self._under_way) else None
 
     def _freed(self) -> None:
         with self._wake:

@@ -172,13 +172,19 @@ class Home:
             )
         )
 
+    def unfinished(self, jobs: Iterable[Job]) -> list[Job]:
+        """Those of the rows that have not ended, and are not remembered from this run."""
+        jobs = [job for job in jobs if self.table.end(job.index) is None]
+        hits = self.planner.recalled(jobs)
+        return [job for job in jobs if job.refreshes or job.key is None or job.key.key not in hits]
+
     def lost(self, jobs: Iterable[Job], error: BaseException) -> None:
         """A batch ended without telling of some of its rows; what is remembered of them is done."""
         jobs = [job for job in jobs if self.table.end(job.index) is None]
         hits = self.planner.recalled(jobs)
         ends = []
         for job in jobs:
-            if job.key is not None and job.key.key in hits:
+            if job.key is not None and not job.refreshes and job.key.key in hits:
                 value = hits[job.key.key].value
                 ends.append(RowEnd(job.index, outcome_of(value), value, attempts=1, key=job.key.key))
             else:

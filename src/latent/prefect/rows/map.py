@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from latent.errors import RowEndedError
 from latent.prefect.admission import limiter_of
 from latent.prefect.call import Call
 from latent.prefect.futures import failure_in, result_in
@@ -20,7 +22,7 @@ from latent.prefect.rows.feeder import Done, Piece
 from latent.prefect.rows.futures import MappedFutures
 from latent.prefect.rows.home import Home
 from latent.prefect.rows.plan import Planner, collector_paused
-from latent.prefect.rows.runners import is_at_home, limited_tags, processes_of
+from latent.prefect.rows.runners import crash_of, is_at_home, limited_tags, lost_worker, processes_of
 from latent.prefect.rows.selection import Selection
 from latent.prefect.rows.tally import Tally
 from latent.prefect.run import current_run, surroundings
@@ -28,7 +30,7 @@ from latent.prefect.shared import Shared
 from latent.prefect.upstream import ended_runs, is_done
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from prefect.futures import PrefectFuture
 
@@ -44,6 +46,14 @@ BATCHES_PER_MAP = 16
 """How many batches many rows become, so that task runs stay few: one second's worth for a server."""
 
 SMALLEST_BATCH, LARGEST_BATCH = 100, 5_000
+
+PARTS_OF_LOST = 16
+"""How many batches the rows of one become whose worker died: the more, the fewer workers die on the way."""
+
+DIED_TWICE = (
+    "Its worker process died, and died again when the row was begun once more with no other row under way. "
+    "Out of memory, a crash in native code, `os._exit`: the worker's log may say more."
+)
 
 
 def map_rows(
@@ -221,11 +231,12 @@ class Submission:
     def _runs(self, jobs: Sequence[Job]) -> list[Piece]:
         return [Piece(lambda done, job=job: self._start_run(job, done)) for job in jobs]  # type: ignore[misc]  # bound now
 
-    def _start_run(self, job: Job, done: Done) -> None:
+    def _start_run(self, job: Job, done: Done, *, alone: bool = False) -> None:
         home = self.home
         if not self._may_begin(job):
             home.ended_unrun([job.end()])
             return done()
+        leave = self._enter(alone)
         try:
             call = Call(self.task, self.run, job.arguments, row_index=job.index, shared=home.planner.shared)
             call.key, call.code, call.refreshes = job.key, job.code or home.planner.code, job.refreshes
@@ -233,13 +244,19 @@ class Submission:
             call.upstream = home.columns.upstream(job.index)
             future = self.task.start_run(call, self.runner, self.wait_for)
         except Exception as error:
+            leave()
             home.lost([job], error)
             return done()
         home.started[job.index] = future
 
         def over(_: Any) -> None:
             try:
-                home.run_ended(job.index, future)
+                leave()
+                crash = None if self.at_home else crash_of(future._inner)
+                if crash is None or not lost_worker(crash):
+                    home.run_ended(job.index, future)
+                elif not self._begin_again([job], alone):
+                    home.lost([job], _died_twice(crash) if alone else crash)
             finally:
                 done()
 
@@ -257,8 +274,10 @@ class Submission:
     # -- batches -----------------------------------------------------------------------------------------
 
     def _batches(self, jobs: Sequence[Job]) -> list[Piece]:
-        size = self._batch_size(len(jobs))
-        cuts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+        return self._cut(jobs, self._batch_size(len(jobs)))
+
+    def _cut(self, jobs: Sequence[Job], size: int) -> list[Piece]:
+        cuts = [jobs[start : start + size] for start in range(0, len(jobs), max(1, size))]
         return [Piece(lambda done, cut=cut: self._start_batch(cut, done)) for cut in cuts]  # type: ignore[misc]  # bound now
 
     def _batch_size(self, rows: int) -> int:
@@ -272,29 +291,59 @@ class Submission:
         # Workers share the batches out among them: several each, so that none is left alone with the last.
         return min(max(ceil(rows / (4 * processes_of(self.runner))), 1), LARGEST_BATCH)
 
-    def _start_batch(self, jobs: Sequence[Job], done: Done) -> None:
+    def _start_batch(self, jobs: Sequence[Job], done: Done, *, alone: bool = False) -> None:
         home = self.home
         if not self.at_home:
             jobs = self._within_budget(jobs)
         if not jobs:
             return done()
+        leave = self._enter(alone)
         try:
             batch = self._batch(jobs)
             began = time.time()
             inner = self.runner.submit(batch.as_task(), {}, self._after(batch))
         except Exception as error:
+            leave()
             home.lost(jobs, error)
             return done()
 
         def over(_: Any) -> None:
             error = self._batch_ended(batch, inner, began)
+            leave()
             batch.came.set()
-            home.lost(batch.jobs, error)
+            again: set[Job] = set()
+            if lost_worker(error):
+                again = self._begin_again(batch.jobs, alone)
+                error = _died_twice(error) if alone else error
+            home.lost([job for job in batch.jobs if job not in again], error)
             batch.jobs.clear()
             done()
 
         inner.add_done_callback(over)
         return None
+
+    def _enter(self, alone: bool) -> Callable[[], None]:
+        """Wait for the turn of what goes to a worker process; whoever calls the result ends the turn."""
+        # With `wait_for`, a batch may wait on its worker for a row that waits for its own turn.
+        if self.at_home or (self.wait_for and not alone):
+            return lambda: None
+        self.run.turns.begin(alone=alone)
+        return partial(self.run.turns.end, alone=alone)
+
+    def _begin_again(self, jobs: Sequence[Job], alone: bool) -> set[Job]:
+        """
+        Begin those rows again that have not ended, since their worker died: whichever of them was to blame.
+
+        Many are split into smaller batches. A single one is begun last, alone, and a second death is its own.
+        """
+        left = [] if alone else self.home.unfinished(jobs)
+        if len(left) == 1:
+            start = self._start_run if self.one_each else self._start_batch
+            what: Any = left[0] if self.one_each else left
+            self.home.feeder.add([Piece(lambda done: start(what, done, alone=True))], last=True)
+        else:
+            self.home.feeder.add(self._cut(left, ceil(len(left) / PARTS_OF_LOST)))
+        return set(left)
 
     def _after(self, batch: Batch) -> list[Any] | None:
         """What a batch waits for, with the task runs whose results its rows work with."""
@@ -319,6 +368,8 @@ class Submission:
             state = inner.state
             if self.at_home:
                 return failure_in(state) or RuntimeError("The batch ended before the row did.")
+            if (crash := crash_of(inner)) is not None:
+                return crash
             if (error := failure_in(state)) is not None:
                 return error
             self.home.brought(
@@ -378,3 +429,9 @@ class Submission:
         if self.one_each:
             return self._start_run(jobs[0], done)
         return self._start_batch(jobs, done)
+
+
+def _died_twice(crash: BaseException) -> RowEndedError:
+    error = RowEndedError(DIED_TWICE)
+    error.__cause__ = crash
+    return error

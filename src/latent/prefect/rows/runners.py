@@ -49,6 +49,22 @@ def _of_ray(runner: Any) -> int | None:
     return int(ray.cluster_resources().get("CPU", 0)) or None
 
 
+def crash_of(future: Any) -> BaseException | None:
+    """What the runner raised where a task run's worker could not tell how it ended; None where it could."""
+    try:
+        future.wait()
+        if not future.state.is_final():
+            future.result()  # only here does Dask's future raise it
+    except BaseException as error:
+        return error
+    return None
+
+
+def lost_worker(error: BaseException) -> bool:
+    """Whether a worker process died that its cluster replaces; a process pool is broken for good by that."""
+    return type(error).__name__ in ("KilledWorker", "WorkerCrashedError")
+
+
 def forget_runs(runner: Any, task_run_ids: Iterable[UUID]) -> None:
     """
     Drop what Prefect keeps of finished task runs until their flow ends.
