@@ -167,7 +167,8 @@ def test_error_survives_the_way_to_another_process():
 def test_template_shows_every_setting_with_its_meaning_and_default(make_workspace):
     template = settings_template()
     assert tomllib.loads(template) == {
-        name: {} for name in ("cache", "tasks", "rows", "budget", "catalog", "tracking", "logging")
+        name: {}
+        for name in ("cache", "tasks", "rows", "budget", "catalog", "tracking", "logging", "services")
     }
     uncommented = "\n".join(
         line.removeprefix("# ")
