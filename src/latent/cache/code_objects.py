@@ -30,14 +30,21 @@ _BY_CLASS = frozenset(
     {"_contextvars", "_io", "_queue", "_thread", "asyncio", "concurrent", "contextvars", "functools", "io"}
     | {"itertools", "logging", "multiprocessing", "os", "queue", "select", "selectors", "socket", "sqlite3"}
     | {"ssl", "subprocess", "tempfile", "threading", "types", "typing", "typing_extensions", "weakref"}
+    # What is beneath a client, and is another one once the client was used.
+    | {"anyio", "h11", "h2", "hpack", "httpcore", "httpcore2", "sniffio"}
     # They show and count what happens, and change nothing of it.
     | {"loguru", "opentelemetry", "prometheus_client", "rich", "sentry_sdk", "structlog", "tqdm"}
     # Their data may be gigabytes on another device.
     | {"cupy", "jax", "jaxlib", "mlx", "tensorflow", "torch"}
 )
 """Packages whose objects count by their class: what connections and locks hold changes with their use."""
-_MACHINERY = ("latent.limits", "latent.prefect", "latent.tracking")
-"""The same of latent's own: runs, parameters (they count when they are read), limits."""
+_MACHINERY = (
+    # Of latent's own: runs, parameters (they count when they are read), limits.
+    *("latent.limits", "latent.prefect", "latent.tracking"),
+    *("aiohttp.connector", "aiohttp.cookiejar", "botocore.httpsession", "sqlalchemy.pool"),
+    *("http.cookiejar", "urllib3.connection", "urllib3.poolmanager", "urllib3._collections"),
+)
+"""Modules of which the same holds."""
 
 _LEFT_OUT = frozenset(
     # A rotated key asks the same of the same service.
@@ -45,6 +52,8 @@ _LEFT_OUT = frozenset(
     | {"secret_key", "session_token", "token", "webhook_secret"}
     # Other in every process, by their meaning.
     | {"created", "created_at", "pid", "start_time", "started_at", "timestamp", "uuid"}
+    # Other once the object was used.
+    | {"closed", "is_closed", "state"}
 )
 """What does not count of a library's objects, with or without underscores before it."""
 
@@ -181,7 +190,7 @@ def held_by(value: Any) -> dict[str, Any]:
         with suppress(LookupError):
             return {"default": Context().run(value.get)}
     package = cls.__module__.partition(".")[0]
-    if package in _BY_CLASS or cls.__module__.startswith(_MACHINERY):
+    if package in _BY_CLASS or any(base.__module__.startswith(_MACHINERY) for base in cls.__mro__):
         return {}
     held = dict(attributes_of(value))
     for name in slots_of(cls):
@@ -208,7 +217,11 @@ def attributes_of(value: Any) -> Mapping[str, Any]:
 
 
 def _counts(name: Any) -> bool:
-    return not isinstance(name, str) or name.lstrip("_").lower() not in _LEFT_OUT
+    if not isinstance(name, str):
+        return True
+    plain = name.lstrip("_").lower()
+    # What is made at the first use follows from the rest: `_lazy_tracer`.
+    return plain not in _LEFT_OUT and not plain.startswith(("lazy", "cached"))
 
 
 def _without_secrets(item: Any) -> Any:

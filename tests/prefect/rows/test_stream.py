@@ -132,7 +132,7 @@ def test_what_a_stream_holds_does_not_grow_with_its_rows(batched, is_async, cach
     # Beyond the window, the table of rows is still to be told of some: a fraction of a second of work.
     assert parts <= 50, "of 162"
     assert answers <= 50 * window // 4
-    assert threads - before <= 35
+    assert threads - before <= 80, "of some 400"
 
 
 def test_what_a_stream_holds_does_not_grow_when_each_row_is_a_task_run(batched):

@@ -1,0 +1,58 @@
+"""A client is the same constant before its first use and after it: a connection is no setting."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from latent.testing import ProviderSimulator
+
+SCRIPT = """
+import sys
+from pathlib import Path
+{imports}
+
+def task():
+    return client
+
+use = {use}
+if sys.argv[1] == "used":
+    use()
+from latent.cache import code_fingerprint
+print("FOUND", code_fingerprint(task, Path.cwd()).digest)
+"""
+CHAT = "client.chat.completions.create(model='m', messages=[{'role': 'user', 'content': 'x'}])"
+CLIENTS = {
+    "openai": ("import openai\nclient = openai.OpenAI(max_retries=0)", f"lambda: {CHAT}"),
+    "anthropic": (
+        "import anthropic\nclient = anthropic.Anthropic(max_retries=0)",
+        "lambda: client.messages.create(model='m', max_tokens=9, "
+        "messages=[{'role': 'user', 'content': 'x'}])",
+    ),
+    "httpx": (
+        "import os, httpx\nclient = httpx.Client()",
+        "lambda: client.get(os.environ['OPENAI_BASE_URL'])",
+    ),
+    "requests": (
+        "import os, requests\nclient = requests.Session()",
+        "lambda: client.get(os.environ['OPENAI_BASE_URL'])",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLIENTS)
+def test_a_client_that_was_used_is_the_same_constant(tmp_path, name):
+    imports, use = CLIENTS[name]
+    (tmp_path / "script.py").write_text(SCRIPT.format(imports=imports, use=use))
+    with ProviderSimulator() as provider:
+        found = {
+            how: subprocess.run(
+                [sys.executable, "-W", "ignore", "script.py", how], cwd=tmp_path, capture_output=True,
+                text=True, check=True, env=provider.environment | {"PATH": "/usr/bin:/bin"},
+            ).stdout
+            for how in ("fresh", "used")
+        }  # fmt: skip
+        assert len(provider.record().log) == 1
+    assert found["fresh"].startswith("FOUND") and found["fresh"] == found["used"]
