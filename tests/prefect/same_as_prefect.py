@@ -156,5 +156,7 @@ class _Kept(logging.Handler):
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("Error encountered when computing cache key"):
+            return  # of Prefect's own results, which it fails to key for partials in some processes only
         kind = record.name.removeprefix("prefect.")
         self.lines.append(f"{kind} {record.levelname} {plain(record.getMessage())}")

@@ -14,6 +14,8 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 
@@ -28,7 +30,7 @@ from latent.config.running_services import (
 )
 from latent.errors import ServiceError, ServiceStartError
 from latent.files import is_locked, replace_json
-from latent.services import down, service_statuses, up
+from latent.services import down, process, service_statuses, up
 
 pytestmark = pytest.mark.services
 
@@ -168,6 +170,28 @@ def test_taken_ports_are_avoided_and_a_server_that_does_not_start_says_why(works
         mlflow = running_service(workspace, "mlflow")
         assert mlflow is not None and mlflow.port != port
         assert running_service(workspace, "prefect") is None
+
+
+def test_a_stranger_that_answers_on_the_port_is_not_taken_for_our_server(workspace, monkeypatch):
+    class Well(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"true")
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Well) as stranger:
+        port = stranger.server_port
+        Thread(target=stranger.serve_forever, daemon=True).start()
+        chosen = iter([port])
+        real = process.free_port
+        # As when it took the port between our look and our server's start.
+        monkeypatch.setattr(process, "free_port", lambda *about: next(chosen, None) or real(0, *about[1:]))
+        prefect, _ = up(workspace)
+        assert prefect.service.port != port
+        stranger.shutdown()
 
 
 def test_in_the_foreground_both_logs_are_shown_and_ctrl_c_stops_both(workspace):

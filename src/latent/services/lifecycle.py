@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import time
 import urllib.error
@@ -22,7 +23,7 @@ from latent.errors import ServiceError, ServiceStartError
 from latent.files import FileLock, replace_json
 from latent.services import process
 from latent.services.exposure import Exposure
-from latent.services.servers import mlflow_server, prefect_server
+from latent.services.servers import MARK, mlflow_server, prefect_server
 from latent.services.stores import Stores
 
 if TYPE_CHECKING:
@@ -141,7 +142,8 @@ class _Starting:
 
     def _begin(self, port: int) -> None:
         self.log_from = _size(process.log_file(self.workspace, self.server.name))
-        self.process = process.start(self.workspace, self.server, port)
+        self.mark = secrets.token_hex(8)
+        self.process = process.start(self.workspace, self.server, port, self.mark)
         self.service = Service(
             name=self.server.name,
             url=self.exposure.address(port),
@@ -164,17 +166,24 @@ class _Starting:
         """Wait until the server answers; where its port was taken meanwhile, start it once more elsewhere."""
         has_moved = False
         while time.time() - self.began < START_SECONDS:
-            if answers(f"{self.service.url}{self.server.health_path}"):
-                _leave_running(self.process)
+            who = who_answers(f"{self.service.url}{self.server.health_path}")
+            if who == self.mark:
+                _let_go(self.process)
                 return Report(self.service, "started", time.time() - self.began)
-            if self.process.poll() is not None:
-                if has_moved or "address already in use" not in self._said().lower():
+            has_ended = self.process.poll() is not None
+            if has_ended and "address already in use" not in self._said().lower():
+                break
+            if has_ended or who is not None:  # somebody else has the port, or will have it
+                if has_moved:
                     break
                 has_moved = True
+                process.stop(self.workspace, [self.service])
+                _let_go(self.process)
                 self._begin(process.free_port(0, self.exposure.host))
             time.sleep(_POLL_SECONDS)
         code = self.process.poll()
         process.stop(self.workspace, [self.service])
+        _let_go(self.process)
         what = (
             f"ended with exit code {code}"
             if code is not None
@@ -190,16 +199,22 @@ class _Starting:
             return log.read().decode(errors="replace")
 
 
-def answers(url: str, *, seconds: float = 2.0) -> bool:
-    """Whether a server says at `url` that it is well; never through a proxy."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def answers(url: str) -> bool:
+    """Whether a server says at `url` that it is well."""
+    return who_answers(url) is not None
+
+
+def who_answers(url: str, *, seconds: float = 2.0) -> str | None:
+    """The mark of the server that says at `url` that it is well, empty for a stranger's; None: none does."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy
     try:
         with opener.open(url, timeout=seconds) as answer:
-            return bool(answer.status == 200)
+            return str(answer.headers.get(MARK, "")) if answer.status == 200 else None
     except urllib.error.HTTPError as error:
-        return error.code in (401, 403)  # it asks who we are: it answers
+        # It asks who we are: it answers.
+        return str(error.headers.get(MARK, "")) if error.code in (401, 403) else None
     except (OSError, ValueError):
-        return False
+        return None
 
 
 def _size(path: Path) -> int:
@@ -209,6 +224,6 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _leave_running(started: subprocess.Popen[bytes]) -> None:
-    """The server is meant to outlive us; without this, Python warns of a process left running."""
+def _let_go(started: subprocess.Popen[bytes]) -> None:
+    """A server outlives us, or was ended as a group; without this, Python warns of a process left running."""
     started.returncode = 0

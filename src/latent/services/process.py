@@ -38,7 +38,7 @@ def log_file(workspace: Workspace, name: ServiceName) -> Path:
     return workspace.logs_dir / f"{name}-server.log"
 
 
-def start(workspace: Workspace, server: Server, port: int) -> subprocess.Popen[bytes]:
+def start(workspace: Workspace, server: Server, port: int, mark: str) -> subprocess.Popen[bytes]:
     """
     Start a server in a session of its own, so that a Ctrl-C or the end of a terminal does not reach it.
 
@@ -66,7 +66,7 @@ def start(workspace: Workspace, server: Server, port: int) -> subprocess.Popen[b
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         return subprocess.Popen(  # noqa: S603  # our own interpreter, and a module of Prefect's or MLflow's
-            server.command(port),
+            server.command(port, mark),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from latent.services.exposure import Exposure
     from latent.services.stores import Stores
 
+MARK = "x-latent-server"
+"""The header that tells a server's answers from those of another one that listens on the same port."""
+
 SETTINGS: dict[ServiceName, dict[str, tuple[str, str]]] = {
     "prefect": {
         # Each task run is an event; one at a time, a server is minutes behind a run of some thousand.
@@ -54,8 +57,8 @@ class Server:
 
     name: ServiceName
     preferred_port: int
-    command: Callable[[int], list[str]]
-    """The command line for a port."""
+    command: Callable[[int, str], list[str]]
+    """The command line for a port, and the mark that the server puts on its answers."""
     environment: Callable[[int], Mapping[str, str]]
     """What is added to the user's environment for a port."""
     health_path: str
@@ -71,12 +74,13 @@ def prefect_server(workspace: Workspace, stores: Stores, exposure: Exposure) -> 
     """Prefect's API, scheduler and pages in one process: what `prefect server start` runs itself."""
     home = ensure_private_dir(workspace.services_dir / "prefect")
 
-    def command(port: int) -> list[str]:
+    def command(port: int, mark: str) -> list[str]:
         app = "prefect.server.api.server:create_app"
         address = ["--host", exposure.host, "--port", str(port)]
         # -P keeps the current folder off the import path: a user's prefect.py must not be taken for Prefect.
         return [sys.executable, "-P", "-m", "uvicorn", "--factory", app, *address, "--log-level", "warning",
-                "--timeout-keep-alive", "5", "--timeout-graceful-shutdown", "3"]  # fmt: skip
+                "--timeout-keep-alive", "5", "--timeout-graceful-shutdown", "3",
+                "--header", f"{MARK}:{mark}"]  # fmt: skip
 
     def environment(port: int) -> dict[str, str]:
         return {
@@ -112,9 +116,10 @@ def mlflow_server(workspace: Workspace, stores: Stores, exposure: Exposure) -> S
     """MLflow's pages and API, with one worker process."""
     artifacts = ensure_private_dir(workspace.state_dir / "mlartifacts").absolute()
 
-    def command(port: int) -> list[str]:
+    def command(port: int, mark: str) -> list[str]:
         return [sys.executable, "-P", "-m", "mlflow", "server", "--host", exposure.host, "--port", str(port),
                 "--workers", "1", "--artifacts-destination", artifacts.as_uri(), "--serve-artifacts",
+                "--uvicorn-opts", f"--header {MARK}:{mark}",
                 *exposure.mlflow_arguments(port)]  # fmt: skip
 
     return Server(
