@@ -56,3 +56,20 @@ def test_a_client_that_was_used_is_the_same_constant(tmp_path, name):
         }  # fmt: skip
         assert len(provider.record().log) == 1
     assert found["fresh"].startswith("FOUND") and found["fresh"] == found["used"]
+
+
+def test_an_object_that_raises_when_it_is_looked_at_counts_by_its_class(tmp_path):
+    """A proxy outside of where it belongs may raise anything."""
+    library = (
+        "class Proxy:\n    @property\n    def __class__(self):\n        raise RuntimeError\n\nclass Holder:\n"
+    )
+    library += "    def __init__(self):\n        self.held = [Proxy()]\n"
+    (tmp_path / "site-packages").mkdir()
+    (tmp_path / "site-packages" / "foreign.py").write_text(library)
+    (tmp_path / "script.py").write_text(
+        "import sys\nfrom pathlib import Path\nsys.path.insert(0, 'site-packages')\nimport foreign\n"
+        "holder = foreign.Holder()\ndef task():\n    return holder\n"
+        "from latent.cache import code_fingerprint\nprint(len(code_fingerprint(task, Path.cwd()).digest))\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == "32", done.stderr

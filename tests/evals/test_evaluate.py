@@ -127,7 +127,9 @@ def test_a_changed_scorer_asks_nothing_and_spares_the_others(asked, make_workspa
         return run_quiz(workspace)
 
     assert run("expected in output").counts["ok"] == 4 + 3 + 4
-    changed = run("expected == output")
+    changed = run(
+        "output == expected.strip()"
+    )  # of another length: Python's compiled files go by size and second
     assert asked.record().requests == 4
     assert changed.tasks["contains"].counts == {"ok": 3}
     assert changed.tasks["length"].counts == {"cached": 4}

@@ -174,8 +174,8 @@ def _read_content(value: Any) -> Content | None:
     for name in sorted(held):
         try:
             digests[name] = stable_hash(held[name], noting)
-        except UnhashableError:
-            digests[name] = library_name(type(held[name]))  # it contains itself
+        except Exception:  # it contains itself, or is a proxy that raises whatever its library likes
+            digests[name] = library_name(type(held[name]))
     parts += sorted(noting.classes, key=class_name)
     settings = {
         name: item for name, item in held.items() if name[:1] != "_" and type(item) in _SETTABLE
