@@ -146,8 +146,8 @@ def mlflow_command(workspace: Workspace, run: RunView) -> str | None:
 
         if (service := running_service(workspace, "mlflow")) is not None:
             return service.url
-    if uri.endswith(workspace.mlflow_db.as_posix()) and workspace.root == Path.cwd():
-        uri = f"sqlite:///{workspace.label(workspace.mlflow_db)}"
+        if workspace.root == Path.cwd():
+            uri = f"sqlite:///{workspace.label(workspace.mlflow_db)}"
     return f"mlflow ui --backend-store-uri {uri}"
 
 

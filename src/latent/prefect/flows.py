@@ -472,9 +472,6 @@ def _registered(made: Flow[Any, Any]) -> Flow[Any, Any]:
     return made
 
 
-flow.from_source = Flow.from_source  # type: ignore[attr-defined]  # as `prefect.flow` has it
-
-
 def __getattr__(name: str) -> Any:
     """Whatever else `prefect.flows` offers, for scripts that import it from there."""
     return getattr(prefect.flows, name)

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MARK = "x-latent-server"
 """The header that tells a server's answers from those of another one that listens on the same port."""
 
+HEALTH_PATHS: dict[ServiceName, str] = {"prefect": "/api/health", "mlflow": "/health"}
+"""Where each server says that it is well."""
+
 SETTINGS: dict[ServiceName, dict[str, tuple[str, str]]] = {
     "prefect": {
         # Each task run is an event; one at a time, a server is minutes behind a run of some thousand.
@@ -102,7 +105,7 @@ def prefect_server(workspace: Workspace, stores: Stores, exposure: Exposure) -> 
         preferred_port=workspace.settings.services.prefect_port,
         command=command,
         environment=environment,
-        health_path="/api/health",
+        health_path=HEALTH_PATHS["prefect"],
         version=version("prefect"),
         store=stores.prefect_shown,
         is_shared=stores.is_shared,
@@ -131,7 +134,7 @@ def mlflow_server(workspace: Workspace, stores: Stores, exposure: Exposure) -> S
             "MLFLOW_BACKEND_STORE_URI": stores.mlflow_url,
             **exposure.mlflow_environment,
         },
-        health_path="/health",
+        health_path=HEALTH_PATHS["mlflow"],
         version=version("mlflow"),
         store=stores.mlflow_shown,
         is_shared=stores.is_shared,

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 from latent.config.running_services import recorded_services, running_service
 from latent.services.lifecycle import NAMES, answers
-from latent.services.servers import SETTINGS
+from latent.services.servers import HEALTH_PATHS, SETTINGS
 
 if TYPE_CHECKING:
     from latent.config import Workspace
     from latent.config.running_services import Service, ServiceName
 
 State = Literal["running", "not answering", "elsewhere", "ended", "not started"]
-
-_HEALTH: dict[ServiceName, str] = {"prefect": "/api/health", "mlflow": "/health"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +46,7 @@ def _status(workspace: Workspace, name: ServiceName) -> ServiceStatus:
         because = "it ended, and `latent up` starts it again" if was_started else "`latent up` starts it"
         state: State = "ended" if was_started else "not started"
         return ServiceStatus(name=name, state=state, url=None, because=because, service=None)
-    is_well = answers(f"{service.url}{_HEALTH[name]}")
+    is_well = answers(f"{service.url}{HEALTH_PATHS[name]}")
     return ServiceStatus(
         name=name,
         state="running" if is_well else "not answering",
