@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 # Errors only: what pip warns of (its own age, mirrors without a package) is not for the reader of the demo.
 INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 WORKSPACE := examples/python_reference
+PYTEST := $(BIN)/python -m pytest
 LATENT := cd $(WORKSPACE) && ../../$(BIN)/latent
 
 # Not only `-c`: pip builds the project in an environment of its own, and only the variable reaches that one.
@@ -43,7 +44,9 @@ demo: $(VENV)/.installed ## evaluate searching the Python language reference; ru
 	@echo "Run 'make demo' again: all but a look at the index is reused."
 
 test: $(VENV)/.developing ## run all tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(PYTEST) -n 2 --dist worksteal || { [ $$? = 1 ] && \
+	    echo "Once more, one after the other: what fails only beside others is a flaky test, and to be mended." && \
+	    $(PYTEST) --last-failed --last-failed-no-failures none -rA --tb short; }
 
 check: $(VENV)/.developing ## format, lint, types, and who may import whom
 	$(BIN)/ruff format --check

@@ -190,4 +190,6 @@ def test_a_row_that_kills_its_worker_takes_no_other_row_along(make_workspace, le
     assert f"FAILED {lethal_rows} {{'RowEndedError'}}\nSAID True\n" in out, all_said
     assert f"SUM {10 * (sum(range(30)) - sum(lethal_rows))}\n" in out
     assert all(begun[row] >= 2 for row in lethal_rows), "one death may be a neighbour's"
-    assert counts == {"ok": 30 - len(lethal_rows), "failed": len(lethal_rows)}
+    # A neighbour may have been committed when its worker died before it could say so: then it is found there.
+    found = counts.pop("cached", 0) if remembers else 0
+    assert counts == {"ok": 30 - len(lethal_rows) - found, "failed": len(lethal_rows)}
