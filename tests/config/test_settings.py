@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from pydantic import Field
 
-from latent.config import LimitSettings, Section, Settings, settings_template
+from latent.config import DeploymentSettings, LimitSettings, Section, Settings, settings_template
 from latent.errors import ConfigError, SettingsError
 
 
@@ -168,18 +168,25 @@ def test_template_shows_every_setting_with_its_meaning_and_default(make_workspac
     template = settings_template()
     assert tomllib.loads(template) == {
         name: {}
-        for name in ("cache", "tasks", "rows", "budget", "catalog", "tracking", "logging", "services")
-    }
+        for name in (
+            "cache", "tasks", "rows", "budget", "catalog", "tracking", "logging", "services", "code",
+        )
+    }  # fmt: skip
     uncommented = "\n".join(
         line.removeprefix("# ")
         for line in template.splitlines()
         if " = " in line or line.startswith(("[", "# ["))
     )
-    assert Settings.model_validate(tomllib.loads(uncommented)) == Settings(limits={"NAME": LimitSettings()})
+    assert Settings.model_validate(tomllib.loads(uncommented)) == Settings(
+        limits={"NAME": LimitSettings()},
+        deployments=(DeploymentSettings(flow="document_ingestion", name="nightly-ingestion"),),
+    )
     annotations = [field.annotation for field in Settings.model_fields.values()]
-    for section in [Settings, LimitSettings, *annotations]:
+    for section in [Settings, LimitSettings, DeploymentSettings, *annotations]:
         for name, field in getattr(section, "model_fields", {}).items():
-            assert any(shown in template for shown in (f"{name} =", f"[{name}]", f"[{name}.NAME]"))
+            assert any(
+                shown in template for shown in (f"{name} =", f"[{name}]", f"[{name}.NAME]", f"[[{name}]]")
+            )
             if f"{name} =" in template:
                 assert field.description, f"{name} needs a description: users read it in latent.toml"
                 assert field.description.split()[0] in template
@@ -189,8 +196,8 @@ def test_template_reads_back_to_what_was_set(make_workspace):
     assert read(make_workspace, settings_template(environment="dev")) == Settings(environment="dev")
 
 
-class DeploymentSettings(Section):
-    """Scheduled runs."""
+class AlertSettings(Section):
+    """Who is told."""
 
     flow: str = Field(description="Name of the flow.")
     overlap: Literal["skip", "queue"] = Field(
@@ -199,7 +206,7 @@ class DeploymentSettings(Section):
 
 
 class WiderSettings(Settings):
-    deployments: list[DeploymentSettings] = Field(default_factory=list)
+    alerts: list[AlertSettings] = Field(default_factory=list)
 
 
 def test_new_section_is_one_class_and_one_field(make_workspace):
@@ -211,7 +218,7 @@ def test_new_section_is_one_class_and_one_field(make_workspace):
     toml = """
         [limits.openai-embeddings]
         concurrency = 4
-        [[deployments]]
+        [[alerts]]
         flow = "ingest"
     """
     workspace = make_workspace({"config/latent.toml": toml})
@@ -222,15 +229,15 @@ def test_new_section_is_one_class_and_one_field(make_workspace):
         "openai-embeddings": LimitSettings(concurrency=2),
         "other": LimitSettings(concurrency=5),
     }
-    assert settings.deployments == [DeploymentSettings(flow="ingest")]
-    os.environ["LATENT_DEPLOYMENTS"] = '[{ flow = "a", overlap = "quue" }, { name = "b" }]'
+    assert settings.alerts == [AlertSettings(flow="ingest")]
+    os.environ["LATENT_ALERTS"] = '[{ flow = "a", overlap = "quue" }, { name = "b" }]'
     with pytest.raises(SettingsError) as caught:
         read_settings(workspace, model=WiderSettings)
-    assert "deployments.0.overlap: Input should be 'skip' or 'queue' (type=literal_error, got 'quue'" in str(
+    assert "alerts.0.overlap: Input should be 'skip' or 'queue' (type=literal_error, got 'quue'" in str(
         caught.value
     )
-    assert "deployments.1.flow: Field required" in str(caught.value)
-    assert "deployments.1.name: unknown key, known here: flow, overlap" in str(caught.value)
+    assert "alerts.1.flow: Field required" in str(caught.value)
+    assert "alerts.1.name: unknown key, known here: flow, overlap" in str(caught.value)
     template = settings_template(WiderSettings)
     assert "# [limits.NAME]\n\n# Calls under way at the same time. At least 1.\n# concurrency =\n" in template
-    assert "# [[deployments]]\n\n# Name of the flow.\n# flow =\n" in template
+    assert "# [[alerts]]\n\n# Name of the flow.\n# flow =\n" in template

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from latent.config.deployments import DeploymentSettings as DeploymentSettings
     from latent.config.extras import import_extra as import_extra
     from latent.config.parameters import Parameters as Parameters
     from latent.config.parameters import load_flow_parameters as load_flow_parameters
@@ -15,11 +16,11 @@ if TYPE_CHECKING:
     from latent.config.parameters import parse_overrides as parse_overrides
     from latent.config.secrets import Masker as Masker
     from latent.config.secrets import masker_for as masker_for
+    from latent.config.section import Section as Section
     from latent.config.settings import CacheSettings as CacheSettings
     from latent.config.settings import CatalogSettings as CatalogSettings
     from latent.config.settings import LimitSettings as LimitSettings
     from latent.config.settings import LoggingSettings as LoggingSettings
-    from latent.config.settings import Section as Section
     from latent.config.settings import Settings as Settings
     from latent.config.settings import TaskSettings as TaskSettings
     from latent.config.settings import TrackingSettings as TrackingSettings
@@ -35,11 +36,12 @@ if TYPE_CHECKING:
 _HOME = {
     "CacheSettings": "settings",
     "CatalogSettings": "settings",
+    "DeploymentSettings": "deployments",
     "LimitSettings": "settings",
     "LoggingSettings": "settings",
     "Masker": "secrets",
     "Parameters": "parameters",
-    "Section": "settings",
+    "Section": "section",
     "Settings": "settings",
     "TaskSettings": "settings",
     "TrackingSettings": "settings",

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
-
-class Section(BaseModel):
-    """Base of every section: closed, so that a misspelled setting is an error, and read-only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from latent.config.deployments import Deployments
+from latent.config.section import BudgetSettings, Section
 
 
 def _upper(value: object) -> object:
@@ -90,23 +87,6 @@ class RowSettings(Section):
     )
     batch_size: int | None = Field(
         default=None, ge=1, description="Rows in a batch; chosen by the number of rows when it is not set."
-    )
-
-
-class BudgetSettings(Section):
-    """What one run may use up; what it does not get to is skipped, and the next run goes on from there."""
-
-    max_cost_usd: float | None = Field(
-        default=None, gt=0, description="US dollars that model calls may cost, as far as prices are known."
-    )
-    max_calls: int | None = Field(
-        default=None,
-        ge=1,
-        description="Calls of models that may be made, and rows of tasks under a limit that may be computed; "
-        "when there is neither, rows of all tasks.",
-    )
-    max_minutes: float | None = Field(
-        default=None, gt=0, description="Minutes after which no further row is begun."
     )
 
 
@@ -199,6 +179,16 @@ class ServicesSettings(Section):
     )
 
 
+class CodeSettings(Section):
+    """Code of deployed flows."""
+
+    check: Literal["digest", "trust"] = Field(
+        default="digest",
+        description="Whether a worker refuses a run when its flows/ and config/ are not those that were "
+        "deployed, or runs what it has.",
+    )
+
+
 class LoggingSettings(Section):
     """Log lines in the terminal and under .latent/logs/."""
 
@@ -225,6 +215,8 @@ class Settings(Section):
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     services: ServicesSettings = Field(default_factory=ServicesSettings)
+    code: CodeSettings = Field(default_factory=CodeSettings)
+    deployments: Deployments = ()
 
     @property
     def is_dev(self) -> bool:

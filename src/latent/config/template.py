@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from latent.config.durations import duration_text
 from latent.config.schema import is_model, type_under, without_none
-from latent.config.settings import Section, Settings
+from latent.config.section import Section
+from latent.config.settings import Settings
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -31,11 +34,11 @@ def settings_template(settings: type[Section] = Settings, **values: Any) -> str:
         settings: The model to describe.
         values: Top-level settings to write as set rather than commented out, such as `environment="dev"`.
     """
-    lines = [*_comment(_HEAD), *_settings(settings, values)]
-    for name, field in settings.model_fields.items():
-        if (table := _table(name, field)) is not None:
-            heading, section = table
-            lines += ["", "", *_comment(section.__doc__ or ""), heading, *_settings(section, {})]
+    tables = {name: _table(name, field) for name, field in settings.model_fields.items()}
+    plain = {name: field for name, field in settings.model_fields.items() if tables[name] is None}
+    lines = [*_comment(_HEAD), *_settings(plain, values)]
+    for heading, section in filter(None, tables.values()):
+        lines += ["", "", *_comment(section.__doc__ or ""), heading, *_settings(section.model_fields, {})]
     return "\n".join(lines) + "\n"
 
 
@@ -47,19 +50,19 @@ def _table(name: str, field: FieldInfo) -> tuple[str, type[BaseModel]] | None:
     inner = type_under(annotation, "")
     if not is_model(inner):
         return None
-    return (f"# [[{name}]]" if get_origin(annotation) is list else f"# [{name}.NAME]"), inner
+    return (f"# [[{name}]]" if get_origin(annotation) in (list, tuple) else f"# [{name}.NAME]"), inner
 
 
-def _settings(section: type[BaseModel], values: dict[str, Any]) -> Iterator[str]:
-    for name, field in section.model_fields.items():
-        if _table(name, field) is not None:
-            continue
+def _settings(fields: Mapping[str, FieldInfo], values: dict[str, Any]) -> Iterator[str]:
+    for name, field in fields.items():
         yield ""
         yield from _comment(_described(field))
         if name in values:
             yield f"{name} = {_toml(values[name])}"
         else:
             default = field.get_default(call_default_factory=True)
+            if default is PydanticUndefined and field.examples:
+                default = field.examples[0]
             # TOML has no null: what is unset by default stands without a value.
             unset = default is PydanticUndefined or default is None
             yield f"# {name} =" + ("" if unset else f" {_toml(default)}")
@@ -86,4 +89,4 @@ def _comment(text: str) -> Iterator[str]:
 
 def _toml(value: Any) -> str:
     """A default as TOML writes it; JSON's texts, numbers, truth values and lists are TOML's, too."""
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(duration_text(value) if isinstance(value, timedelta) else value, ensure_ascii=False)
