@@ -1,15 +1,19 @@
-"""`latent report`: the page of an evaluation, as one file."""
+"""`latent report`: the evaluation of a run as a page, a table or a test report."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from latent.cli.options import DebugOption, new_app, workspace_here
 from latent.cli.terminal import has_display, say
 from latent.errors import UsageError
+
+if TYPE_CHECKING:
+    from latent.evals.export import Kind
 
 app = new_app()
 
@@ -19,12 +23,22 @@ def report(
     run: Annotated[
         str, typer.Argument(metavar="RUN", help="A run's id, its beginning, its tag, or `last`.")
     ] = "last",
-    markdown: Annotated[bool, typer.Option("--md", help="Print the report as Markdown instead.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Write the page; the default.")] = False,
+    markdown: Annotated[bool, typer.Option("--md", help="Print it as Markdown, for a pull request.")] = False,
+    junit: Annotated[
+        bool, typer.Option("--junit", help="Print JUnit's XML: a suite a metric, a case an answer.")
+    ] = False,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Print a table: a line for each row, repeat and metric.")
+    ] = False,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write the same table as Parquet.")] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where the page is written.")
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Where it is written; its suffix says what."),
     ] = None,
     open_it: Annotated[
-        bool | None, typer.Option("--open/--no-open", help="Open it; the default where there is a display.")
+        bool | None,
+        typer.Option("--open/--no-open", help="Open the page; the default where there is a display."),
     ] = None,
     debug: DebugOption = False,
 ) -> None:
@@ -32,23 +46,56 @@ def report(
     Write the page of a run's evaluation, and open it.
 
     One HTML file with the metrics, drawn, and all rows to search, sort and look into. It needs no server, and
-    loads and sends nothing.
+    loads and sends nothing. Or the same as Markdown, JUnit's XML, CSV or Parquet.
     """
     from latent.config import masker_for
     from latent.evals import load_evaluation
-    from latent.evals.page.document import write_page
-    from latent.evals.report import markdown_report
+    from latent.evals.export import exported
 
     workspace = workspace_here()
+    kind = _kind({"html": html, "md": markdown, "junit": junit, "csv": csv, "parquet": parquet}, output)
     evaluation = load_evaluation(run)
-    if markdown:
-        say(markdown_report(evaluation).rstrip())
+    content = exported(evaluation, kind, masker_for(workspace).text)
+    if output is None and kind in ("md", "junit", "csv"):
+        sys.stdout.buffer.write(content)
         return
-    try:
-        path = write_page(evaluation, masker_for(workspace).text, output).absolute()
-    except OSError as error:
-        where = output or evaluation.folder
-        raise UsageError(f"The page cannot be written to {where}: {error.strerror or error}.") from error
+    path = written(content, output, evaluation.folder, f"report.{kind}")
     say(f"Report:  {workspace.label(path)}")
+    if kind == "html":
+        open_page(path, open_it)
+
+
+def written(content: bytes, output: Path | None, folder: Path | None, name: str) -> Path:
+    """
+    Where the content now is: in `output`, else under `name` in the folder.
+
+    Raises:
+        UsageError: It cannot be written there.
+    """
+    from latent.files import replace_file
+
+    path = (output or (folder or Path.cwd()) / name).absolute()
+    try:
+        replace_file(path, content)
+    except OSError as error:
+        raise UsageError(
+            f"{path.name} cannot be written to {path.parent}: {error.strerror or error}."
+        ) from error
+    return path
+
+
+def open_page(path: Path, open_it: bool | None) -> None:
+    """Open a page where that is wanted, or there is a display."""
     if has_display() if open_it is None else open_it:
         typer.launch(path.as_uri())
+
+
+def _kind(asked: dict[Kind, bool], output: Path | None) -> Kind:
+    from latent.evals.export import SUFFIXES
+
+    kinds = [kind for kind, is_asked in asked.items() if is_asked]
+    if len(kinds) > 1:
+        raise UsageError(f"--{kinds[0]} and --{kinds[1]} are two formats: one at a time.")
+    if kinds:
+        return kinds[0]
+    return "html" if output is None else SUFFIXES.get(output.suffix.lower(), "html")

@@ -183,6 +183,32 @@ class Evaluation:
         lines = [*self.about["metrics"], *self.about["slices"]]
         return pd.DataFrame([{"metric": line["name"], **line} for line in lines], columns=columns)
 
+    def long(self) -> pd.DataFrame:
+        """A line for each row, repeat and metric: the score, the answer, and what it took."""
+        from latent.evals.export import long_table
+
+        frame: pd.DataFrame = long_table(self).to_pandas()
+        return frame
+
+    def export(self, path: str | Path) -> Path:
+        """
+        Write it to a file, as the file's suffix says; where that is.
+
+        `.html`: the page; `.md`: Markdown; `.xml`: JUnit; `.csv` and `.parquet`: the table of `long`, in CSV
+        safe from what spreadsheets take for formulas. Known secrets are masked.
+
+        Raises:
+            UsageError: The suffix is another one.
+        """
+        from latent.config import find_workspace, masker_for
+        from latent.evals.export import exported, kind_of_file
+        from latent.files import replace_file
+
+        target = Path(path)
+        kind = kind_of_file(target)
+        replace_file(target, exported(self, kind, masker_for(find_workspace()).text))
+        return target
+
     def __getitem__(self, metric: str) -> Metric:
         if metric not in self.metrics:
             known = ", ".join(self.metrics) or "none"
@@ -244,6 +270,9 @@ class Evaluation:
         return metrics_html(self)
 
 
+_ENDS = {"failed": "failed", "interrupted": "was interrupted", "crashed": "crashed"}
+
+
 def load_evaluation(run: str | Path = "last", name: str | None = None) -> Evaluation:
     """
     An evaluation of a finished run.
@@ -279,4 +308,10 @@ def _folders_of(run: str | Path) -> Sequence[Path]:
             if found := evaluations_in(each.folder.path):
                 return found
         raise EvaluationNotFoundError("last", "no run of this workspace has an evaluation yet.")
-    return evaluations_in(load_run(workspace, run).folder.path)
+    view = load_run(workspace, run)
+    if not (found := evaluations_in(view.folder.path)) and view.state != "ok":
+        is_running = view.state == "running"
+        why = "it is still running" if is_running else f"it {_ENDS[view.state]} before there was one"
+        then = "wait for its end" if is_running else "run it again: what is finished is not paid for twice"
+        raise EvaluationNotFoundError(str(run), f"it has no evaluation, since {why}; {then}.")
+    return found

@@ -296,13 +296,14 @@ def write(run_folder: Path, name: str, about: Mapping[str, Any], rows: pa.Table,
 def replace(folder: Path, about: Mapping[str, Any], rows: pa.Table | None, scores: pa.Table) -> None:
     """Write the files of an evaluation, each whole or not at all; its JSON last: it names the others."""
     if rows is not None:
-        replace_file(folder / ROWS, _parquet(rows))
-    replace_file(folder / SCORES, _parquet(scores))
+        replace_file(folder / ROWS, parquet_bytes(rows))
+    replace_file(folder / SCORES, parquet_bytes(scores))
     content = json.dumps(about, ensure_ascii=False, indent=1)
     replace_file(folder / ABOUT, utf8(content))
 
 
-def _parquet(table: pa.Table) -> bytes:
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as a Parquet file holds it."""
     import pyarrow as pa
     from pyarrow import parquet
 
