@@ -27,6 +27,7 @@ Each says what happened, where, and what to do next::
     │   ├── SettingsError           settings that are unknown or cannot be used
     │   ├── UnknownLimitError (KeyError)      a limit that the settings do not define
     │   ├── ConfigValidationError   parameters that their schema refuses
+    │   ├── DeploymentError         a deployment that cannot be put on a server, or read from it
     │   └── ParameterNotFoundError (KeyError, AttributeError)
     ├── CatalogError                datasets that cannot be loaded or saved
     │   ├── DatasetNotFoundError (KeyError)
@@ -369,6 +370,17 @@ class ConfigValidationError(ConfigError):
     def __str__(self) -> str:
         head = f"Configuration validation failed for flow {self.flow_name!r}:"
         return "\n  ".join((head, *self.problems))
+
+
+class DeploymentError(ConfigError):
+    """A deployment cannot be what its settings say, or what stands on the server cannot be read."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)  # all in args: errors cross process borders by pickle
+        self.name, self.reason = name, reason
+
+    def __str__(self) -> str:
+        return f"Deployment {self.name!r}: {self.reason}."
 
 
 class CatalogError(LatentError):

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from latent.config import DeploymentSettings
 from latent.config.durations import duration_text, parse_duration
 from latent.errors import SettingsError
 
@@ -109,6 +110,12 @@ def test_what_is_no_duration_is_refused(text):
         parse_duration(text)
 
 
-@pytest.mark.parametrize("text", ["1h30m", "15m", "2d", "30s", "1d1s"])
+@pytest.mark.parametrize("text", ["1h30m", "15m", "2d", "30s", "1d1s", "0.5s"])
 def test_duration_is_written_as_it_is_read(text):
     assert duration_text(parse_duration(text)) == text
+
+
+def test_deployment_is_written_as_json_and_read_back(make_workspace):
+    (deployment,) = make_workspace({"config/latent.toml": WHOLE}).settings.deployments
+    assert deployment.model_dump(mode="json")["late_after"] == "15m"
+    assert DeploymentSettings.model_validate_json(deployment.model_dump_json()) == deployment

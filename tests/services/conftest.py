@@ -1,4 +1,4 @@
-"""A PostgreSQL of the system's own package, with the extensions that Prefect's server asks for."""
+"""What these tests share: a Prefect server, and a PostgreSQL with what such a server asks for."""
 
 from __future__ import annotations
 
@@ -12,8 +12,28 @@ from pathlib import Path
 
 import pytest
 
+from tests.prefect_server import prefect_server
+
 USER = "nobody"
 """PostgreSQL refuses to run as root, which tests in containers often are."""
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one Prefect server for all tests, with its scheduler and automations."""
+    services = ("SCHEDULER", "TRIGGERS", "EVENT_PERSISTER", "TASK_RUN_RECORDER")
+    with prefect_server(tmp_path_factory.mktemp("server"), *services) as server:
+        yield server.ready()
+
+
+@pytest.fixture
+def on_server(shared_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The shared server, named by Prefect's settings here and in processes that the test starts."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    monkeypatch.setenv("PREFECT_API_URL", shared_server)
+    with temporary_settings({PREFECT_API_URL: shared_server}):
+        yield shared_server
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
 
 _SECONDS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 _PARTS = "".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?)\s*{unit}\s*)?" for unit in _SECONDS)
@@ -27,11 +27,12 @@ def parse_duration(text: str) -> timedelta:
 
 
 def duration_text(duration: timedelta) -> str:
-    """`duration` as `parse_duration` reads it, in whole seconds: "1h30m"."""
-    left, parts = round(duration.total_seconds()), []
+    """`duration` as `parse_duration` reads it: "1h30m"."""
+    left, parts = duration.total_seconds(), []
     for unit, seconds in _SECONDS.items():
-        count, left = divmod(left, seconds)
-        parts += [f"{count}{unit}"] if count else []
+        count = left if unit == "s" else left // seconds
+        left -= count * seconds
+        parts += [f"{count:g}{unit}"] if count else []
     return "".join(parts) or "0s"
 
 
@@ -48,5 +49,10 @@ def _positive(duration: timedelta) -> timedelta:
     return duration
 
 
-Duration = Annotated[timedelta, BeforeValidator(_read), AfterValidator(_positive)]
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_read),
+    AfterValidator(_positive),
+    PlainSerializer(duration_text, when_used="json"),
+]
 """The type of a setting that is a duration, longer than nothing."""

@@ -1,0 +1,1 @@
+"""`[[deployments]]` on a Prefect server: checked, compared with what is there, and put there."""
