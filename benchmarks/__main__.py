@@ -3,7 +3,7 @@ Measure everything, or the groups named, and print the tables.
 
     python -m benchmarks [GROUP ...] [--write]
 
-The groups: starts, calls, rows, stream, limits, models, ingestion, evals, peers, numbers.
+The groups: starts, calls, rows, stream, limits, models, ingestion, evals, services, peers, numbers.
 
 With `--write`, the figures are kept in `benchmarks/RESULTS.md`; groups that were not measured keep theirs.
 """
@@ -22,7 +22,19 @@ from pathlib import Path
 from benchmarks.measure import Figure
 
 RESULTS = Path(__file__).parent / "RESULTS.md"
-GROUPS = ("starts", "calls", "rows", "stream", "limits", "models", "ingestion", "evals", "peers", "numbers")
+GROUPS = (
+    "starts",
+    "calls",
+    "rows",
+    "stream",
+    "limits",
+    "models",
+    "ingestion",
+    "evals",
+    "services",
+    "peers",
+    "numbers",
+)
 PACKAGES = ("prefect", "mlflow", "dask", "ray", "joblib", "diskcache", "scipy")
 HEADER = "| what | ours | peer | peer's | ratio | reach | |\n|---|---:|---|---:|---:|---:|---|"
 

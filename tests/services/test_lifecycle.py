@@ -92,7 +92,8 @@ def test_servers_are_started_once_used_by_flows_and_gone_after_down(workspace):
     assert stat.S_IMODE(state_file(workspace).stat().st_mode) == 0o600
     assert len(processes_of(services)) == 3  # Prefect's one, MLflow's two
 
-    assert "3 ok" in latent(workspace, "run", "squares").stdout
+    ran = latent(workspace, "run", "squares")
+    assert "3 ok" in ran.stdout and "Still processing" not in ran.stderr
     asked = urllib.request.Request(
         f"{services[0].url}/api/flow_runs/filter", data=b"{}", headers={"content-type": "application/json"}
     )

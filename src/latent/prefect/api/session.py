@@ -121,6 +121,7 @@ def _used(settings: Settings, *, in_memory: bool) -> Iterator[None]:
         if _in_force is None or _in_force.pid != os.getpid():  # a forked child has none of its parent's users
             _in_force = _InForce()
             _send_logs_to_servers_only()
+            _wait_before_telling_of_events()
         in_force = _in_force
     in_force.enter(settings, in_memory=in_memory)
     try:
@@ -173,8 +174,14 @@ def _settings_for_service(current: Settings, service: Service, password: str | N
     changes: dict[str, object] = {"url": f"{service.url}/api"}
     if password is not None and current.api.auth_string is None:
         changes["auth_string"] = SecretStr(f"latent:{password}")
+    flows = current.flows
+    if "heartbeat_frequency" not in flows.model_fields_set:
+        # They serve to notice that a run's process is gone, which is seen where a flow is started by hand;
+        # at its end, Prefect waits up to a second for the thread that sends them. Deployed runs do not come
+        # here: they are handed the server's address.
+        flows = flows.model_copy(update={"heartbeat_frequency": None})
     # Copied, not validated again: Prefect's `temporary_settings` spends 0.1 s on that.
-    return current.model_copy(update={"api": current.api.model_copy(update=changes)})
+    return current.model_copy(update={"api": current.api.model_copy(update=changes), "flows": flows})
 
 
 def _settings_for(current: Settings, running: _Running) -> Settings:
@@ -286,3 +293,20 @@ def _send_logs_to_servers_only() -> None:
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, APILogHandler):
                 handler.addFilter(has_a_server)
+
+
+def _wait_before_telling_of_events() -> None:
+    """
+    Keep Prefect from warning at the end of each process that events are still being sent.
+
+    It says so every four seconds, and the first time at once.
+    """
+    told: list[logging.LogRecord] = []
+
+    def is_not_the_first(record: logging.LogRecord) -> bool:
+        if not str(record.msg).startswith("Still processing items"):
+            return True
+        told.append(record)
+        return len(told) > 1
+
+    logging.getLogger("EventsWorker").addFilter(is_not_the_first)
