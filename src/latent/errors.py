@@ -6,6 +6,7 @@ Each says what happened, where, and what to do next::
     LatentError
     ├── UsageError                  a wrong call or command: exit code 2
     │   ├── WorkspaceError          no workspace, or one that cannot be used
+    │   │   └── CodeChangedError    its code is not what was deployed
     │   ├── ExpressionError (ValueError)  a condition on rows that cannot be used
     │   ├── NotInRunError (RuntimeError)  something that exists only inside a run was asked for outside
     │   ├── ModelSpecError (ValueError)    a model, an embedder or one of its settings that cannot be
@@ -102,6 +103,21 @@ class UsageError(LatentError):
 
 class WorkspaceError(UsageError):
     """There is no workspace here, or it cannot be used."""
+
+
+class CodeChangedError(WorkspaceError):
+    """A worker's workspace holds other code or configuration than what was deployed."""
+
+    def __init__(self, root: str, here: str, deployed: str) -> None:
+        super().__init__(root, here, deployed)
+        self.root, self.here, self.deployed = root, here, deployed
+
+    def __str__(self) -> str:
+        return (
+            f"flows/ and config/ of {self.root} have the digest {self.here}, but {self.deployed} was "
+            "deployed: `latent deploy` deploys what is here, or bring what was deployed to this machine. "
+            'With `[code] check = "trust"` in the settings a worker runs what it has.'
+        )
 
 
 class ExpressionError(UsageError, ValueError):

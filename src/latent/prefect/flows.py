@@ -40,13 +40,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from prefect.client.schemas.objects import State
+    from prefect.client.schemas.objects import FlowRun, State
     from pydantic import BaseModel
 
     from latent.config import Workspace
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Kind = TypeVar("Kind", bound="Flow[..., Any]")
 
 
 @dataclass
@@ -108,12 +109,16 @@ class Flow(prefect.Flow[P, R]):
 
     def with_options(self, **changes: Any) -> Flow[P, R]:
         """A copy with other options, ours or Prefect's."""
+        return self.copied_as(Flow, **changes)
+
+    def copied_as(self, kind: type[Kind], **changes: Any) -> Kind:
+        """A copy of another class, with other options."""
         own = self.own | {name: changes.pop(name) for name in _FLOW_OWN if name in changes}
         # First: reading docstrings below looks methods up, and Prefect writes down each look.
         owners = {name: owner for name, owner in vars(self.fn).items() if name in _OWNERS}
         # Prefect knows which of its options carry over; the function it copies is the one that runs a flow.
         plain = prefect.Flow.with_options(self, **changes)
-        copied = Flow(self.bare, plain.name, **own)
+        copied = kind(self.bare, plain.name, **own)
         body = copied.fn
         vars(body).update(owners)
         copied.__dict__.update({name: value for name, value in plain.__dict__.items() if name not in _KEPT})
@@ -192,6 +197,10 @@ class Flow(prefect.Flow[P, R]):
         """What the API is told: of a large value, its fingerprint."""
         plain = {name: repr(v) if isinstance(v, Carried) else v for name, v in parameters.items()}
         return super().serialize_parameters(plain)
+
+    def launched_by(self, flow_run: FlowRun) -> Launch | None:
+        """What a flow run that Prefect starts asks for; None: nothing beside its arguments."""
+        return None
 
 
 @contextmanager
@@ -341,7 +350,7 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
     assert context is not None and context.flow_run is not None
     parent = current_run()
     workspace = parent.workspace if parent else workspace_for(file_of(flow.bare))
-    launched = launch.get()
+    launched = launch.get() or flow.launched_by(context.flow_run)
     parameters, catalog = configuration(
         workspace,
         flow_name=flow.name,

@@ -102,7 +102,7 @@ def run(
 
     def start() -> Any:
         launch.set(launched)
-        arguments = _arguments(workspace, found, launched.overrides)
+        arguments = flow_arguments(workspace, found, launched.overrides)
         return asyncio.run(found.flow(**arguments)) if found.flow.isasync else found.flow(**arguments)
 
     state: Literal["ok", "failed", "interrupted"] = "ok"
@@ -148,7 +148,7 @@ def _result(
     )
 
 
-def _arguments(workspace: Workspace, found: FoundFlow, overrides: Mapping[str, Any]) -> dict[str, Any]:
+def flow_arguments(workspace: Workspace, found: FoundFlow, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """
     The arguments of the flow's function that the configuration holds; the catalog fills the others.
 

@@ -1,0 +1,74 @@
+"""A flow as a deployment starts it: its parameters come over those of the workspace, as in `latent run`."""
+
+from __future__ import annotations
+
+import inspect
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Self
+
+from latent.prefect.flows import Flow, Launch
+from latent.prefect.run import configuration
+from latent.prefect.running import flow_arguments
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
+    from latent.config import Workspace
+    from latent.prefect.discovery import FoundFlow
+
+
+class _Unset(Enum):
+    """Stands for a parameter that the run does not give; Prefect copies values, but none of these."""
+
+    FROM_CONFIGURATION = "from the configuration"
+
+
+class DeployedFlow(Flow[..., Any]):
+    """
+    A copy of a workspace's flow whose flow runs bring run-time parameters, and not only arguments.
+
+    Prefect takes a run's parameters for arguments of the function. Here each parameter of the configuration
+    is one, too, so that a deployment may set what only `params` reads.
+    """
+
+    workspace: Workspace
+    found: FoundFlow
+
+    @classmethod
+    def of(cls, workspace: Workspace, found: FoundFlow) -> Self:
+        # Parameters pass by `validate_parameters` in any case.
+        made = found.flow.copied_as(cls, validate_parameters=True)
+        made.workspace, made.found = workspace, found
+        names = parameter_names(workspace, found)
+        made.fn.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # read by `inspect`
+            [
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_Unset.FROM_CONFIGURATION)
+                for name in names
+                if name.isidentifier()
+            ]
+        )
+        return made
+
+    def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """The function's arguments, from what the run gives and what the workspace says."""
+        given = {name: value for name, value in parameters.items() if not isinstance(value, _Unset)}
+        arguments = flow_arguments(self.workspace, self.found, given)
+        original = self.found.flow
+        return original.validate_parameters(arguments) if original.should_validate_parameters else arguments
+
+    def launched_by(self, flow_run: FlowRun) -> Launch:
+        """What the flow run asks for: its parameters, for this flow only."""
+        return Launch(dict(flow_run.parameters))
+
+
+def parameter_names(workspace: Workspace, found: FoundFlow) -> list[str]:
+    """
+    What a deployment of the flow may set: the function's parameters, those of its configuration and schema,
+    and what the workspace's deployments set.
+    """
+    from_function = inspect.signature(found.flow.fn).parameters
+    schema = found.flow.config_schema
+    configured, _ = configuration(workspace, flow_name=found.name)
+    deployed = [each.parameters for each in workspace.settings.deployments if each.flow == found.name]
+    names = [*from_function, *(schema.model_fields if schema else ()), *map(str, configured.values)]
+    return list(dict.fromkeys([*names, *(name for parameters in deployed for name in parameters)]))
