@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from latent.cache.codecs import decode as decode
     from latent.cache.codecs import encode as encode
     from latent.cache.entry import Entry as Entry
+    from latent.cache.entry import Hit as Hit
+    from latent.cache.entry import Result as Result
     from latent.cache.entry import Version as Version
     from latent.cache.hashing import stable_hash as stable_hash
     from latent.cache.keys import argument_hashes as argument_hashes
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from latent.cache.leases import Leases as Leases
     from latent.cache.memory import Memory as Memory
     from latent.cache.memory import open_memory as open_memory
-    from latent.cache.results import Hit as Hit
-    from latent.cache.results import Result as Result
     from latent.cache.sqlite import SQLiteStore as SQLiteStore
     from latent.cache.store import Store as Store
     from latent.cache.store import StoreStats as StoreStats
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 _HOME = {
     "CodeFingerprint": "latent.cache.code",
     "Entry": "latent.cache.entry",
-    "Hit": "latent.cache.results",
+    "Hit": "latent.cache.entry",
     "Lease": "latent.cache.leases",
     "Leases": "latent.cache.leases",
     "Memory": "latent.cache.memory",
-    "Result": "latent.cache.results",
+    "Result": "latent.cache.entry",
     "SQLiteStore": "latent.cache.sqlite",
     "Store": "latent.cache.store",
     "StoreStats": "latent.cache.store",

@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING, Literal
 
 from latent.cache.code import CodeFingerprint
 from latent.cache.codecs import DamagedValueError, UnreadableValueError, decode, encode
-from latent.cache.entry import Entry, Version
-from latent.cache.leases import Lease, Leases
-from latent.cache.results import Hit, Result
-from latent.cache.sqlite import SQLiteStore
-from latent.cache.validity import (
+from latent.cache.entry import (
+    Entry,
+    Hit,
     ParameterReader,
+    Result,
     Verdict,
+    Version,
     brief_reason,
     part_reasons,
     reasons,
     verdict_on,
 )
+from latent.cache.leases import Lease, Leases
+from latent.cache.sqlite import SQLiteStore
 from latent.errors import CacheError, UnstorableError
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from latent.cache.entry import Result
 from latent.cache.keys import argument_hashes, key_of_parts
-from latent.cache.results import Result
 from latent.llm.attempts import persistently, retry_options
 from latent.llm.conversation import converse
 from latent.llm.estimates import estimate_of, estimator

@@ -8,9 +8,9 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from latent.cache.entry import Result
 from latent.cache.hashing import stable_hash
 from latent.cache.keys import RowKeys, key_of_parts
-from latent.cache.results import Result
 from latent.errors import ContextWindowError, ModelAnswerError, ModelRefusedError, TextTooLongError
 from latent.limits.responses import answer_of
 from latent.llm.answer import Usage

@@ -10,7 +10,7 @@ from latent.prefect.logs import warn_once
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from latent.cache.results import Result
+    from latent.cache.entry import Result
     from latent.prefect.run import Run
 
 

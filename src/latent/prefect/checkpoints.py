@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from latent.cache.code import CodeFingerprint
+    from latent.cache.entry import Hit
     from latent.cache.leases import Lease
-    from latent.cache.results import Hit
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -12,7 +12,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import TaskRunContext
 from prefect.exceptions import UnfinishedRun
 
-from latent.cache.results import Result
+from latent.cache.entry import Result
 from latent.errors import CacheError, RunStoppedError, UnstorableError
 from latent.prefect.admission import limiter_of, sync_timeout, within
 from latent.prefect.changed_arguments import applied, changed_arguments, note_of_change
