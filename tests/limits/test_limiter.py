@@ -409,7 +409,7 @@ def test_headers_of_any_answer_teach_the_limit(make_limiter):
 
 def test_budget_of_a_day_paces_nothing_before_it_is_nearly_used_up(make_limiter):
     from latent.limits.permit import stated
-    from latent.limits.responses import answer_of
+    from latent.provider_errors.responses import answer_of
 
     def said(remaining: str, reset: str):
         headers = {"limit": "10000", "remaining": remaining, "reset": reset}

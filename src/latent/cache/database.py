@@ -13,18 +13,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from latent.cache.file_locks import file_lock
-from latent.cache.schema import (
-    LOCKED,
-    connect,
-    connect_read_only,
-    error_code,
-    in_transaction,
-    means_damage,
-    shrink,
-)
+from latent.cache.schema import connect, connect_read_only, means_damage, shrink
 from latent.config.workspace import ensure_private_dir
 from latent.errors import CacheError, WorkspaceError
+from latent.files.byte_locks import file_lock
+from latent.files.sqlite import LOCKED, abandon, error_code, in_transaction, inode
 
 T = TypeVar("T")
 
@@ -35,9 +28,6 @@ REOPEN_SECONDS = 1.0
 """What could not be opened is tried again after this time, not on every call."""
 
 _PAUSES = (0.0, 0.01, 0.05, 0.2)
-
-# A connection that came through a fork belongs to the parent: closing it here could end the parent's locks.
-_abandoned: list[sqlite3.Connection] = []
 
 Identity = tuple[int, ...] | None
 """Which files lie where ours should; None when there are none."""
@@ -222,8 +212,7 @@ class Database:
 
     def _after_fork(self) -> None:
         if self._pid != os.getpid():
-            if self._connection is not None:
-                _abandoned.append(self._connection)
+            abandon(self._connection)
             self._begin_life()
 
 
@@ -233,11 +222,3 @@ class _LockedError(CacheError):
 
 class _AbsentError(CacheError):
     """There is no file to read."""
-
-
-def inode(path: str) -> int | None:
-    """Which file lies under a path now; None when there is none."""
-    try:
-        return os.stat(path).st_ino  # noqa: PTH116  # Path.stat takes longer, and this runs before each lookup
-    except OSError:
-        return None

@@ -15,10 +15,10 @@ from types import TracebackType
 
 import xxhash
 
-from latent.cache.database import inode
-from latent.cache.file_locks import open_lock_file, try_lock, unlock
 from latent.config.workspace import ensure_private_dir
 from latent.errors import WorkspaceError
+from latent.files.byte_locks import open_lock_file, try_lock, unlock
+from latent.files.sqlite import inode
 
 _log = logging.getLogger("latent.cache")
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
-from latent.cache.file_locks import file_lock
+from latent.files.sqlite import DAMAGED, Schema, create_tables, error_code
 
-T = TypeVar("T")
-
-SCHEMA_VERSION = 1
-SCHEMA = """
+SCHEMA = Schema(
+    version=1,
+    pragmas=("auto_vacuum = INCREMENTAL",),
+    script="""
 CREATE TABLE IF NOT EXISTS entries (
     id INTEGER PRIMARY KEY,
     key TEXT NOT NULL,
@@ -38,26 +36,18 @@ CREATE TABLE IF NOT EXISTS variants (
     parameters_read TEXT NOT NULL,
     code_parts TEXT NOT NULL
 ) WITHOUT ROWID;
-"""
+""",
+)
 
-# https://www.sqlite.org/rescode.html
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
-LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-"""Codes of errors that pass when another process is done."""
 _FOREIGN_TABLES = ("no such table", "no such column", "has no column")
-
-
-def error_code(error: BaseException) -> int:
-    """SQLite's primary code of an error; 0 for those of others."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def means_damage(error: BaseException) -> bool:
     """Whether an error says that the file is no database of ours any more."""
     code = error_code(error)
     # Tables of another make under our name are as useless as torn pages.
-    return code in _DAMAGED or (code == sqlite3.SQLITE_ERROR and str(error).startswith(_FOREIGN_TABLES))
+    return code in DAMAGED or (code == sqlite3.SQLITE_ERROR and str(error).startswith(_FOREIGN_TABLES))
 
 
 def means_no_room(error: BaseException) -> bool:
@@ -98,42 +88,8 @@ def _prepare(connection: sqlite3.Connection, lock: Path) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")  # kill -9 loses nothing; a power cut the last moments
     # 16 MB of log before it is worked into the file: that waits for the disk, each time.
     connection.execute("PRAGMA wal_autocheckpoint = 4000")
-    if not _is_ready(connection):
-        # Only one process at a time: switching the journal mode does not wait for others.
-        with file_lock(lock):
-            if not _is_ready(connection):
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(SCHEMA)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    create_tables(connection, SCHEMA, lock)
     connection.execute("PRAGMA busy_timeout = 0")
-
-
-def _is_ready(connection: sqlite3.Connection) -> bool:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version not in (0, SCHEMA_VERSION):
-        raise _foreign(f"it has version {version}, not {SCHEMA_VERSION}")
-    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-    return bool(version == SCHEMA_VERSION and mode == "wal")
-
-
-def _foreign(reason: str) -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError(reason)
-    error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
-    return error
-
-
-def in_transaction(connection: sqlite3.Connection, action: Callable[[sqlite3.Connection], T]) -> T:
-    """The result of `action`, committed; when it raises, nothing is."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        result = action(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return result
 
 
 def shrink(connection: sqlite3.Connection) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from types import TracebackType
 from weakref import WeakSet
 
+from latent.files.forks import after_fork
+
 _POLL_SECONDS = 0.02
 
 
@@ -145,5 +147,4 @@ def _forget_all() -> None:
         claim.forget()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+after_fork(_forget_all)

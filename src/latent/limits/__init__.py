@@ -11,25 +11,25 @@ if TYPE_CHECKING:
     from latent.limits.lookup import limiter_for as limiter_for
     from latent.limits.permit import Permit as Permit
     from latent.limits.permit import observe as observe
-    from latent.limits.response_headers import HeaderLimit as HeaderLimit
-    from latent.limits.responses import ProviderAnswer as ProviderAnswer
-    from latent.limits.responses import answer_of as answer_of
     from latent.limits.status import Holder as Holder
     from latent.limits.status import LimitStatus as LimitStatus
     from latent.limits.status import snapshot as snapshot
     from latent.limits.waiting import AdmissionStopped as AdmissionStopped
+    from latent.provider_errors.headers import HeaderLimit as HeaderLimit
+    from latent.provider_errors.responses import ProviderAnswer as ProviderAnswer
+    from latent.provider_errors.responses import answer_of as answer_of
 
 _HOME = {
     "AdmissionStopped": "latent.limits.waiting",
-    "HeaderLimit": "latent.limits.response_headers",
+    "HeaderLimit": "latent.provider_errors.headers",
     "Holder": "latent.limits.status",
     "LimitBlock": "latent.limits.block",
     "LimitStatus": "latent.limits.status",
     "Limiter": "latent.limits.limiter",
     "Permit": "latent.limits.permit",
-    "ProviderAnswer": "latent.limits.responses",
+    "ProviderAnswer": "latent.provider_errors.responses",
     "UnknownLimitError": "latent.errors",
-    "answer_of": "latent.limits.responses",
+    "answer_of": "latent.provider_errors.responses",
     "limit": "latent.limits.block",
     "limiter_for": "latent.limits.lookup",
     "observe": "latent.limits.permit",

@@ -8,7 +8,6 @@ it cannot be used at all, a database in memory takes its place, and limits hold 
 from __future__ import annotations
 
 import logging
-import os
 import random
 import sqlite3
 import time
@@ -17,17 +16,27 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from latent.cache.file_locks import file_lock
 from latent.config.workspace import ensure_private_dir
 from latent.errors import LatentError
+from latent.files.byte_locks import file_lock
+from latent.files.sqlite import (
+    DAMAGED,
+    LOCKED,
+    Schema,
+    abandon,
+    create_tables,
+    error_code,
+    in_transaction,
+    inode,
+)
 
 T = TypeVar("T")
 
 _log = logging.getLogger("latent.limits")
 
-SCHEMA_VERSION = 2
-"""A file of another version is begun anew."""
-_SCHEMA = """
+_SCHEMA = Schema(
+    version=2,  # a file of another version is begun anew
+    script="""
 CREATE TABLE IF NOT EXISTS limits (
     name TEXT PRIMARY KEY,
     requests_full_at REAL NOT NULL,
@@ -50,18 +59,15 @@ CREATE TABLE IF NOT EXISTS shares (
     runs TEXT NOT NULL,
     PRIMARY KEY (name, member)
 ) WITHOUT ROWID;
-"""
+""",
+)
 
 PATIENCE_SECONDS = 2.0
 """A lock on the file that is held longer than this belongs to a process that was stopped."""
 RETRY_SECONDS = 1.0
 """How often a file that cannot be used is tried again."""
 
-_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_UNUSABLE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
-
-# A connection that came through a fork belongs to the parent: closing it here could end the parent's locks.
-_abandoned: list[sqlite3.Connection] = []
+_UNUSABLE = DAMAGED | {sqlite3.SQLITE_ERROR}
 
 
 class GovernorDatabase:
@@ -69,37 +75,38 @@ class GovernorDatabase:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._path = str(file)  # looked at before each use, and a Path would be turned into one each time
         self._begin_life()
 
     def _begin_life(self) -> None:
         self._connection: sqlite3.Connection | None = None
-        self._inode = 0
+        self._inode: int | None = None
         self._retry_at = 0.0
         self._has_complained = False
 
     @property
     def is_shared(self) -> bool:
         """Whether the last use reached the file, so that other processes see it."""
-        return self._inode != 0
+        return self._inode is not None
 
     def write(self, action: Callable[[sqlite3.Connection], T]) -> T:
         """The result of `action` in a transaction of its own, in the file or, failing that, in memory."""
         if self._connection is not None and not self.is_shared and time.monotonic() < self._retry_at:
-            return _in_transaction(self._connection, action)
+            return in_transaction(self._connection, action)
         for _ in range(3):
             try:
                 result = self._patiently(action)
             except (sqlite3.Error, OSError, LatentError) as error:
                 if not self._may_pass(error):
-                    return _in_transaction(self._substitute(error), action)
+                    return in_transaction(self._substitute(error), action)
             else:
                 self._has_complained = False
                 return result
-        return _in_transaction(self._substitute(OSError("it keeps changing under us")), action)
+        return in_transaction(self._substitute(OSError("it keeps changing under us")), action)
 
     def version(self) -> int | None:
         """A number that changes when another process writes; None while the file is not in use."""
-        if self._connection is None or not self.is_shared or _inode(self.file) != self._inode:
+        if self._connection is None or not self.is_shared or inode(self._path) != self._inode:
             return None
         try:
             return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
@@ -120,12 +127,11 @@ class GovernorDatabase:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        self._inode = 0
+        self._inode = None
 
     def forget(self) -> None:
         """Begin anew in a forked child."""
-        if self._connection is not None:
-            _abandoned.append(self._connection)
+        abandon(self._connection)
         self._begin_life()
 
     def _patiently(self, action: Callable[[sqlite3.Connection], T]) -> T:
@@ -137,38 +143,35 @@ class GovernorDatabase:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                return _in_transaction(self._opened(), action)
+                return in_transaction(self._opened(), action)
             except sqlite3.Error as error:
-                if _code(error) not in _LOCKED or time.monotonic() > deadline:
+                if error_code(error) not in LOCKED or time.monotonic() > deadline:
                     raise
             time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311  # jitter, not a secret
 
     def _opened(self) -> sqlite3.Connection:
-        if self._connection is not None and self.is_shared and _inode(self.file) == self._inode:
+        if self._connection is not None and self.is_shared and inode(self._path) == self._inode:
             return self._connection
         self.close()
         ensure_private_dir(self.file.parent)
         self.file.touch(0o600)
-        inode, connection = _inode(self.file), _connect(str(self.file))
+        opened, connection = inode(self._path), _connect(self._path)
         try:
             connection.execute("PRAGMA synchronous = OFF")  # after a power cut nothing in it is of value
-            if not _is_ready(connection):
-                # Only one process at a time: switching the journal mode does not wait for others.
-                with file_lock(self.file.with_suffix(".new")):
-                    _prepare(connection)
+            create_tables(connection, _SCHEMA, self.file.with_suffix(".new"))
         except BaseException as error:
-            if _code(error) in _UNUSABLE:
+            if error_code(error) in _UNUSABLE:
                 # Open until it is known whether to delete it.
-                self._connection, self._inode = connection, inode
+                self._connection, self._inode = connection, opened
             else:
                 connection.close()
             raise
-        self._connection, self._inode = connection, inode
+        self._connection, self._inode = connection, opened
         return connection
 
     def _may_pass(self, error: Exception) -> bool:
         """Whether another try may help; a damaged file, which holds nothing of value, is deleted first."""
-        damaged, vanished = _code(error) in _UNUSABLE, self._has_vanished()
+        damaged, vanished = error_code(error) in _UNUSABLE, self._has_vanished()
         if damaged and not vanished:
             with suppress(OSError), file_lock(self.file.with_suffix(".new")):
                 # Looked at again: another process may have begun it anew while this one came for the lock.
@@ -182,7 +185,7 @@ class GovernorDatabase:
         return damaged or vanished
 
     def _has_vanished(self) -> bool:
-        return self._connection is not None and _inode(self.file) != self._inode
+        return self._connection is not None and inode(self._path) != self._inode
 
     def _substitute(self, error: Exception) -> sqlite3.Connection:
         self.close()
@@ -195,49 +198,9 @@ class GovernorDatabase:
                 self.file, error,
             )  # fmt: skip
         self._connection = _connect(":memory:")
-        self._connection.executescript(_SCHEMA)
+        self._connection.executescript(_SCHEMA.script)
         return self._connection
 
 
 def _connect(file: str) -> sqlite3.Connection:
     return sqlite3.connect(file, timeout=0, isolation_level=None, check_same_thread=False)
-
-
-def _is_ready(connection: sqlite3.Connection) -> bool:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version not in (0, SCHEMA_VERSION):
-        error = sqlite3.DatabaseError(f"it has version {version}, not {SCHEMA_VERSION}")
-        error.sqlite_errorcode = sqlite3.SQLITE_NOTADB
-        raise error
-    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-    return bool(version == SCHEMA_VERSION and mode == "wal")
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    if not _is_ready(connection):
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(_SCHEMA)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _in_transaction(connection: sqlite3.Connection, action: Callable[[sqlite3.Connection], T]) -> T:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        result = action(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return result
-
-
-def _code(error: BaseException) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
-def _inode(file: Path) -> int:
-    try:
-        return os.stat(file).st_ino  # noqa: PTH116  # Path.stat takes longer, and this runs before each use
-    except OSError:
-        return 0

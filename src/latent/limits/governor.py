@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from latent.files.forks import after_fork
 from latent.limits import ledger
 from latent.limits.database import GovernorDatabase
 from latent.limits.ledger import Ask, Grant, Share
@@ -118,5 +119,4 @@ def _begin_anew() -> None:
         governor.forget()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+after_fork(_begin_anew)

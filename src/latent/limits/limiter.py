@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import threading
 import time
 from numbers import Real
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from latent.files.forks import after_fork
 from latent.limits.desk import BEAT_SECONDS, Desk, Errand, Plan
 from latent.limits.permit import Permit
 from latent.limits.pump import pump
@@ -254,8 +254,7 @@ def _begin_anew() -> None:
         limiter.begin_anew()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+after_fork(_begin_anew)
 
 
 def _is_set(stop: threading.Event | None) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from latent.config.workspace import Workspace, ensure_private_dir
 from latent.errors import UnknownLimitError, UsageError, WorkspaceError
+from latent.files.forks import after_fork
 from latent.limits.governor import Governor
 from latent.limits.limiter import Limiter
 
@@ -128,5 +129,4 @@ def _begin_anew() -> None:
     _lock = threading.Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+after_fork(_begin_anew)

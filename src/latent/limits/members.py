@@ -8,7 +8,8 @@ import secrets
 import threading
 from pathlib import Path
 
-from latent.cache.file_locks import open_lock_file, try_lock, unlock
+from latent.files.byte_locks import open_lock_file, try_lock, unlock
+from latent.files.sqlite import inode
 
 _log = logging.getLogger("latent.limits")
 
@@ -90,7 +91,7 @@ class Membership:
 
     def _open(self) -> int:
         """The lock file; a new one when it was deleted, so that all who come now meet on the same."""
-        if self._file is not None and _inode(self._path) == self._inode:
+        if self._file is not None and inode(str(self._path)) == self._inode:
             return self._file
         if self._file is not None:
             _log.debug("The lock file %s was deleted; a new one is used.", self._path)
@@ -99,10 +100,3 @@ class Membership:
         self._file = open_lock_file(self._path)
         self._inode = os.fstat(self._file).st_ino
         return self._file
-
-
-def _inode(path: Path) -> int:
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return 0

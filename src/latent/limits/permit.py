@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from latent.limits.controller import Overload, Refusal, Statement
-from latent.limits.responses import ProviderAnswer, answer_of
+from latent.provider_errors.responses import ProviderAnswer, answer_of
 
 if TYPE_CHECKING:
     from latent.limits.limiter import Limiter

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import threading
 import time
 from typing import Protocol
+
+from latent.files.forks import after_fork
 
 _log = logging.getLogger("latent.limits")
 
@@ -119,5 +120,4 @@ def _begin_anew() -> None:
 
 
 atexit.register(_say_goodbye)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+after_fork(_begin_anew)

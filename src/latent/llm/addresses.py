@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from latent.limits.error_words import message_of
+from latent.provider_errors.body import message_of
 
 if TYPE_CHECKING:
     from latent.llm.endpoints import Endpoint

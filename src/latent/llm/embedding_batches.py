@@ -12,7 +12,6 @@ from latent.cache.entry import Result
 from latent.cache.hashing import stable_hash
 from latent.cache.keys import RowKeys, key_of_parts
 from latent.errors import ContextWindowError, ModelAnswerError, ModelRefusedError, TextTooLongError
-from latent.limits.responses import answer_of
 from latent.llm.answer import Usage
 from latent.llm.attempts import persistently, policy_for
 from latent.llm.embedding import EmbeddingRequest, ask, batches
@@ -24,6 +23,7 @@ from latent.llm.tokens import rough_tokens, token_bound
 from latent.llm.ways import Blocking, Waiting, finished
 from latent.prefect.outlook import Estimate
 from latent.prefect.run import Run, current_run, surroundings
+from latent.provider_errors.responses import answer_of
 
 if TYPE_CHECKING:
     import numpy as np

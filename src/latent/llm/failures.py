@@ -15,10 +15,9 @@ from latent.errors import (
     WrongKeyError,
     nearest,
 )
-from latent.limits.error_words import message_of
-from latent.limits.quota import QUOTA_CODES, is_too_large, status_of_type
 from latent.llm.addresses import address_hint, is_no_route
 from latent.llm.bodies import document_in
+from latent.provider_errors.body import QUOTA_CODES, is_too_large, message_of, status_of_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 
 from latent.errors import ModelConnectionError, ModelSpecError, ModelTimeoutError, UsageError
+from latent.files.forks import after_fork
 from latent.limits.permit import observe
 from latent.llm.addresses import address_hint
 from latent.llm.bodies import document_in
@@ -233,8 +234,7 @@ def _begin_anew() -> None:
     atexit.unregister(_close)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+after_fork(_begin_anew)
 
 
 def _close(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop) -> None:

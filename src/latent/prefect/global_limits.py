@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextvars
 import math
-import os
 from contextlib import contextmanager, nullcontext
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from latent.files.forks import after_fork
 from latent.limits import limiter_for
 from latent.limits.upstream import SlotPool
 from latent.prefect.api import prefect_api
@@ -218,8 +218,7 @@ def _begin_anew() -> None:
     _bindings.begin_anew()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+after_fork(_begin_anew)
 
 
 def _server() -> str:

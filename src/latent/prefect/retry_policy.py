@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from latent.errors import ContextWindowError, LatentError, RegistryError, RowEndedError, TaskExecutionError
-from latent.limits.responses import answer_of
+from latent.provider_errors.responses import answer_of
 
 if TYPE_CHECKING:
-    from latent.limits.responses import ProviderAnswer
+    from latent.provider_errors.responses import ProviderAnswer
 
 Matcher: TypeAlias = "type[BaseException] | int | Callable[[BaseException], object]"
 """What `retry_on` names errors by: a class, an HTTP status, or a function that looks at the error."""

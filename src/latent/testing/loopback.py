@@ -27,6 +27,7 @@ from typing import TypeVar, cast
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from latent.errors import SimulatorError
+from latent.files.forks import after_fork
 
 HOST = "127.0.0.1"
 T = TypeVar("T")
@@ -224,8 +225,7 @@ def _watch_forks() -> None:
     Otherwise the port would outlive the server, and a reset would not reach the client: a connection ends
     only when every process has closed it.
     """
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_close_copies)
+    after_fork(_close_copies)
 
 
 def _close_copies() -> None:

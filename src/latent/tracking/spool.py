@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol
+
+from latent.files.forks import after_fork
 
 logger = logging.getLogger("latent.tracking")
 
@@ -130,5 +131,4 @@ def _start_over() -> None:
 
 
 atexit.register(_flush_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_start_over)
+after_fork(_start_over)

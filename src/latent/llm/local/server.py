@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import ctypes
 import json
-import os
 import threading
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from latent.config.extras import import_extra
 from latent.errors import ModelSpecError
+from latent.files.forks import after_fork
 from latent.llm.local.weights import fingerprint_of, gguf_of
 
 CONTEXT_TOKENS = 8192
@@ -127,5 +127,4 @@ def _never_end(server: Any) -> None:
 
 
 atexit.register(stop_servers)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+after_fork(_begin_anew)

@@ -8,11 +8,11 @@ one by one. Only after the commit is a row reported finished and its key given b
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from threading import Condition, Thread
 from typing import TYPE_CHECKING
 
+from latent.files.forks import after_fork
 from latent.prefect.logs import harmless
 
 if TYPE_CHECKING:
@@ -82,6 +82,5 @@ def _by_work(jobs: list[Job]) -> list[list[Job]]:
 committer = Committer()
 """The one of this process."""
 
-if hasattr(os, "register_at_fork"):
-    # A child has none of the rows, and no thread: what its parent waits for is its parent's.
-    os.register_at_fork(after_in_child=committer.begin_anew)
+# A child has none of the rows, and no thread: what its parent waits for is its parent's.
+after_fork(committer.begin_anew)

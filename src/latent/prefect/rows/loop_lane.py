@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections import deque
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
+from latent.files.forks import after_fork
 from latent.prefect.rows.committer import committer
 from latent.prefect.rows.lanes import Lane
 from latent.prefect.rows.life import Pause, Step, life
@@ -141,5 +141,4 @@ def _begin_anew() -> None:
     _loop, _loop_lock = None, Lock()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+after_fork(_begin_anew)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
-from latent.cache.file_locks import open_lock_file, try_lock, unlock
+from latent.files.byte_locks import open_lock_file, try_lock, unlock
 
 POLL_SECONDS = 0.05
 _PID_DIGITS = 10

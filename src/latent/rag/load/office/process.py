@@ -20,6 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from latent.files.forks import after_fork
+
 SECONDS = 120.0
 """So long a document may take."""
 START_SECONDS = 60.0
@@ -62,8 +64,7 @@ class ReaderProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._log: IO[bytes] | None = None
         atexit.register(self.stop)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=self._let_go)
+        after_fork(self._let_go)
 
     @property
     def pid(self) -> int | None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from latent.errors import ModelRefusedError
-from latent.limits.error_words import message_of
-from latent.limits.responses import ProviderAnswer, answer_of
 from latent.prefect.retry_policy import why_everything_stops
+from latent.provider_errors.body import message_of
+from latent.provider_errors.responses import ProviderAnswer, answer_of
 
 DAY = (
     "Rate limit reached for model `m` in organization `o` service tier `on_demand` on tokens per day (TPD): "

@@ -7,19 +7,88 @@ aiohttp, pinecone, urllib, botocore, and others that are built like them.
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from latent.limits import quota
-from latent.limits.connection_errors import trouble_of
-from latent.limits.error_words import message_of
-from latent.limits.response_headers import HeaderLimit, header_limits, retry_after_seconds
+from latent.provider_errors import body as bodies
+from latent.provider_errors.body import message_of
+from latent.provider_errors.headers import HeaderLimit, header_limits, retry_after_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+Trouble = Literal["timeout", "connection"]
+
+_TIMEOUTS = frozenset(
+    {
+        "APITimeoutError",  # openai, anthropic, groq, ...
+        "ConnectTimeoutError",  # urllib3, botocore
+        "PineconeTimeoutError",
+        "ReadTimeoutError",
+        "ServerTimeoutError",  # aiohttp
+        "Timeout",  # requests, litellm
+        "TimeoutException",  # httpx, httpcore
+    }
+)
+
+_CONNECTIONS = frozenset(
+    {
+        "APIConnectionError",
+        "BadStatusLine",  # http.client
+        "ChunkedEncodingError",  # requests: the connection broke in the middle of the body
+        "ClientConnectionError",  # aiohttp
+        "ClientPayloadError",
+        "ConnectionClosedError",  # botocore
+        "ConnectionError",  # the built-in one, requests
+        "EndpointConnectionError",
+        "IncompleteRead",  # http.client, urllib3
+        "MaxRetryError",  # urllib3
+        "NetworkError",  # httpx
+        "NewConnectionError",
+        "PineconeConnectionError",
+        "ProtocolError",  # urllib3; httpx calls by this name what it tells apart below
+        "ProxyError",
+        "RemoteProtocolError",  # httpx
+        "gaierror",  # socket: a name that cannot be looked up
+        "herror",
+    }
+)
+
+_MISTAKES = frozenset({"LocalProtocolError", "UnsupportedProtocol"})
+"""httpx's name for requests that cannot be sent at all; they stand below `TransportError` too."""
+
+_NETWORK_DOWN = frozenset(
+    {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPIPE, getattr(errno, "EHOSTDOWN", -1)}
+)
+
+
+def trouble_of(error: BaseException) -> Trouble | None:
+    """What kept a request from its answer; None for an exception of another kind."""
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if names & _MISTAKES:
+        return None
+    if names & _TIMEOUTS:
+        return "timeout"
+    if names & _CONNECTIONS:
+        return "connection"
+    if isinstance(error, OSError):
+        return _of_os_error(error)
+    return None
+
+
+def _of_os_error(error: OSError) -> Trouble | None:
+    # urllib's URLError carries the real one; for an unknown scheme its reason is a text.
+    reason = getattr(error, "reason", None)
+    if isinstance(reason, BaseException) and reason is not error:
+        return trouble_of(reason)
+    return "connection" if error.errno in _NETWORK_DOWN else None
+
 
 RETRIED_STATUSES = frozenset({408, 409, 425, 429})
 """Of the 4xx, those that pass by themselves: timeout, conflict, too early, too many requests."""
@@ -141,7 +210,7 @@ def _of_error(error: BaseException, now: Callable[[], float]) -> ProviderAnswer 
         if carrier is not None and (answer := _of_response(carrier, body, now)) is not None:
             return answer
     # An error in the middle of a stream: openai gives it a body and no response.
-    status = quota.status_of_type(body)
+    status = bodies.status_of_type(body)
     return None if status is None else _answer(status, {}, body, now)
 
 
@@ -152,7 +221,7 @@ def _of_response(response: object, body: Any, now: Callable[[], float]) -> Provi
     headers = _headers(_attribute(response, "headers"))
     if status < 400:
         # anthropic reports errors in the middle of a stream with the response that began it: a 200.
-        status = quota.status_of_type(body) or status
+        status = bodies.status_of_type(body) or status
     elif body is None:
         body = _body(response)
     return _answer(status, headers, body, now)
@@ -184,11 +253,11 @@ def _answer(
 ) -> ProviderAnswer:
     clock = now()
     is_error = status is not None and status >= 400
-    told = headers | quota.headers_in_body(body) if is_error else headers
+    told = headers | bodies.headers_in_body(body) if is_error else headers
     hint = retry_after_seconds(told, clock)
     limits = header_limits(told, clock)
     if is_error and hint is None:
-        hint = quota.hint_in_body(body)
+        hint = bodies.hint_in_body(body)
     if status == 429 and hint is None:
         hint = _end_of_window(told, limits)
     return ProviderAnswer(
@@ -196,9 +265,9 @@ def _answer(
         retry_after_seconds=hint,
         headers=headers,
         limits=limits,
-        quota_exhausted=quota.is_exhausted(status, body, hint_seconds=hint),
-        is_of_a_day=quota.is_of_a_day(status, body, hint_seconds=hint),
-        is_too_large=quota.is_too_large(status, body),
+        quota_exhausted=bodies.is_exhausted(status, body, hint_seconds=hint),
+        is_of_a_day=bodies.is_of_a_day(status, body, hint_seconds=hint),
+        is_too_large=bodies.is_too_large(status, body),
         message=message_of(body) if is_error else "",
     )
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from latent.errors import TaskExecutionError
-from latent.limits.response_headers import duration_seconds, header_limits, reset_seconds, retry_after_seconds
-from latent.limits.responses import ProviderAnswer, answer_of
+from latent.provider_errors.headers import duration_seconds, header_limits, reset_seconds, retry_after_seconds
+from latent.provider_errors.responses import ProviderAnswer, answer_of
 
 NOW = 1_700_000_000.0
 

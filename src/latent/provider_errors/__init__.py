@@ -1,0 +1,1 @@
+"""What the answers and errors of providers mean: status, headers, an exhausted quota, a lost connection."""
