@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 
 import pytest
+from prefect.exceptions import ParameterTypeError
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import get_call_parameters, parameters_to_args_kwargs
 
-from latent.errors import CodeChangedError, ConfigValidationError, FlowNotFoundError, WorkspaceError
+from latent.errors import CodeChangedError, FlowNotFoundError, WorkspaceError
 from latent.prefect.deployed import DeployedFlow
 from latent.services.code_digest import code_digest
 from latent.services.deployed import deployed_digest, enter_workspace, entrypoint, pull_steps
@@ -66,11 +67,11 @@ def test_names_that_are_no_names_in_python_pass(workspace, name):
 
 def test_parameters_come_over_the_configuration_and_reach_function_and_params(workspace):
     flow = load_flow_from_entrypoint(entrypoint("sum_up"))
-    assert arguments(flow, {}) == {"size": 3}
-    assert arguments(flow, {"size": "4", "where": "there", "unit": "m"}) == {"size": 4}
+    assert arguments(flow, {}) == {"size": 3, "note": "none"}
+    assert arguments(flow, {"size": "4", "where": "there", "unit": "m"})["size"] == 4
     assert arguments(flow, {"note": "given"}) == {"size": 3, "note": "given"}
     assert set(inspect.signature(flow.fn).parameters) == {"size", "note", "where", "unit"}
-    with pytest.raises(ConfigValidationError, match="size"):
+    with pytest.raises(ParameterTypeError, match="size"):
         arguments(flow, {"size": "many"})
 
 
