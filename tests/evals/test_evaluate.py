@@ -167,6 +167,23 @@ def run_quiz(workspace):
     return run(workspace, "quiz")
 
 
+def test_what_a_target_returns_beside_a_models_answer_can_be_scored_again(asked):
+    """A target that retrieves and then asks a model: scorers of passages also work on a finished run."""
+
+    def answer(question):
+        return {"output": small().complete(f"What is {question}"), "passages": [f"about {question}"]}
+
+    @scorer
+    def passages_name_it(passages: list[str], question: str) -> bool:
+        return question in passages[0]
+
+    evaluate(ROWS, answer, contains)
+    again = load_evaluation("last").score(passages_name_it)
+    assert (again["passages_name_it"].mean, again["passages_name_it"].n) == (1.0, 4)
+    assert again.answered()[0].values["output_tokens"] > 0
+    assert asked.requests == 4
+
+
 def test_a_finished_run_is_scored_again_without_its_model(asked):
     first = evaluate(ROWS, Model("openai:gpt-5-mini"), contains, prompt="What is {{ question }}")
     asked.clear()

@@ -49,6 +49,13 @@ def judged(make_provider_simulator):
     return make_provider_simulator(answer=answer)
 
 
+def test_a_bundled_model_is_said_to_be_no_judge():
+    said = "judge not checked against people, and local:smollm2 is too small to judge"
+    judge = Judge("Is it right?", model="local:smollm2")
+    made = (judge, judge.pairwise(), judges.faithfulness(model="local:smollm2"))
+    assert [each.note for each in made] == [said] * 3
+
+
 def test_a_judge_grades_each_answer_once_and_says_why(judged):
     judge = Judge("Is it right?", model=JUDGE, name="right", recheck=0)
     found = evaluate(ROWS, scorers=judge)

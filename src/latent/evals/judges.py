@@ -13,7 +13,7 @@ from typing import Any
 
 from latent.errors import ScorerError
 from latent.evals.fencing import fenced
-from latent.evals.judging import REVISION, UNCHECKED, Judge, readable
+from latent.evals.judging import REVISION, Judge, note_on, readable
 from latent.evals.scoring import Abstain, Kind, Score, Scorer
 from latent.llm import Model
 
@@ -170,7 +170,7 @@ def _scorer(
         revision=REVISION,
         options={"judge": judge},
         columns=columns,
-        note=UNCHECKED,
+        note=note_on(judge),
         about={"model": judge.spec, "sampling": dict(judge.sampling), "rubric": rubric},
     )
 

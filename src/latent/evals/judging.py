@@ -25,6 +25,9 @@ REVISION = 1
 
 UNCHECKED = "judge not checked against people"
 
+TOO_SMALL = frozenset({"local:smollm2"})
+"""Bundled models that show how a judge is used; with 135 million parameters their grades mean nothing."""
+
 GRADING = """\
 You grade an output by a rubric.
 
@@ -169,7 +172,7 @@ class Judge(Scorer):
             aggregate=_Agreement(ordered=_kind(scale) != "label"),
             options={"judge": self.rubric},
             columns={**columns, **({"context": context} if context else {})},
-            note=UNCHECKED,
+            note=note_on(self.rubric.model),
             about=about_rubric(self.rubric),
         )
 
@@ -191,6 +194,11 @@ class Judge(Scorer):
         from latent.evals.pairwise import pairwise_scorer
 
         return pairwise_scorer(self.rubric, against, swap=swap, name=name or f"{self.name}_pairwise")
+
+
+def note_on(judge: Model) -> str:
+    """What has to be known beside the grades of a judge that nobody has checked."""
+    return f"{UNCHECKED}, and {judge.spec} is too small to judge" if judge.spec in TOO_SMALL else UNCHECKED
 
 
 def about_rubric(rubric: Rubric) -> dict[str, Any]:

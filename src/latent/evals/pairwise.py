@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from latent.evals.fencing import fenced
-from latent.evals.judging import REVISION, UNCHECKED, Rubric, about_rubric, readable, unreadable
+from latent.evals.judging import REVISION, Rubric, about_rubric, note_on, readable, unreadable
 from latent.evals.scoring import Score, Scorer
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def pairwise_scorer(rubric: Rubric, against: str, *, swap: bool, name: str) -> S
         options={"judge": replace(rubric, prompt=COMPARING), "both_orders": swap},
         about=about_rubric(replace(rubric, prompt=COMPARING)),
         columns={"baseline": against},
-        note=UNCHECKED,
+        note=note_on(rubric.model),
     )
 
 

@@ -180,7 +180,9 @@ def _plain_answer(values: Mapping[str, Any]) -> dict[str, Any]:
     if whole.usage is not None:
         fields["usage"] = whole.usage.amounts()
     fields["tool_calls"] = [dict(call) for call in whole.tool_calls]
-    return {"model_answer": fields, INPUT: values.get(INPUT)}
+    known = values_of(whole)
+    beside = {name: value for name, value in values.items() if name not in known}
+    return {"model_answer": fields, INPUT: values.get(INPUT), **beside}
 
 
 def read_answered(table: pa.Table, expected: str) -> list[Answered]:
