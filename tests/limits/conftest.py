@@ -107,6 +107,6 @@ def until(holds: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def governor_file(limiter: Limiter) -> Iterator[Path]:
-    """The file that a limiter's governor uses."""
-    yield limiter._governor.database.file
+def limits_file(limiter: Limiter) -> Iterator[Path]:
+    """The file that a limiter's store uses."""
+    yield limiter._store.database.file

@@ -14,7 +14,7 @@ import pytest
 from latent.errors import SettingsError, UsageError
 from latent.limits import AdmissionStopped, UnknownLimitError, limit, limiter_for, observe, snapshot, stopping
 from latent.limits.permit import held_permit
-from latent.limits.pump import pump
+from latent.limits.worker import limit_worker
 from tests.limits.conftest import until
 from tests.limits.test_upstream import Bank, pool_of
 
@@ -63,12 +63,12 @@ async def test_coroutines_never_exceed_the_slots(make_limiter):
 
 def test_many_calls_do_not_touch_the_file(make_limiter):
     limiter = make_limiter("concurrency = 200")
-    visits = []
-    governor = limiter._governor
-    governor.visit = lambda ask, visit=governor.visit: (visits.append(ask), visit(ask))[1]
+    syncs = []
+    store = limiter._store
+    store.sync = lambda ask, sync=store.sync: (syncs.append(ask), sync(ask))[1]
     for _ in range(5_000):
         limiter.acquire().release()
-    assert len(visits) < 500
+    assert len(syncs) < 500
 
 
 def test_limiter_is_served_once_however_many_threads_come_first(make_limiter):
@@ -80,7 +80,7 @@ def test_limiter_is_served_once_however_many_threads_come_first(make_limiter):
 
     with ThreadPoolExecutor(32) as pool:
         list(pool.map(call, range(32)))
-    assert pump()._visitors.count(limiter) == 1
+    assert limit_worker()._limits.count(limiter) == 1
 
 
 def test_freed_slot_is_handed_to_the_waiters_in_their_order(make_limiter):
@@ -95,7 +95,7 @@ def test_freed_slot_is_handed_to_the_waiters_in_their_order(make_limiter):
     for number in range(5):
         threads.append(threading.Thread(target=call, args=(number,)))
         threads[-1].start()
-        until(lambda count=number + 1: len(limiter._desk.queue) == count)
+        until(lambda count=number + 1: len(limiter._local_queue.queue) == count)
     first.release()
     for thread in threads:
         thread.join()
@@ -124,7 +124,7 @@ async def test_stop_ends_the_wait_of_coroutines(make_limiter):
         waiting = [limiter.acquire_async(stop=stop) for _ in range(5)]
         ended = await asyncio.gather(*waiting, return_exceptions=True)
         assert [type(each) for each in ended] == [AdmissionStopped] * 5
-    assert not limiter._desk.queue
+    assert not limiter._local_queue.queue
     with pytest.raises(AdmissionStopped):
         await limiter.acquire_async(stop=stop)
     (await limiter.acquire_async(stop=threading.Event())).release()
@@ -141,18 +141,18 @@ async def test_stop_ends_the_wait_for_a_slot_of_the_server(make_limiter):
                 await acquire(stop=stop)
         limiter.bind(None)
         assert not pool._waiters
-    assert limiter._desk.in_use == 0
+    assert limiter._local_queue.in_use == 0
 
 
 async def test_call_that_was_let_in_and_waits_to_go_is_not_made_once_it_is_stopped(make_limiter):
     limiter = make_limiter("requests_per_minute = 6000")
     for acquire in (limiter.acquire_async, partial(asyncio.to_thread, limiter.acquire)):
-        limiter._desk._departures_full_at = time.monotonic() + 3600  # as after a long standstill
+        limiter._local_queue._departures_full_at = time.monotonic() + 3600  # as after a long standstill
         stop = threading.Event()
         later(stop)
         with pytest.raises(AdmissionStopped):
             await acquire(stop=stop)
-        assert (limiter._desk.in_use, limiter._desk._delayed) == (0, 0)
+        assert (limiter._local_queue.in_use, limiter._local_queue._delayed) == (0, 0)
 
 
 class CountingEvent(threading.Event):
@@ -195,7 +195,7 @@ async def test_cancelled_coroutines_leak_no_slot(make_limiter):
             (await task).release()
         except asyncio.CancelledError:
             continue
-    assert until(lambda: limiter._desk.in_use == 0)
+    assert until(lambda: limiter._local_queue.in_use == 0)
     (await limiter.acquire_async()).release()
 
 
@@ -206,13 +206,13 @@ async def test_cancelled_while_booked_leaves_the_time_to_others(make_limiter):
     starts = []
     for _ in range(2):
         waiting = asyncio.create_task(limiter.acquire_async())
-        await asyncio.to_thread(until, lambda: limiter._desk._booked)
-        starts.append(limiter._desk._booked[0][0])
+        await asyncio.to_thread(until, lambda: limiter._local_queue._booked)
+        starts.append(limiter._local_queue._booked[0][0])
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
         await asyncio.to_thread(
-            until, lambda: not limiter._desk.in_use and not limiter._desk._returned_requests
+            until, lambda: not limiter._local_queue.in_use and not limiter._local_queue._returned_requests
         )
     assert starts[0] == pytest.approx(starts[1], abs=0.001)
 
@@ -222,18 +222,18 @@ def test_permit_is_released_once_however_often_one_says_so(make_limiter):
     permit = limiter.acquire()
     permit.release()
     permit.release(error=ValueError())
-    assert limiter._desk.in_use == 0
+    assert limiter._local_queue.in_use == 0
 
 
 def test_block_inside_a_block_takes_no_second_slot_and_books_its_tokens(make_limiter):
     limiter = make_limiter("concurrency = 1\ntokens_per_minute = 600_000")
     with limit("slots", tokens=10) as outer, limit("slots", tokens=5) as inner:
         assert inner is not outer
-        assert limiter._desk.in_use == 1
+        assert limiter._local_queue.in_use == 1
         inner.release(tokens_used=7)
         inner.release(tokens_used=70)
-        assert limiter._desk.in_use == 1, "the outer block still holds it"
-    assert limiter._desk.in_use == 0
+        assert limiter._local_queue.in_use == 1, "the outer block still holds it"
+    assert limiter._local_queue.in_use == 0
 
 
 async def test_task_begun_inside_a_block_does_not_go_on_its_place_once_that_is_given_back(make_limiter):
@@ -243,7 +243,7 @@ async def test_task_begun_inside_a_block_does_not_go_on_its_place_once_that_is_g
     async def later(ended: asyncio.Event) -> None:
         await ended.wait()
         async with limit("slots"):
-            in_use.append(limiter._desk.in_use)
+            in_use.append(limiter._local_queue.in_use)
 
     ended = asyncio.Event()
     async with limit("slots") as permit:
@@ -259,8 +259,8 @@ async def test_block_is_asynchronous_too(make_limiter):
     limiter = make_limiter()
     async with limit("slots") as permit, limit("slots"):
         assert permit.waited_seconds >= 0
-        assert limiter._desk.in_use == 1
-    assert limiter._desk.in_use == 0
+        assert limiter._local_queue.in_use == 1
+    assert limiter._local_queue.in_use == 0
 
 
 def test_slot_is_free_again_after_an_error(make_limiter):
@@ -290,7 +290,7 @@ def test_tokens_hold_calls_back_and_corrections_count(make_limiter):
     """100 tokens a second, 10 at once: after a call of 20, one token is there 0.11 s later."""
     limiter = make_limiter("tokens_per_minute = 6000")
     limiter.acquire(tokens=100_000).release(tokens_used=0)
-    until(lambda: limiter._desk._returned_tokens == 0)
+    until(lambda: limiter._local_queue._returned_tokens == 0)
     first = limiter.acquire(tokens=20)
     second = limiter.acquire(tokens=1)
     assert second._waiter.start_at - first._waiter.start_at >= 0.109
@@ -455,4 +455,4 @@ def test_further_blocks_inside_a_block_are_requests_that_later_calls_wait_for(ma
     with limit("slots"):
         pass
     assert time.monotonic() - began > 0.45
-    assert limiter._desk.in_use == 0
+    assert limiter._local_queue.in_use == 0

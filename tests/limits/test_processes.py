@@ -44,8 +44,8 @@ say(json.dumps(calls))
 
 
 def waits(limiter) -> None:
-    """Returns once a call of this process stands in line at the governor."""
-    until(lambda: limiter._desk.queue and limiter._desk.grant is not None)
+    """Returns once a call of this process stands in line at the limit store."""
+    until(lambda: limiter._local_queue.queue and limiter._local_queue.grant is not None)
 
 
 def acquired_by_thread(limiter):
@@ -145,7 +145,7 @@ def test_deleted_file_is_complete_again_after_everybody_came_once(make_limiter, 
     limiter = make_limiter()
     other = peer(HOLD)
     assert other.hear() == "in"
-    file = limiter._governor.database.file
+    file = limiter._store.database.file
     for suffix in ("", "-wal", "-shm"):
         file.with_name(file.name + suffix).unlink(missing_ok=True)
     until(lambda: any(holder.pid == other.process.pid for holder in status_of().holders))
@@ -159,11 +159,11 @@ def test_deleted_file_is_complete_again_after_everybody_came_once(make_limiter, 
 def test_damaged_file_is_begun_anew(make_limiter):
     limiter = make_limiter()
     limiter.acquire().release()
-    until(lambda: limiter._desk.grant is None)
-    limiter._governor.rest()
-    limiter._governor.database.file.write_bytes(b"no database" * 1000)
+    until(lambda: limiter._local_queue.grant is None)
+    limiter._store.rest()
+    limiter._store.database.file.write_bytes(b"no database" * 1000)
     limiter.acquire().release()
-    assert limiter._governor.database.is_shared
+    assert limiter._store.database.is_shared
 
 
 def test_file_that_stays_locked_stops_nobody_and_is_used_again_later(make_limiter, caplog, monkeypatch):
@@ -174,13 +174,13 @@ def test_file_that_stays_locked_stops_nobody_and_is_used_again_later(make_limite
     monkeypatch.setattr(database, "RETRY_SECONDS", 0.05)
     limiter = make_limiter()
     limiter.acquire().release()
-    blocker = sqlite3.connect(limiter._governor.database.file, isolation_level=None)
+    blocker = sqlite3.connect(limiter._store.database.file, isolation_level=None)
     blocker.execute("BEGIN IMMEDIATE")
     with caplog.at_level(logging.WARNING, "latent.limits"):
-        until(lambda: limiter._desk.grant is None)
+        until(lambda: limiter._local_queue.grant is None)
         for _ in range(3):
             limiter.acquire().release()
-            until(lambda: limiter._desk.grant is None)
+            until(lambda: limiter._local_queue.grant is None)
     assert [record.message.split(":")[0] for record in caplog.records] == [
         "Limits cannot be shared with other processes for now"
     ]
@@ -189,15 +189,15 @@ def test_file_that_stays_locked_stops_nobody_and_is_used_again_later(make_limite
 
     def is_shared_again() -> bool:
         limiter.acquire().release()
-        return limiter._governor.database.is_shared
+        return limiter._store.database.is_shared
 
     until(is_shared_again)
 
 
 LOOK = """
-from latent.limits.members import Membership
+from latent.limits.peers import Peers
 from pathlib import Path
-members = Membership(Path(os.environ["LATENT_LIMITS_DIR"]) / "limits.lock")
+members = Peers(Path(os.environ["LATENT_LIMITS_DIR"]) / "limits.lock")
 say(json.dumps(members.is_alive(int(hear()))))
 """
 
@@ -208,9 +208,9 @@ def test_looking_at_limits_before_the_first_call_frees_nothing_later(make_worksp
     other = peer(HOLD)  # so that there is somebody to look at
     assert other.hear() == "in"
     assert [holder.pid for holder in status_of().holders] == [other.process.pid]
-    looked = lookup.governor_of(Path(os.environ["LATENT_LIMITS_DIR"]))
+    looked = lookup.store_of(Path(os.environ["LATENT_LIMITS_DIR"]))
     limiter = limiter_for(find_workspace(), "slots")
-    assert limiter._governor is looked
+    assert limiter._store is looked
     with limiter.acquire():
         assert len(status_of().holders) == 2
         asker = peer(LOOK)
@@ -266,8 +266,8 @@ def test_clock_that_began_anew_is_noticed(make_limiter):
     """After the machine was started again, times in the file lie ahead: nothing may wait for them."""
     limiter = make_limiter("requests_per_minute = 60")
     limiter.acquire().release()
-    until(lambda: limiter._desk.grant is None)
-    with sqlite3.connect(limiter._governor.database.file) as connection:
+    until(lambda: limiter._local_queue.grant is None)
+    with sqlite3.connect(limiter._store.database.file) as connection:
         connection.execute(
             "UPDATE limits SET touched_at = ?, requests_full_at = ?", (time.monotonic() + 1e6,) * 2
         )

@@ -16,7 +16,7 @@ IDLE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A row of the governor's file; points in time are on the monotonic clock, `touched_wall` is not."""
+    """A row of the file of limits; points in time are on the monotonic clock, `touched_wall` is not."""
 
     requests_full_at: float
     tokens_full_at: float

@@ -6,10 +6,13 @@ from contextvars import ContextVar
 from types import TracebackType
 
 from latent.config.workspace import find_workspace
-from latent.limits.asker import asking_run
 from latent.limits.limiter import Limiter
 from latent.limits.lookup import limit_name, limiter_for
 from latent.limits.permit import BorrowedPermit, Permit, held_permit
+
+asking_run: ContextVar[str] = ContextVar("latent_asking_run", default="")
+"""The id of the run that the calling code belongs to; whoever is in none shares one share."""
+
 
 _entered: ContextVar[tuple[tuple[LimitBlock, Permit], ...]] = ContextVar("latent_limit_blocks", default=())
 """Blocks that this context is in: several threads and asyncio tasks may enter the same object."""

@@ -1,5 +1,5 @@
 """
-The governor's SQLite file: one per user and machine, used by one thread of each process.
+the SQLite file of limits: one per user and machine, used by one thread of each process.
 
 Nothing in it outlives its use but what was learned, so it is never repaired: a damaged file is deleted. While
 it cannot be used at all, a database in memory takes its place, and limits hold for this process alone.
@@ -70,7 +70,7 @@ RETRY_SECONDS = 1.0
 _UNUSABLE = DAMAGED | {sqlite3.SQLITE_ERROR}
 
 
-class GovernorDatabase:
+class LimitDatabase:
     """One connection to the file, or to its substitute in memory."""
 
     def __init__(self, file: Path) -> None:

@@ -1,7 +1,7 @@
 """
 Admission to a named limit, for the threads and coroutines of this process.
 
-A freed slot goes to the next waiter here at once, without asking anybody. Only the governor's thread asks for
+A freed slot goes to the next waiter here at once, without asking anybody. Only the limit worker asks for
 more, books calls where a rate holds, and gives back what others lack.
 """
 
@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from latent.files.forks import after_fork
-from latent.limits.desk import BEAT_SECONDS, Desk, Errand, Plan
+from latent.limits.local_queue import BEAT_SECONDS, Action, LocalQueue, Plan
 from latent.limits.permit import Permit
-from latent.limits.pump import pump
 from latent.limits.stopping import STOP_POLL_SECONDS
 from latent.limits.waiting import AdmissionStopped, TaskWaiter, ThreadWaiter, Waiter
+from latent.limits.worker import limit_worker
 
 if TYPE_CHECKING:
     from latent.config.settings import LimitSettings
     from latent.limits.controller import News
-    from latent.limits.governor import Governor
+    from latent.limits.limit_store import LimitStore
     from latent.limits.upstream import SlotPool
 
 _log = logging.getLogger("latent.limits")
@@ -34,27 +34,27 @@ _log = logging.getLogger("latent.limits")
 class Limiter:
     """A named limit, as the calls of this process meet it; `limiter_for` makes it."""
 
-    def __init__(self, governor: Governor, name: str, settings: LimitSettings) -> None:
+    def __init__(self, store: LimitStore, name: str, settings: LimitSettings) -> None:
         self.name = name
-        self._governor = governor
+        self._store = store
         self._begin_life(settings)
         _limiters.add(self)
 
     def _begin_life(self, settings: LimitSettings) -> None:
         self._lock = threading.Lock()
-        self._desk = Desk(self.name, settings)
+        self._local_queue = LocalQueue(self.name, settings)
         self._version: int | None = None
         self._is_served = False
         self._pool: SlotPool | None = None
 
     @property
     def settings(self) -> LimitSettings:
-        return self._desk.settings
+        return self._local_queue.settings
 
     @property
     def due(self) -> float:
-        """When the governor's thread has something to do for it, on the monotonic clock."""
-        return self._desk.due
+        """When the limit worker has something to do for it, on the monotonic clock."""
+        return self._local_queue.due
 
     def acquire(self, *, tokens: int = 0, run_id: str = "", stop: threading.Event | None = None) -> Permit:
         """
@@ -115,72 +115,72 @@ class Limiter:
     def configure(self, settings: LimitSettings) -> None:
         """Go by other settings from now on: the file was edited."""
         with self._lock:
-            if settings != self._desk.settings:
-                self._desk.settings = settings
-                self._desk.ask_soon(time.monotonic())
+            if settings != self._local_queue.settings:
+                self._local_queue.settings = settings
+                self._local_queue.ask_soon(time.monotonic())
         self._wake_thread()
 
     def tell(self, news: News) -> None:
         """Let the controller hear of an answer, at once."""
         if self.settings.adaptive:
             with self._lock:
-                self._desk.tell(news, time.monotonic())
+                self._local_queue.tell(news, time.monotonic())
             self._wake_thread()
 
     def book(self, tokens: int, requests: int = 0) -> None:
         """Take `tokens` and requests more for a call that is under way; negative gives some back."""
         if tokens or requests:
             with self._lock:
-                self._desk.book(tokens, requests, time.monotonic())
+                self._local_queue.book(tokens, requests, time.monotonic())
             self._wake_thread()
 
     def give_back(self, waiter: Waiter, *, succeeded: bool) -> None:
         """A call has ended: its slot goes to the next one."""
         if self.owns(waiter):
             with self._lock:
-                self._desk.leave(waiter, time.monotonic(), succeeded=succeeded)
+                self._local_queue.leave(waiter, time.monotonic(), succeeded=succeeded)
             self._wake_thread()
             if waiter.pool is not None:
                 waiter.pool.release()
 
     def owns(self, waiter: Waiter) -> bool:
         """Whether a call is this process's: a forked child inherits its parent's permits."""
-        return waiter.desk is self._desk
+        return waiter.local_queue is self._local_queue
 
     def serve(self) -> None:
-        """Do what is due; the entrance of the governor's thread."""
-        while (plan := self._looked(self._plan())).errand is Errand.VISIT:
-            self._visit(plan)
-        if plan.errand is Errand.LEAVE:
-            self._governor.leave(self.name)
+        """Do what is due; the entrance of the limit worker."""
+        while (plan := self._looked(self._plan())).action is Action.SYNC:
+            self._sync(plan)
+        if plan.action is Action.LEAVE:
+            self._store.leave(self.name)
             with self._lock:
-                self._desk.retire(time.monotonic())
-        elif plan.errand is Errand.CLOSE:
-            self._governor.rest()
+                self._local_queue.retire(time.monotonic())
+        elif plan.action is Action.CLOSE:
+            self._store.rest()
         with self._lock:
-            self._desk.schedule(time.monotonic())
+            self._local_queue.schedule(time.monotonic())
 
     def trouble(self) -> None:
         """Something went wrong while it was served: try again, not too soon."""
         with self._lock:
-            self._desk.due = time.monotonic() + BEAT_SECONDS
+            self._local_queue.due = time.monotonic() + BEAT_SECONDS
 
     def close(self) -> None:
-        """The process ends: take it off the books."""
-        if self._desk.grant is not None:
-            self._governor.leave(self.name)
+        """The process ends: take it off the list."""
+        if self._local_queue.grant is not None:
+            self._store.leave(self.name)
 
     def begin_anew(self) -> None:
         """In a forked child: its parent's calls, and its thread, are not here."""
         self._begin_life(self.settings)
 
     def _enter(self, waiter: Waiter) -> bool:
-        waiter.desk = self._desk
+        waiter.local_queue = self._local_queue
         with self._lock:
-            is_in = self._desk.enter(waiter, waiter.asked_at)
+            is_in = self._local_queue.enter(waiter, waiter.asked_at)
             is_first, self._is_served = not self._is_served, True
         if is_first:
-            pump().add(self)
+            limit_worker().add(self)
         self._wake_thread()
         return is_in
 
@@ -197,53 +197,53 @@ class Limiter:
         if waiter.start_at is None:
             return 0.0
         with self._lock:
-            pause = self._desk.depart(waiter, time.monotonic())
+            pause = self._local_queue.depart(waiter, time.monotonic())
         # Soon, for whoever was stopped, or may go at last since the rate has gone up.
         return min(pause, STOP_POLL_SECONDS)
 
     def _give_up(self, waiter: Waiter) -> None:
         if self.owns(waiter):
             with self._lock:
-                self._desk.give_up(waiter, time.monotonic())
+                self._local_queue.give_up(waiter, time.monotonic())
             self._wake_thread()
             if waiter.pool is not None:
                 waiter.pool.release()
 
     def _wake_thread(self) -> None:
         if self._is_served:
-            pump().hurry(self._desk.due)
+            limit_worker().hurry(self._local_queue.due)
 
     def _plan(self) -> Plan:
         with self._lock:
-            return self._desk.plan(time.monotonic())
+            return self._local_queue.plan(time.monotonic())
 
     def _looked(self, plan: Plan) -> Plan:
-        """`plan`, or the visit that a look turned out to be a reason for."""
-        grant = self._desk.grant
-        if plan.errand is not Errand.LOOK or grant is None or grant.capacity is None:
+        """`plan`, or the sync that a check turned out to be a reason for."""
+        grant = self._local_queue.grant
+        if plan.action is not Action.CHECK or grant is None or grant.capacity is None:
             return plan
-        version = self._governor.database.version()
+        version = self._store.database.version()
         if version is None or version == self._version:
             return plan
         self._version = version
         with self._lock:
-            ask = self._desk.ask()
-        matters = self._governor.matters(ask, grant.capacity, others_wait=grant.others_wait)
-        return Plan(Errand.VISIT, ask) if matters else plan
+            ask = self._local_queue.ask()
+        matters = self._store.matters(ask, grant.capacity, others_wait=grant.others_wait)
+        return Plan(Action.SYNC, ask) if matters else plan
 
-    def _visit(self, plan: Plan) -> None:
+    def _sync(self, plan: Plan) -> None:
         assert plan.ask is not None
         with self._lock:
-            ask = self._desk.with_news(plan.ask)
+            ask = self._local_queue.with_news(plan.ask)
         try:
-            grant = self._governor.visit(ask)
+            grant = self._store.sync(ask)
         except BaseException:
             with self._lock:
-                self._desk.abandon(plan, ask, time.monotonic())
+                self._local_queue.abandon(plan, ask, time.monotonic())
             raise
         self._version = grant.version
         with self._lock:
-            self._desk.apply(plan, grant, time.monotonic())
+            self._local_queue.apply(plan, grant, time.monotonic())
 
 
 _limiters: WeakSet[Limiter] = WeakSet()

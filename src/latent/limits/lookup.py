@@ -11,7 +11,7 @@ from pathlib import Path
 from latent.config.workspace import Workspace, ensure_private_dir
 from latent.errors import UnknownLimitError, UsageError, WorkspaceError
 from latent.files.forks import after_fork
-from latent.limits.governor import Governor
+from latent.limits.limit_store import LimitStore
 from latent.limits.limiter import Limiter
 
 _log = logging.getLogger("latent.limits")
@@ -20,7 +20,7 @@ FOLDER_VARIABLE = "LATENT_LIMITS_DIR"
 
 _lock = threading.Lock()
 _folders: dict[tuple[str | None, Path], Path] = {}
-_governors: dict[Path, Governor] = {}
+_stores: dict[Path, LimitStore] = {}
 _limiters: dict[tuple[Path, str], Limiter] = {}
 
 
@@ -41,7 +41,7 @@ def limiter_for(workspace: Workspace, name: str) -> Limiter:
     folder = limits_folder(workspace)
     with _lock:
         if (limiter := _limiters.get((folder, name))) is None:
-            limiter = _limiters[folder, name] = Limiter(_known_governor(folder), name, settings)
+            limiter = _limiters[folder, name] = Limiter(_known_store(folder), name, settings)
     limiter.configure(settings)
     return limiter
 
@@ -63,7 +63,7 @@ def limit_name(name: object) -> str:
 
 def limits_folder(workspace: Workspace) -> Path:
     """
-    Where the governor keeps its file: the user's own folder, so that a limit holds in every workspace.
+    Where the limit store keeps its file: the user's own folder, so that a limit holds in every workspace.
 
     When that cannot be written, it is the workspace's, which is said once.
     """
@@ -74,14 +74,14 @@ def limits_folder(workspace: Workspace) -> Path:
     return known
 
 
-def governor_of(folder: Path) -> Governor:
+def store_of(folder: Path) -> LimitStore:
     """
-    The one governor of this process for a folder, whoever asks.
+    The one limit store of this process for a folder, whoever asks.
 
     A second one would open the lock file again, and on POSIX closing it frees the bytes of the first.
     """
     with _lock:
-        return _known_governor(folder)
+        return _known_store(folder)
 
 
 def _usable_folder(workspace: Workspace, named: str | None) -> Path:
@@ -117,10 +117,10 @@ def _user_folder() -> Path | None:
         return None
 
 
-def _known_governor(folder: Path) -> Governor:
-    if (governor := _governors.get(folder)) is None:
-        governor = _governors[folder] = Governor(folder)
-    return governor
+def _known_store(folder: Path) -> LimitStore:
+    if (store := _stores.get(folder)) is None:
+        store = _stores[folder] = LimitStore(folder)
+    return store
 
 
 def _begin_anew() -> None:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from latent.config.settings import LimitSettings
 from latent.limits.accounts import Account, buckets, nothing_learned, read_account, slots_of
+from latent.limits.allocation import Share, read_shares
 from latent.limits.controller import refused_lately
-from latent.limits.ledger import Share, read_shares
-from latent.limits.lookup import governor_of, limits_folder
+from latent.limits.lookup import limits_folder, store_of
 
 if TYPE_CHECKING:
     from latent.config.workspace import Workspace
-    from latent.limits.members import Membership
+    from latent.limits.peers import Peers
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +76,12 @@ def snapshot(workspace: Workspace) -> list[LimitStatus]:
     if not file.is_file():
         return [_status(name, defined[name], None, ()) for name in sorted(defined)]
     try:
-        return _read(file, defined, governor_of(folder).members)
+        return _read(file, defined, store_of(folder).members)
     except (sqlite3.Error, OSError):
         return [_status(name, defined[name], None, ()) for name in sorted(defined)]
 
 
-def _read(file: Path, defined: Mapping[str, LimitSettings], members: Membership) -> list[LimitStatus]:
+def _read(file: Path, defined: Mapping[str, LimitSettings], members: Peers) -> list[LimitStatus]:
     with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=1)) as connection:
         shares = {}
         for (name,) in connection.execute("SELECT DISTINCT name FROM shares").fetchall():

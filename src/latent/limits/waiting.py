@@ -47,8 +47,8 @@ class Waiter(ABC):
         "asked_at",
         "began_at",
         "departs_at",
-        "desk",
         "in_flight",
+        "local_queue",
         "place",
         "pool",
         "rate",
@@ -64,7 +64,7 @@ class Waiter(ABC):
         """When the call may begin, once it is booked; None where no rate holds."""
         self.departs_at: float | None = None
         """When it may go at last, as far as one can tell, where it was woken late together with others."""
-        self.desk: object = None
+        self.local_queue: object = None
         """Where it asked; a forked child has another."""
         self.began_at = 0.0
         self.in_flight = 0

@@ -31,7 +31,7 @@ from latent.config import (
 from latent.config.merging import NOTHING, find
 from latent.config.stamps import stamp
 from latent.errors import CatalogError, UnhashableError
-from latent.limits.asker import asking_run
+from latent.limits.block import asking_run
 from latent.prefect.api import is_in_memory
 from latent.prefect.rows.turns import Turns
 from latent.prefect.run_options import RunOptions

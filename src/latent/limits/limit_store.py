@@ -1,4 +1,4 @@
-"""The governor as one process sees it: the file, and its place among the processes that share it."""
+"""The limit store as one process sees it: the file, and its place among the processes that share it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 from latent.files.forks import after_fork
-from latent.limits import ledger
-from latent.limits.database import GovernorDatabase
-from latent.limits.ledger import Ask, Grant, Share
-from latent.limits.members import Membership
+from latent.limits import allocation
+from latent.limits.allocation import Ask, Grant, Share
+from latent.limits.database import LimitDatabase
+from latent.limits.peers import Peers
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,19 +26,19 @@ PEER_CHECK_SECONDS = 0.25
 """How often a process that waits asks whether those that hold slots still live."""
 
 
-class Governor:
+class LimitStore:
     """What the processes that share a folder know of their limits; used by one thread."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.database = GovernorDatabase(folder / "limits.db")
-        self.members = Membership(folder / "limits.lock")
+        self.database = LimitDatabase(folder / "limits.db")
+        self.members = Peers(folder / "limits.lock")
         self._checked: dict[str, float] = {}
         self._crowd: dict[str, int] = {}
         self._active: set[str] = set()
-        _governors.add(self)
+        _stores.add(self)
 
-    def visit(self, ask: Ask) -> Grant:
+    def sync(self, ask: Ask) -> Grant:
         """Tell the others what this process holds, and take what it is granted."""
         self._active.add(ask.name)
         now = time.monotonic()
@@ -48,7 +48,7 @@ class Governor:
             # Numbers are given inside the transaction, so that nobody finds a row without its lock.
             member = self._number()
             crowd = 1 if self.database.is_shared else self._crowd.get(ask.name, 1)
-            return ledger.visit(
+            return allocation.sync(
                 connection,
                 replace(ask, crowd=crowd),
                 member=member, pid=os.getpid(), now=now, wall=time.time(), is_gone=is_gone,
@@ -60,21 +60,21 @@ class Governor:
         return grant
 
     def matters(self, ask: Ask, capacity: int, *, others_wait: bool) -> bool:
-        """Whether what others wrote is a reason for a visit; reads only."""
+        """Whether what others wrote is a reason to sync; reads only."""
         member, now = self._number(), time.monotonic()
 
         def action(connection: sqlite3.Connection) -> bool:
-            return ledger.is_worth_a_visit(
+            return allocation.is_worth_a_sync(
                 connection, ask, member=member, capacity=capacity, others_wait=others_wait, now=now
             )
 
         return self.database.read(action) is not False
 
     def leave(self, name: str) -> None:
-        """Take this process off the books of a limit."""
+        """Take this process off the list of a limit."""
         self._active.discard(name)
         if (member := self.members.id) is not None:
-            self.database.write(lambda connection: ledger.leave(connection, name, member))
+            self.database.write(lambda connection: allocation.leave(connection, name, member))
 
     def rest(self) -> None:
         """Close the file while nothing here is in use."""
@@ -111,12 +111,12 @@ class Governor:
         return is_gone
 
 
-_governors: WeakSet[Governor] = WeakSet()
+_stores: WeakSet[LimitStore] = WeakSet()
 
 
 def _begin_anew() -> None:
-    for governor in list(_governors):
-        governor.forget()
+    for store in list(_stores):
+        store.forget()
 
 
 after_fork(_begin_anew)

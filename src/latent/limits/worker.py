@@ -1,5 +1,5 @@
 """
-The one thread of a process that talks to the governor.
+The limit worker: the one thread of a process that talks to the limit store.
 
 Calls never touch the file. They wait, or hand their slots to one another; this thread goes to the file for
 all of them, when there is a reason to.
@@ -20,7 +20,7 @@ _log = logging.getLogger("latent.limits")
 _GOODBYE_SECONDS = 0.5
 
 
-class Visitor(Protocol):
+class Served(Protocol):
     """What the thread serves: a limit."""
 
     @property
@@ -37,20 +37,20 @@ class Visitor(Protocol):
         """The process ends: give everything back."""
 
 
-class Pump(threading.Thread):
+class LimitWorker(threading.Thread):
     """The thread: serves each limit when it is due."""
 
     def __init__(self) -> None:
         super().__init__(name="latent-limits", daemon=True)
         self._changed = threading.Condition()
-        self._visitors: list[Visitor] = []
+        self._limits: list[Served] = []
         self._wakes_at = float("-inf")
         self._is_over = False
 
-    def add(self, visitor: Visitor) -> None:
+    def add(self, limit: Served) -> None:
         """Serve one more limit."""
         with self._changed:
-            self._visitors.append(visitor)
+            self._limits.append(limit)
 
     def hurry(self, due: float) -> None:
         """Wake up in time for `due`; does nothing while the thread is up, since it looks before it sleeps."""
@@ -60,14 +60,14 @@ class Pump(threading.Thread):
 
     def run(self) -> None:
         while not self._is_over:
-            for visitor in self._await_due():
+            for limit in self._await_due():
                 try:
-                    visitor.serve()
+                    limit.serve()
                 except Exception:  # one limit's trouble must not stop the others
                     _log.exception("A limit could not be served; it is tried again.")
-                    visitor.trouble()
-        for visitor in list(self._visitors):
-            visitor.close()
+                    limit.trouble()
+        for limit in list(self._limits):
+            limit.close()
 
     def stop(self) -> None:
         """Give everything back; for the end of the process."""
@@ -76,47 +76,47 @@ class Pump(threading.Thread):
             self._changed.notify()
         self.join(_GOODBYE_SECONDS)
 
-    def _await_due(self) -> list[Visitor]:
+    def _await_due(self) -> list[Served]:
         with self._changed:
             while not self._is_over:
                 now = time.monotonic()
                 # Said first: what becomes due from here on either is seen below or wakes the thread.
                 self._wakes_at = float("inf")
-                soonest = min((visitor.due for visitor in self._visitors), default=float("inf"))
+                soonest = min((limit.due for limit in self._limits), default=float("inf"))
                 if soonest <= now:
                     break
                 self._wakes_at = soonest
                 self._changed.wait(None if soonest == float("inf") else soonest - now)
             self._wakes_at = float("-inf")
             now = time.monotonic()
-            return [visitor for visitor in self._visitors if visitor.due <= now]
+            return [limit for limit in self._limits if limit.due <= now]
 
 
-_pump: Pump | None = None
-_pump_lock = threading.Lock()
+_worker: LimitWorker | None = None
+_worker_lock = threading.Lock()
 
 
-def pump() -> Pump:
+def limit_worker() -> LimitWorker:
     """The thread of this process, started when it is first needed."""
-    global _pump
-    if _pump is None:
-        with _pump_lock:
-            if _pump is None:
-                started = Pump()
+    global _worker
+    if _worker is None:
+        with _worker_lock:
+            if _worker is None:
+                started = LimitWorker()
                 started.start()
-                _pump = started
-    return _pump
+                _worker = started
+    return _worker
 
 
 def _say_goodbye() -> None:
-    if _pump is not None:
-        _pump.stop()
+    if _worker is not None:
+        _worker.stop()
 
 
 def _begin_anew() -> None:
     # A forked child has no such thread.
-    global _pump, _pump_lock
-    _pump, _pump_lock = None, threading.Lock()
+    global _worker, _worker_lock
+    _worker, _worker_lock = None, threading.Lock()
 
 
 atexit.register(_say_goodbye)

@@ -19,12 +19,12 @@ _LONGEST_GAP_SECONDS = 1.0
 """Time counts only while the watcher itself is awake: after sleep, everybody seems to have been silent."""
 
 
-class Membership:
+class Peers:
     """
     This process among those that share a folder of limits.
 
     The lock file stays open as long as the process lives: on POSIX, closing any descriptor of it would free
-    the byte. The governor's thread uses it, and whoever wants to know who is there.
+    the byte. The limit worker uses it, and whoever wants to know who is there.
     """
 
     def __init__(self, path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from latent.limits.shares import Claim, fair_shares
+from latent.limits.allocation import Claim, fair_shares
 
 
 def shares(slots: int, *wanted: int, ranks: tuple[float, ...] = ()) -> list[int]:

@@ -1,5 +1,5 @@
 """
-One limit within a process: who waits, who is in, and when the governor must be asked.
+One limit within a process: who waits, who is in, and when the limit store must be asked.
 
 Without locks and without a clock of its own: `Limiter` holds the lock, and passes the time in.
 """
@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from latent.limits.allocation import Ask, Grant
 from latent.limits.bucket import at_new_rate, departure_bucket
 from latent.limits.controller import Answers, News
-from latent.limits.ledger import Ask, Grant
 from latent.limits.waiting import FairQueue, Place, Waiter
 
 if TYPE_CHECKING:
@@ -40,28 +40,28 @@ BLOCK_SECONDS = 0.02
 NEVER = float("inf")
 
 
-class Errand(Enum):
-    """What the governor's thread does for a limit."""
+class Action(Enum):
+    """What the limit worker does for a limit."""
 
     NONE = "nothing before `due`"
-    LOOK = "visit the governor if what others did is a reason to"
-    VISIT = "visit the governor"
-    LEAVE = "take this process off the books"
+    CHECK = "sync with the limit store if what others did is a reason to"
+    SYNC = "sync with the limit store"
+    LEAVE = "take this process off the list"
     CLOSE = "let go of the file"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """An errand with what it needs."""
+    """An action with what it needs."""
 
-    errand: Errand
+    action: Action
     ask: Ask | None = None
-    """What is said on a visit; for a look it is made up only once there is something new to see."""
+    """What is told on a sync; for a check it is made up only once there is something new to see."""
     booking: tuple[Waiter, ...] = ()
-    """The waiters whose calls are booked on this visit."""
+    """The waiters whose calls are booked on this sync."""
 
 
-class Desk:
+class LocalQueue:
     """Who waits for a limit in this process and who was let in."""
 
     def __init__(self, name: str, settings: LimitSettings) -> None:
@@ -69,7 +69,7 @@ class Desk:
         self.due = NEVER
         """When the thread has something to do."""
         self.grant: Grant | None = None
-        """What the governor said last; None while this process is not on its books."""
+        """What the limit store said last; None while this process is not on its list."""
         self.owned = 0
         """Slots of this process, used or idle."""
         self.in_use = 0
@@ -83,7 +83,7 @@ class Desk:
         self._returned_requests, self._returned_tokens = 0, 0.0
         self._has_gone = False
         self._tell_at = self._idle_since = self._rest_at = NEVER
-        self._visit_at = 0.0
+        self._sync_at = 0.0
         self._departures_full_at = 0.0
         self._departures_rate: float | None = None
         self._delayed = 0
@@ -164,9 +164,9 @@ class Desk:
         self.hasten(self._tell_at)
 
     def ask_soon(self, now: float) -> None:
-        """Visit the governor whether or not anything happened here."""
+        """Sync with the limit store whether or not anything happened here."""
         if self.grant is not None:
-            self._visit_at = now
+            self._sync_at = now
             self.hasten(now)
 
     def hasten(self, due: float) -> None:
@@ -180,36 +180,36 @@ class Desk:
         self._begin_booked(now)
         if self.grant is None:
             if self.queue:
-                return Plan(Errand.VISIT, self.ask())
+                return Plan(Action.SYNC, self.ask())
             return Plan(self._rest(now))
         booking = self._bookable()
         gave_back = self._give_back_idle(now)
-        if booking or gave_back or now >= min(self._tell_at, self._visit_at):
-            return Plan(Errand.VISIT, self.ask(booking), booking)
+        if booking or gave_back or now >= min(self._tell_at, self._sync_at):
+            return Plan(Action.SYNC, self.ask(booking), booking)
         if self._is_unused() and now - self._idle_since >= KEEP_SECONDS:
-            return Plan(Errand.LEAVE)
-        return Plan(Errand.LOOK if self._watches_others() else Errand.NONE)
+            return Plan(Action.LEAVE)
+        return Plan(Action.CHECK if self._watches_others() else Action.NONE)
 
     def apply(self, plan: Plan, grant: Grant, now: float) -> None:
-        """Act on what the governor granted."""
+        """Act on what the limit store granted."""
         self.grant, self.owned = grant, grant.owned
         for waiter, start in zip(plan.booking, grant.starts, strict=True):
             self._sequence += 1
             waiter.start_at, waiter.rate = start, grant.rate
             heapq.heappush(self._booked, (start, self._sequence, waiter))
-        self._visit_at = now + BEAT_SECONDS
+        self._sync_at = now + BEAT_SECONDS
         self._clear_gone(now)
         self._begin_booked(now)
         self._hurry_booked(now)
         self._admit(now)
         self._note_idle(now)
         if plan.ask is not None and self.in_use != plan.ask.in_use:
-            self._visit_at = now + RECHECK_SECONDS  # so that others are shown what is true now
+            self._sync_at = now + RECHECK_SECONDS  # so that others are shown what is true now
         if self._lacks_slots():
-            self._visit_at = now if self._may_get_more(grant) else now + RECHECK_SECONDS
+            self._sync_at = now if self._may_get_more(grant) else now + RECHECK_SECONDS
 
     def abandon(self, plan: Plan, told: Ask, now: float) -> None:
-        """The visit came to nothing: whoever was to be booked waits again, what was told is told again."""
+        """The sync came to nothing: whoever was to be booked waits again, what was told is told again."""
         requests, tokens = told.returned
         self._news = [*told.news, *self._news]
         self._begun += told.begun
@@ -224,7 +224,7 @@ class Desk:
         self.hasten(now + BEAT_SECONDS)
 
     def retire(self, now: float) -> None:
-        """This process is off the books; the next call puts it on again."""
+        """This process is off the list; the next call puts it on again."""
         self.grant, self.owned = None, 0
         self._tell_at = self._idle_since = NEVER
         self._rest_at = now + REST_SECONDS
@@ -240,7 +240,7 @@ class Desk:
             self.hasten(self._idle_since + KEEP_SECONDS)
         if self._watches_others():
             self.hasten(now + POLL_SECONDS)
-        self.hasten(min(self._tell_at, self._visit_at))
+        self.hasten(min(self._tell_at, self._sync_at))
 
     def _may_begin(self) -> bool:
         grant = self.grant
@@ -259,16 +259,16 @@ class Desk:
         )
 
     def _may_get_more(self, grant: Grant) -> bool:
-        """Whether it pays to ask again at once: more wait here than the governor knows, or slots are free."""
+        """Whether it pays to ask again at once: more wait than the limit store knows, or slots are free."""
         has_grown = self.in_use + len(self.queue) > grant.asked
         return self._lacks_slots() and has_grown and (grant.free > 0 or grant.share >= grant.asked)
 
-    def _rest(self, now: float) -> Errand:
+    def _rest(self, now: float) -> Action:
         """What is due without any call: to let go of the file, once."""
         if now < self._rest_at:
-            return Errand.NONE
+            return Action.NONE
         self._rest_at = NEVER
-        return Errand.CLOSE
+        return Action.CLOSE
 
     def _watches_others(self) -> bool:
         if self.grant is None or self.grant.capacity is None:
@@ -422,7 +422,7 @@ class Desk:
         )
 
     def with_news(self, ask: Ask) -> Ask:
-        """`ask` with all that happened since the last visit; it counts as told from now on."""
+        """`ask` with all that happened since the last sync; it counts as told from now on."""
         news = list(self._news)
         if self._answers:
             seconds, in_flight, held_back = zip(*self._answers, strict=True)

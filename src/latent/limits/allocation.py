@@ -1,5 +1,5 @@
 """
-What processes tell the governor about a limit, and what it grants them: one transaction each time.
+What processes tell the limit store about a limit, and what it grants them: one transaction each time.
 
 Each process knows best what it holds, and writes it down whenever it comes; so a file that was deleted is
 complete again after everybody has come once.
@@ -8,7 +8,7 @@ complete again after everybody has come once.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -16,7 +16,41 @@ from latent.config.settings import LimitSettings
 from latent.limits.accounts import Account, buckets, current_account, per_second, save_account, slots_of
 from latent.limits.bucket import Bucket, at_new_rate, book
 from latent.limits.controller import News, learn, note_sent
-from latent.limits.shares import Claim, fair_shares
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one process wants of a limit."""
+
+    member: int
+    wanted: int
+    """Calls under way and waiting."""
+    rank: float
+    """The lowest first gets a slot that cannot be shared evenly."""
+
+
+def fair_shares(slots: int, claims: Iterable[Claim]) -> Mapping[int, int]:
+    """
+    Slots by member: nobody gets more than he wants, and what is left goes evenly to those who want more.
+
+    Max-min fairness (Bertsekas and Gallager, Data Networks, section 6.5.2). What cannot be divided goes one
+    each by rank.
+    """
+    shares: dict[int, int] = {}
+    left = slots
+    hungry = sorted(claims, key=lambda claim: claim.wanted)
+    while hungry and hungry[0].wanted * len(hungry) <= left:
+        modest = hungry.pop(0)
+        shares[modest.member] = modest.wanted
+        left -= modest.wanted
+    if hungry:
+        # Each of them wants at least the even part; some of them no more than that.
+        even, extra = divmod(max(left, 0), len(hungry))
+        in_turn = sorted(hungry, key=lambda claim: (claim.wanted <= even, claim.rank, claim.member))
+        for place, claim in enumerate(in_turn):
+            shares[claim.member] = even + (place < extra)
+    return shares
+
 
 TURN_SECONDS = 0.25
 """How long a slot that cannot be shared evenly stays with one process while others wait for it."""
@@ -49,7 +83,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the governor answers."""
+    """What the limit store answers."""
 
     owned: int
     share: int
@@ -70,7 +104,7 @@ class Grant:
     members: int
     others_in_use: int
     version: int | None
-    """What `GovernorDatabase.version` said meanwhile: what changes later is news."""
+    """What `LimitDatabase.version` said meanwhile: what changes later is news."""
 
 
 class Share(NamedTuple):
@@ -86,7 +120,7 @@ class Share(NamedTuple):
     runs: str
 
 
-def visit(
+def sync(
     connection: sqlite3.Connection,
     ask: Ask,
     *,
@@ -145,7 +179,7 @@ def visit(
     )
 
 
-def is_worth_a_visit(
+def is_worth_a_sync(
     connection: sqlite3.Connection, ask: Ask, *, member: int, capacity: int, others_wait: bool, now: float
 ) -> bool:
     """Whether others' changes matter to a process: slots are free for it, or others want some of its own."""
@@ -158,7 +192,7 @@ def is_worth_a_visit(
 
 
 def leave(connection: sqlite3.Connection, name: str, member: int) -> None:
-    """Take what a process holds off the books."""
+    """Take what a process holds off the list."""
     connection.execute("DELETE FROM shares WHERE name = ? AND member = ?", (name, member))
 
 
