@@ -14,6 +14,8 @@ Each says what happened, where, and what to do next::
     │   │   └── AttachmentError            an image or a file of a message that cannot be read
     │   ├── EmptyTextError (ValueError)    a text without words, among texts to embed
     │   ├── MissingKeyError         a provider's key is not set
+    │   ├── RecordingError (ValueError)    a file of recorded answers that cannot be read
+    │   ├── RecordingMissError (LookupError)   a call that is not among the recorded ones
     │   ├── PromptError (ValueError)       a prompt template cannot be found, read or filled in
     │   ├── ChunkSettingError (ValueError)   sizes of chunks that contradict each other
     │   ├── ScorerError (ValueError)       a scorer or a judge cannot be used, or reads what the data lacks
@@ -231,6 +233,35 @@ class MissingKeyError(UsageError):
         return (
             f"Model {self.spec!r} needs a key, and the environment variable {self.variable} is not set: "
             f"export {self.variable}=..., or pass api_key=."
+        )
+
+
+class RecordingError(UsageError, ValueError):
+    """A file of recorded answers cannot be read."""
+
+    def __init__(self, file: str, line: int, reason: str) -> None:
+        super().__init__(file, line, reason)  # all in args: errors cross process borders by pickle
+        self.file, self.line, self.reason = file, line, reason
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} holds no recorded answer: {self.reason}"
+
+
+class RecordingMissError(UsageError, LookupError):
+    """A model was asked for something that is not among its recorded answers, and may not be asked itself."""
+
+    def __init__(self, spec: str, folder: str, nearest: str) -> None:
+        """
+        Args:
+            nearest: What comes nearest among the recorded calls, and what differs there.
+        """
+        super().__init__(spec, folder, nearest)  # all in args: errors cross process borders by pickle
+        self.spec, self.folder, self.nearest = spec, folder, nearest
+
+    def __str__(self) -> str:
+        return (
+            f"Model {self.spec!r} has no recorded answer to this in {self.folder}: record once more, with "
+            f"--record or LATENT_RECORDINGS__MODE=record.\n{self.nearest}"
         )
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from latent.cache.leases import Lease as Lease
     from latent.cache.leases import Leases as Leases
     from latent.cache.memory import Memory as Memory
+    from latent.cache.memory import open_lasting_memory as open_lasting_memory
     from latent.cache.memory import open_memory as open_memory
     from latent.cache.sqlite import SQLiteStore as SQLiteStore
     from latent.cache.store import Store as Store
@@ -53,6 +54,7 @@ _HOME = {
     "file_key": "latent.cache.keys",
     "file_key_of_parts": "latent.cache.keys",
     "key_of_parts": "latent.cache.keys",
+    "open_lasting_memory": "latent.cache.memory",
     "open_memory": "latent.cache.memory",
     "row_key": "latent.cache.keys",
     "stable_hash": "latent.cache.hashing",
@@ -63,6 +65,7 @@ __all__ = [  # noqa: RUF022  # listed by what they are for
     "Hit",
     "Result",
     "open_memory",
+    "open_lasting_memory",
     "Entry",
     "Version",
     "Lease",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Literal
 
 from latent.cache.code import CodeFingerprint
@@ -380,22 +385,50 @@ def _close_if_idle(memory: Memory) -> None:
 
 
 _open: dict[Path, tuple[tuple[object, ...], Memory]] = {}
+"""By the folder of their store."""
 _KEPT_OPEN = 8
 """Whoever works on more workspaces in one process opens their files anew."""
 _open_lock = threading.Lock()
 
 
 def open_memory(workspace: Workspace) -> Memory:
-    """The memory of a workspace: one per process, safe in threads, after forks, beside other processes."""
+    """
+    The memory of a workspace: one per process, safe in threads, after forks, beside other processes.
+
+    With recorded answers (`[recordings]`) it is an empty one that ends with the process: what is remembered
+    on this machine must not hide that something was not recorded.
+    """
+    if workspace.settings.recordings.mode == "off":
+        return open_lasting_memory(workspace)
+    return _opened(workspace, _passing_folder(workspace.root))
+
+
+def open_lasting_memory(workspace: Workspace) -> Memory:
+    """The memory in the workspace itself, also where recorded answers take its place."""
+    return _opened(workspace, workspace.cache_dir)
+
+
+@lru_cache(maxsize=_KEPT_OPEN)
+def _passing_folder(root: Path) -> Path:
+    folder, owner = Path(mkdtemp(prefix="latent-memory-")), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == owner:  # a fork that ends has inherited this
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return folder
+
+
+def _opened(workspace: Workspace, folder: Path) -> Memory:
     settings = workspace.settings.cache
     wanted = (settings.on_code_change, settings.allow_pickle, settings.large_value_bytes)
-    known = _open.get(workspace.root)
+    known = _open.get(folder)
     if known is not None and known[0] == wanted:
         return known[1]
     with _open_lock:
-        known = _open.get(workspace.root)
+        known = _open.get(folder)
         if known is None or known[0] != wanted:
-            folder = workspace.cache_dir
             memory = Memory(
                 SQLiteStore(folder, large_value_bytes=settings.large_value_bytes),
                 leases=Leases(folder / "inflight.lock"),
@@ -403,11 +436,11 @@ def open_memory(workspace: Workspace) -> Memory:
                 allow_pickle=settings.allow_pickle,
             )
             if known is not None:
-                _close_if_idle(_open.pop(workspace.root)[1])
+                _close_if_idle(_open.pop(folder)[1])
             elif len(_open) >= _KEPT_OPEN:
                 # Closing frees the keys that are worked on, for other processes to work on too.
-                oldest = next((root for root, (_, opened) in _open.items() if opened.is_idle), None)
+                oldest = next((place for place, (_, opened) in _open.items() if opened.is_idle), None)
                 if oldest is not None:
                     _open.pop(oldest)[1].close()
-            known = _open[workspace.root] = (wanted, memory)
+            known = _open[folder] = (wanted, memory)
         return known[1]

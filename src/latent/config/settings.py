@@ -189,6 +189,19 @@ class CodeSettings(Section):
     )
 
 
+class RecordingSettings(Section):
+    """Answers of models in files that are committed: a run that reads them needs no key and pays nothing."""
+
+    mode: Literal["off", "record", "replay"] = Field(
+        default="off",
+        description='"record" keeps every answer that a run uses in `folder`; "replay" takes them from there '
+        "and asks nobody: a call that was not recorded is an error.",
+    )
+    folder: str = Field(
+        default="recordings", min_length=1, description="Where they lie, relative to the workspace."
+    )
+
+
 class LoggingSettings(Section):
     """Log lines in the terminal and under .latent/logs/."""
 
@@ -213,6 +226,7 @@ class Settings(Section):
     limits: dict[str, LimitSettings] = Field(default_factory=dict)
     catalog: CatalogSettings = Field(default_factory=CatalogSettings)
     tracking: TrackingSettings = Field(default_factory=TrackingSettings)
+    recordings: RecordingSettings = Field(default_factory=RecordingSettings)
     logging: LoggingSettings = Field(default_factory=LoggingSettings)
     services: ServicesSettings = Field(default_factory=ServicesSettings)
     code: CodeSettings = Field(default_factory=CodeSettings)

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latent.errors import MissingKeyError, RunStoppedError, ScorerError, UsageError
+from latent.config import find_workspace
+from latent.errors import MissingKeyError, RecordingMissError, RunStoppedError, ScorerError, UsageError
 from latent.evals.answering import (
     INPUT,
     OUTPUT,
@@ -185,6 +186,7 @@ def _evaluated(request: Request) -> Evaluation:
     warnings = warnings_of(request)
     began = time.time()
     answered = request.target.answer(items, request.repeats)
+    _raise_if_not_recorded(answered)
     measured = measure(request.scorers, answered, items)
     if run.outlook is not None and any(each.outcome == "skipped" for each in answered):
         plan_judges(request.scorers, answered, items)
@@ -225,6 +227,8 @@ def warnings_of(request: Request) -> list[str]:
 
 def _missing_keys(scorers: Sequence[Scorer]) -> Iterator[str]:
     """What judges cannot be asked; no error, since all that they are to say may be remembered."""
+    if find_workspace().settings.recordings.mode == "replay":
+        return
     for scorer in scorers:
         judge = scorer.options.get("judge")
         model = judge.model if isinstance(judge, Rubric) else judge
@@ -266,6 +270,15 @@ def _about_data(items: Items, row_id: str) -> dict[str, Any]:
         "row_id": row_id,
         "expected": items.expected,
     }
+
+
+def _raise_if_not_recorded(answered: Sequence[Answered]) -> None:
+    """Rows that only lack a recording say nothing of the model: numbers without them would mislead."""
+    missing = [each.exception for each in answered if isinstance(each.exception, RecordingMissError)]
+    if missing:
+        first = missing[0]
+        count = f"({len(missing):,} of {len(answered):,} answers are not recorded; this is the first.)"
+        raise RecordingMissError(first.spec, first.folder, f"{first.nearest}\n{count}") from first
 
 
 def _raise_if_nothing_was_answered(answered: Sequence[Answered]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from latent.errors import ScorerError, did_you_mean
+from latent.errors import RecordingMissError, ScorerError, did_you_mean
 from latent.evals.answering import (
     ANSWER,
     EXPECTED,
@@ -189,6 +189,9 @@ class _Mapped:
 
     def collected(self) -> Measured:
         ends = [] if self.futures is None else self.futures.ends()
+        for end in ends:
+            if isinstance(miss := end.error, RecordingMissError):  # that says nothing of the answer
+                raise RecordingMissError(miss.spec, miss.folder, miss.nearest) from miss
         metrics = _metrics_of(self.scorer.name, ends)
         rows: list[ScoreRow] = []
         ended = dict(zip(self.places, ends, strict=True))

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from latent.cache.entry import Result
 from latent.cache.keys import argument_hashes, key_of_parts
 from latent.llm.attempts import persistently, retry_options
-from latent.llm.conversation import converse
 from latent.llm.estimates import estimate_of, estimator
 from latent.llm.failures import hopeless
 from latent.llm.keeping import keep
+from latent.llm.recorded import answered, is_replayed
 from latent.llm.sending import admit
 from latent.llm.transport import check_may_block
 from latent.llm.ways import Blocking, Waiting, finished
@@ -50,7 +50,7 @@ async def ask(model: Request, prompt: Turns, repeat: int) -> Any:
         repeat: Tells further answers to the same prompt apart.
     """
     failed = 0 if (scope := current_scope()) is None else scope.attempt - 1
-    answer, is_final = await converse(model, prompt, Waiting(), failed_before=failed)
+    answer, is_final = await answered(model, prompt, repeat, Waiting(), failed_before=failed)
     return answer if is_final else unremembered(answer)
 
 
@@ -83,6 +83,8 @@ async def complete_async(
 
 def refreshing(task: Task[[Request, Turns, int], Answer], refresh: Refresh) -> Task[..., Answer]:
     """The task, for a map that asks again; what is remembered stays until there is something newer."""
+    if is_replayed():
+        task = task.with_options(limit=None)  # nobody is asked, so there is nothing to hold back
     if refresh == "incomplete":
         return task.with_options(reuses=_is_complete)
     return task.with_options(refresh_cache=True) if refresh else task
@@ -92,7 +94,7 @@ class _Call:
     """One call, in the run around it or in the nearest workspace."""
 
     def __init__(self, task: Task[..., Answer], request: Request, turns: Turns, repeat: int) -> None:
-        self.task, self.request, self.turns = task, request, turns
+        self.task, self.request, self.turns, self.repeat = task, request, turns, repeat
         self.run: Run = current_run() or surroundings(None)
         self.parts = argument_hashes({"model": request, "prompt": turns, "repeat": repeat})
         self.key = key_of_parts(task.name, self.parts)
@@ -171,7 +173,7 @@ class _Call:
         admit(self.run, self.task.name)
 
         async def attempt(failed: int) -> tuple[Answer, bool]:
-            return await converse(self.request, self.turns, way, failed_before=failed)
+            return await answered(self.request, self.turns, self.repeat, way, failed_before=failed)
 
         return await persistently(attempt, way, policy_of(self.task, self.run.workspace.settings))
 

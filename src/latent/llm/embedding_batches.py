@@ -14,10 +14,11 @@ from latent.cache.keys import RowKeys, key_of_parts
 from latent.errors import ContextWindowError, ModelAnswerError, ModelRefusedError, TextTooLongError
 from latent.llm.answer import Usage
 from latent.llm.attempts import persistently, policy_for
-from latent.llm.embedding import EmbeddingRequest, ask, batches
+from latent.llm.embedding import EmbeddingRequest, batches
 from latent.llm.estimates import FEWEST
 from latent.llm.keeping import keep
 from latent.llm.prices import cost_usd
+from latent.llm.recorded import vectors_of
 from latent.llm.sending import admit
 from latent.llm.tokens import rough_tokens, token_bound
 from latent.llm.ways import Blocking, Waiting, finished
@@ -228,10 +229,11 @@ class Work:
     async def _asked(self, batch: Sequence[int], way: Way) -> np.ndarray:
         """The vectors of a batch, by the first attempt that has them."""
         texts = [self._texts[index] for index in batch]
+        keys = [self._keys[index] for index in batch] if self._remembers else []
         admit(self._run, self._request.endpoint.spec)
 
         async def attempt(failed: int) -> np.ndarray:
-            return await ask(self._request, texts, way)
+            return await vectors_of(self._request, texts, keys, way)
 
         return await persistently(attempt, way, policy_for(None, self._run.workspace.settings))
 
