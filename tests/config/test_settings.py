@@ -169,7 +169,8 @@ def test_template_shows_every_setting_with_its_meaning_and_default(make_workspac
     assert tomllib.loads(template) == {
         name: {}
         for name in (
-            "cache", "tasks", "rows", "budget", "catalog", "tracking", "logging", "services", "code",
+            "cache", "tasks", "rows", "budget", "catalog", "tracking", "recordings", "logging", "services",
+            "code",
         )
     }  # fmt: skip
     uncommented = "\n".join(
