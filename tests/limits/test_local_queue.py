@@ -43,7 +43,7 @@ def queue_with(slots: int, **other: object) -> LocalQueue:
     return local_queue
 
 
-def test_first_call_waits_for_the_governor_and_the_next_ones_do_not():
+def test_first_call_waits_for_the_limit_store_and_the_next_ones_do_not():
     local_queue = LocalQueue("slots", LimitSettings(concurrency=20))
     first = caller()
     assert not local_queue.enter(first, 0.0)

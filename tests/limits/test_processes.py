@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from latent.config import find_workspace
-from latent.limits import limiter_for, lookup, members
+from latent.limits import limiter_for, lookup, peers
 from tests.limits.conftest import until
 from tests.limits.test_limiter import status_of
 
@@ -127,7 +127,7 @@ def test_slots_of_a_killed_process_are_free(make_limiter, peer):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals that stop a process are POSIX's")
 def test_stopped_process_does_not_hold_up_others_for_ever(make_limiter, peer, monkeypatch):
-    monkeypatch.setattr(members, "STALE_SECONDS", 1.5)
+    monkeypatch.setattr(peers, "STALE_SECONDS", 1.5)
     limiter = make_limiter()
     other = peer(HOLD)
     assert other.hear() == "in"
