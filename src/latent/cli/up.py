@@ -9,6 +9,7 @@ import typer
 
 from latent.cli.options import new_app, workspace_here
 from latent.cli.terminal import align, printable, say
+from latent.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,10 @@ def up(
     print_systemd: Annotated[
         bool, typer.Option("--print-systemd", help="Print a systemd unit that does this, and start nothing.")
     ] = False,
+    print_compose: Annotated[
+        bool,
+        typer.Option("--print-compose", help="Print a compose.yaml for containers, and start nothing."),
+    ] = False,
 ) -> None:
     """
     Start Prefect's and MLflow's servers.
@@ -46,12 +51,17 @@ def up(
     It waits until they answer; what runs already is used as it is. Flows need neither: with servers they are
     shown in Prefect's pages while they run, and can run on a schedule and on workers.
     """
-    from latent.services import systemd_units
+    from latent.services import compose_file, server_unit
     from latent.services import up as start
 
     workspace = workspace_here()
-    if print_systemd:
-        say(systemd_units(workspace, host=host).rstrip())
+    if print_systemd or print_compose:
+        if postgres is not None:
+            raise UsageError(
+                "--postgres is not printed, since it may hold a password: a unit reads `database_url` under "
+                "[services] in latent.toml, and compose.yaml has a PostgreSQL of its own."
+            )
+        say((compose_file() if print_compose else server_unit(workspace, host=host)).rstrip())
         return
     reports = start(workspace, host=host, database_url=postgres)
     show_reports(reports)

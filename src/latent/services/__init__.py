@@ -16,20 +16,24 @@ if TYPE_CHECKING:
     from latent.services.status import effective_settings as effective_settings
     from latent.services.status import service_statuses as service_statuses
     from latent.services.streaming import stream_logs as stream_logs
-    from latent.services.systemd import systemd_units as systemd_units
+    from latent.services.supervision import compose_file as compose_file
+    from latent.services.supervision import server_unit as server_unit
+    from latent.services.supervision import worker_unit as worker_unit
 
 _HOME = {
     "Finding": "doctor",
     "Report": "lifecycle",
     "ServiceStatus": "status",
     "answers": "lifecycle",
+    "compose_file": "supervision",
     "down": "lifecycle",
     "effective_settings": "status",
     "examine": "doctor",
+    "server_unit": "supervision",
     "service_statuses": "status",
     "stream_logs": "streaming",
-    "systemd_units": "systemd",
     "up": "lifecycle",
+    "worker_unit": "supervision",
 }
 
 __all__ = [*_HOME]
