@@ -38,7 +38,7 @@ COMMANDS = {
     "up": "Start Prefect's and MLflow's servers.",
     "down": "Stop the servers that `latent up` started.",
     "status": "Show where the servers are, and what decides that.",
-    "ui": "Print where the pages of Prefect and MLflow are.",
+    "ui": "Print where the servers' pages and the last report are.",
     "doctor": "Look for what is wrong here, and say what to do.",
     "limits": "Show the limits: who holds and waits, what was learned.",
     "simulate-provider": "Answer like OpenAI and Anthropic, for tests.",

@@ -95,7 +95,7 @@ def _agree(limits: tuple[GlobalLimit, ...]) -> bool:
             return True
         try:
             with get_client(sync_client=True) as client:
-                known = _known(client)
+                known = server_limits(client)
                 for wanted in limits:
                     _make(client, wanted, known.get(wanted.name))
         except Exception as error:  # a server that is too old, too strict or not there: the run goes on
@@ -109,7 +109,8 @@ def _agree(limits: tuple[GlobalLimit, ...]) -> bool:
         return True
 
 
-def _known(client: SyncPrefectClient) -> dict[str, GlobalConcurrencyLimitResponse]:
+def server_limits(client: SyncPrefectClient) -> dict[str, GlobalConcurrencyLimitResponse]:
+    """The global concurrency limits of a server by name; those of tags are called `tag:TAG`."""
     known: dict[str, GlobalConcurrencyLimitResponse] = {}
     while True:
         page = client.read_global_concurrency_limits(limit=PAGE, offset=len(known))

@@ -6,8 +6,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from latent.services.doctor import Finding as Finding
     from latent.services.doctor import examine as examine
+    from latent.services.finding import Finding as Finding
     from latent.services.lifecycle import Report as Report
     from latent.services.lifecycle import answers as answers
     from latent.services.lifecycle import down as down
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from latent.services.supervision import worker_unit as worker_unit
 
 _HOME = {
-    "Finding": "doctor",
+    "Finding": "finding",
     "Report": "lifecycle",
     "ServiceStatus": "status",
     "answers": "lifecycle",

@@ -10,15 +10,16 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from latent.config import masker_for
 from latent.config.extras import distribution_name
 from latent.config.running_services import running_service
 from latent.errors import LatentError
+from latent.services.finding import Finding, Verdict
 from latent.services.lifecycle import NAMES
+from latent.services.server_checks import server_findings
 from latent.services.status import service_statuses
 
 if TYPE_CHECKING:
@@ -27,25 +28,12 @@ if TYPE_CHECKING:
 
     from latent.config import Workspace
 
-Verdict = Literal["ok", "warning", "problem"]
-
 SUPPORTED = ((3, 11), (3, 13))
 FREE_BYTES = 1_000_000_000
 """Less free space than this is worth a word: the memory, MLflow's database and data share the disk."""
 
 SCANNED_BYTES = 1_000_000
 """A larger tracked file is not searched for secrets."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    topic: str
-    verdict: Verdict
-    found: str
-    advice: str = ""
-    """What to do; empty when there is nothing to do."""
 
 
 def examine(workspace: Workspace) -> list[Finding]:
@@ -58,6 +46,7 @@ def examine(workspace: Workspace) -> list[Finding]:
         ("stores", _stores),
         ("secrets", _secrets),
         ("services", _services),
+        ("server", server_findings),
     ]
     findings = []
     for topic, check in checks:
