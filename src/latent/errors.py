@@ -61,6 +61,7 @@ Each says what happened, where, and what to do next::
     │   ├── ChunkTooLongError (ValueError)   a chunk is longer than the embedder reads
     │   └── UnreadableDocumentError (ValueError)   a file that holds no text, or not in the form it should
     ├── ScoringError (ValueError)   what a scorer returned for a row is no score
+    ├── RecipeError                 a scorer or a target cannot be made again from the records of a run
     ├── EvaluationNotFoundError (LookupError)   a run has no evaluation, or one that cannot be read
     ├── StoreError                  an index of a vector store
     │   ├── StoreNotFoundError (LookupError)      there is no such index
@@ -332,6 +333,17 @@ class GateError(UsageError, ValueError):
 
     def __str__(self) -> str:
         return f"Gate {self.metric!r}: {self.reason}"
+
+
+class RecipeError(LatentError):
+    """A scorer or a target cannot be made again as the records of an evaluation say it was."""
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)  # all in args: errors cross process borders by pickle
+        self.what, self.reason = what, reason
+
+    def __str__(self) -> str:
+        return f"{self.what} cannot be made again from the records: {self.reason}."
 
 
 class EvaluationNotFoundError(LatentError, LookupError):

@@ -28,7 +28,7 @@ COMMANDS = {
     "eval": "Evaluate a model, or answers that are there.",
     "score": "Score the answers of a run again.",
     "report": "Write the page of a run's evaluation, and open it.",
-    "compare": "Compare the evaluations of two runs, row by row.",
+    "compare": "Compare the evaluations of runs, row by row.",
     "gate": "Check a run's evaluation against its gates.",
     "graph": "Show the flows' tasks, and how data runs between them.",
     "catalog": "Look at the datasets.",

@@ -42,10 +42,14 @@ def carry_out(
     wishes: Wishes,
     *,
     debug: bool,
-    wait_tracking: bool,
+    wait_tracking: bool = False,
+    quiet: bool = False,
 ) -> Ended:
     """
     Run a flow and show how it ended.
+
+    Args:
+        quiet: Whether only errors and plans are shown, since something else is for stdout.
 
     Raises:
         UsageError: An option cannot be used.
@@ -75,7 +79,8 @@ def carry_out(
         )
     if result.outlook is not None and result.state != "interrupted":
         return Ended(result, _end_of_plan(workspace, result, traceback=show_traceback))
-    show_result(workspace, result, wishes)
+    if not quiet or result.error is not None:
+        show_result(workspace, result, wishes)
     if wait_tracking and result.run_id is not None:
         _wait_for_tracking(workspace, result.run_id)
     return Ended(result, _end_of_run(workspace, result, signals, traceback=show_traceback))

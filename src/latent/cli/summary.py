@@ -177,7 +177,7 @@ def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[
             "Lost",
             f"{several(result.unkept, 'result')} that could not be written and will be computed again",
         )
-    if result.value is not None and not _is_shown(workspace, result):
+    if result.value is not None and not _is_shown(result):
         yield "Result", mask(_shown(result.value, mask))
     if costs := [task.cost_usd for task in result.tasks.values() if task.cost_usd is not None]:
         yield "Cost", money(sum(costs))
@@ -201,13 +201,9 @@ def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[
                 yield "Note", mask(f"{told}; say it again for all of them")
 
 
-def _is_shown(workspace: Workspace, result: RunResult) -> bool:
-    """Whether the flow returned an evaluation, whose table stands above."""
-    if not (workspace.runs_dir / str(result.run_id) / "evaluations").is_dir():
-        return False
-    from latent.evals import Evaluation
-
-    return isinstance(result.value, Evaluation)
+def _is_shown(result: RunResult) -> bool:
+    """Whether the flow returned an evaluation, whose table stands above, or a comparison, which is shown."""
+    return type(result.value).__module__.startswith("latent.evals.")
 
 
 def _skipped(rows: int, left_out: int) -> str:

@@ -6,8 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from latent.evals.comparing.compare import compare as compare
     from latent.evals.comparing.comparison import Comparison as Comparison
-    from latent.evals.comparing.comparison import compare as compare
+    from latent.evals.comparing.ranking import Ranking as Ranking
     from latent.evals.evaluating import evaluate as evaluate
     from latent.evals.evaluating import evaluate_async as evaluate_async
     from latent.evals.evaluation import Evaluation as Evaluation
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 _HOME = {
     "Abstain": "scoring",
     "Comparison": "comparing.comparison",
-    "compare": "comparing.comparison",
+    "compare": "comparing.compare",
     "Evaluation": "evaluation",
     "Judge": "judging",
     "Metric": "metrics",
+    "Ranking": "comparing.ranking",
     "Score": "scoring",
     "Scorer": "scoring",
     "evaluate": "evaluating",

@@ -71,8 +71,8 @@ class Target(Protocol):
     def check(self, items: Items) -> None:
         """See that the rows have what it needs, before anything is paid."""
 
-    def answer(self, items: Items, repeats: int) -> list[Answered]:
-        """All rows, each `repeats` times."""
+    def answer(self, items: Items, repeats: int, first: int = 0) -> list[Answered]:
+        """All rows, each `repeats` times; these are numbered from `first` on."""
 
 
 def target_of(target: Any, prompt: Any) -> Target:
@@ -116,8 +116,8 @@ class GivenOutputs:
     def check(self, items: Items) -> None:
         items.check_column(OUTPUT, "Without a model or another target, an evaluation")
 
-    def answer(self, items: Items, repeats: int) -> list[Answered]:
-        if repeats > 1:
+    def answer(self, items: Items, repeats: int, first: int = 0) -> list[Answered]:
+        if repeats > 1 or first:
             raise UsageError("`repeats` asks a target again, and there is none: leave it out.")
         return [self._given(item) for item in items.rows]
 
@@ -173,8 +173,9 @@ class ModelTarget:
                 ) from error
         return prompts
 
-    def answer(self, items: Items, repeats: int) -> list[Answered]:
-        answered = [Answered(item, repeat) for repeat in range(repeats) for item in items.rows]
+    def answer(self, items: Items, repeats: int, first: int = 0) -> list[Answered]:
+        numbers = range(first, first + repeats)
+        answered = [Answered(item, repeat) for repeat in numbers for item in items.rows]
         prompts = self.prompts(items)
         futures = self.model.map(
             prompts * repeats,
@@ -224,20 +225,23 @@ class FunctionTarget:
             if each.kind not in variadic and name not in self.task.binder.fills and name != "self"
         }
 
-    def answer(self, items: Items, repeats: int) -> list[Answered]:
+    def answer(self, items: Items, repeats: int, first: int = 0) -> list[Answered]:
         from latent.cache import code_fingerprint
         from latent.config import find_workspace
 
         self.about["code"] = code_fingerprint(self.task.fn, find_workspace().root).digest
         columns = self._columns(items)
         ids = [item.id for item in items.rows]
-        maps = [self.task.map(**columns, row_id=ids, on_error="collect")]
-        for repeat in range(1, repeats):
+        maps = {}
+        for repeat in range(first, first + repeats):
+            if repeat == 0:
+                maps[repeat] = self.task.map(**columns, row_id=ids, on_error="collect")
+                continue
             again = _repeating(self.task)
             names = [f"{name}#{repeat}" for name in ids]
-            maps.append(again.map(**columns, repeat=repeat, row_id=names, on_error="collect"))
+            maps[repeat] = again.map(**columns, repeat=repeat, row_id=names, on_error="collect")
         answered = []
-        for repeat, futures in enumerate(maps):
+        for repeat, futures in maps.items():
             for item, end in zip(items.rows, futures.ends(), strict=True):
                 answered.append(take_end(Answered(item, repeat), end))
         return answered

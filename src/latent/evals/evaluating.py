@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from latent.config import find_workspace
 from latent.errors import MissingKeyError, RecordingMissError, RunStoppedError, ScorerError, UsageError
@@ -30,6 +30,7 @@ from latent.evals.judging import Rubric
 from latent.evals.measuring import Measured, check_scorers, measure
 from latent.evals.metrics import metrics_of, sliced
 from latent.evals.people import Labels, check_against_people, load_labels
+from latent.evals.recipes import recipe_of_scorer, recipe_of_target
 from latent.evals.records import FORMAT, REPORT, SCORES, rows_table, scores_table, to_json, utf8, write
 from latent.evals.report import markdown_report
 from latent.evals.scoring import Scorer
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
 
     from latent.llm import PromptTemplate
+
+R = TypeVar("R")
 
 DEFAULT_NAME = "evaluate"
 
@@ -120,7 +123,7 @@ def evaluate(
         labels=labels,
         name=name or DEFAULT_NAME,
     )
-    return _in_a_run(request.name, lambda: _evaluated(request))
+    return in_a_run(request.name, lambda: _evaluated(request))
 
 
 async def evaluate_async(*args: Any, **kwargs: Any) -> Evaluation:
@@ -131,7 +134,7 @@ async def evaluate_async(*args: Any, **kwargs: Any) -> Evaluation:
 def score_again(evaluation: Evaluation, scorers: Scorer | Iterable[Scorer]) -> Evaluation:
     """The answers of an evaluation with further scores; see `Evaluation.score`."""
     chosen = _scorers(scorers)
-    return _in_a_run(evaluation.name, lambda: _scored_again(evaluation, chosen))
+    return in_a_run(evaluation.name, lambda: _scored_again(evaluation, chosen))
 
 
 def _scorers(given: Any) -> list[Scorer]:
@@ -147,17 +150,17 @@ def _scorers(given: Any) -> list[Scorer]:
     return found
 
 
-def _in_a_run(name: str, work: Callable[[], Evaluation]) -> Evaluation:
+def in_a_run(name: str, work: Callable[[], R]) -> R:
     """Do the work in the run around, or in one of its own."""
     from latent.prefect import Flow, current_run
 
     if (run := current_run()) is not None and run.run_id:
         return work()
 
-    def evaluation() -> Evaluation:
+    def evaluation() -> R:
         return work()
 
-    made: Flow[[], Evaluation] = Flow(evaluation, _NOT_IN_NAMES.sub("-", name))
+    made: Flow[[], R] = Flow(evaluation, _NOT_IN_NAMES.sub("-", name))
     return made()
 
 
@@ -197,6 +200,7 @@ def _evaluated(request: Request) -> Evaluation:
         "seconds": time.time() - began,
         "data": _about_data(items, request.row_id),
         "target": {"name": request.target.name, **request.target.about},
+        "target_recipe": recipe_of_target(request.target),
         "repeats": request.repeats,
         "cluster": request.cluster,
         "slice_columns": list(request.slices),
@@ -292,17 +296,23 @@ def _raise_if_nothing_was_answered(answered: Sequence[Answered]) -> None:
 
 def _scored_again(evaluation: Evaluation, scorers: Sequence[Scorer]) -> Evaluation:
     about, answered = dict(evaluation.about), evaluation.answered()
-    first = {each.item.id: each.item for each in answered}
-    items = Items(
-        source=about["data"]["source"],
-        fingerprint=about["data"]["fingerprint"],
-        rows=list(first.values()),
-        expected=about["data"]["expected"],
-    )
+    items = items_of(evaluation, answered)
     check_scorers(scorers, items, asks=True, open_ended=True)
     measured = measure(scorers, answered, items)
     about |= {"scored_from": about["run_id"], "created_at": time.time()}
     return _finished(about, answered, measured, evaluation.rows_table, kept=evaluation)
+
+
+def items_of(evaluation: Evaluation, answered: Sequence[Answered]) -> Items:
+    """The rows of a finished evaluation, from its answers."""
+    data = evaluation.about["data"]
+    first = {each.item.id: each.item for each in answered}
+    return Items(
+        source=data["source"],
+        fingerprint=data["fingerprint"],
+        rows=list(first.values()),
+        expected=data["expected"],
+    )
 
 
 def _finished(
@@ -386,6 +396,7 @@ def _about_scorer(measured: Measured) -> dict[str, Any]:
         "options": {name: repr(value) for name, value in scorer.options.items()},
         "metrics": measured.metrics,
         "judge": scorer.about,
+        "recipe": recipe_of_scorer(scorer),
         "cost_usd": measured.cost_usd,
     }
 

@@ -112,7 +112,7 @@ def _in_file(path: str, function: str, root: Path | None) -> Scorer:
         file = root / path
     if not file.is_file():
         raise ScorerError(f"{path}:{function}", f"there is no file {path!r}.")
-    module = _imported(file.resolve())
+    module = module_of_file(file)
     found = getattr(module, function, None)
     if isinstance(found, Scorer):
         return found
@@ -130,7 +130,14 @@ def _in_file(path: str, function: str, root: Path | None) -> Scorer:
     raise ScorerError(f"{path}:{function}", f"{path} has none of this name: {hint}")
 
 
-def _imported(file: Path) -> ModuleType:
+def module_of_file(file: Path) -> ModuleType:
+    """
+    The module of a file that is named by its path, imported once.
+
+    Raises:
+        ScorerError: It cannot be imported.
+    """
+    file = file.resolve()
     name = "latent_scorers" + re.sub(r"\W", "_", str(file))
     if name in sys.modules:
         return sys.modules[name]

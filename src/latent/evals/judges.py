@@ -14,6 +14,7 @@ from typing import Any
 from latent.errors import ScorerError
 from latent.evals.fencing import fenced
 from latent.evals.judging import REVISION, Judge, note_on, readable
+from latent.evals.recipes import remade
 from latent.evals.scoring import Abstain, Kind, Score, Scorer
 from latent.llm import Model
 
@@ -36,6 +37,7 @@ Answer each of these questions about the output, in their order, with the reason
 {questions}"""
 
 
+@remade
 def faithfulness(*, model: Model | str, context: str = CONTEXT, name: str = "faithfulness") -> Scorer:
     """
     The share of the output's claims that follow from the passages, 0 to 1.
@@ -50,6 +52,7 @@ def faithfulness(*, model: Model | str, context: str = CONTEXT, name: str = "fai
     return _scorer(claims_supported, name, model, {"context": context}, SUPPORTED)
 
 
+@remade
 def context_recall(*, model: Model | str, context: str = CONTEXT, name: str = "context_recall") -> Scorer:
     """The share of the expected answer's claims that follow from the passages, 0 to 1."""
 
@@ -59,6 +62,7 @@ def context_recall(*, model: Model | str, context: str = CONTEXT, name: str = "c
     return _scorer(claims_found, name, model, {"context": context}, SUPPORTED)
 
 
+@remade
 def context_relevancy(
     *, model: Model | str, context: str = CONTEXT, name: str = "context_relevancy"
 ) -> Scorer:
@@ -71,6 +75,7 @@ def context_relevancy(
     return _scorer(passages_relevant, name, model, {"context": context}, RELEVANT)
 
 
+@remade
 def context_precision(
     *, model: Model | str, context: str = CONTEXT, name: str = "context_precision"
 ) -> Scorer:
@@ -119,6 +124,7 @@ def tool_calls(*, model: Model | str, name: str = "tool_calls_judged", **setting
     return Judge(rubric, model=model, name=name, **{"context": "tool_calls", **settings})
 
 
+@remade
 def checklist(
     questions: Mapping[str, str] | Sequence[str], *, model: Model | str, name: str = "checklist"
 ) -> Scorer:

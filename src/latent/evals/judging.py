@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import inspect
 import statistics
 from collections import Counter
@@ -69,6 +70,10 @@ class Rubric:
             "latent.evals.rubric", REVISION, self.text, self.model, scale, schema, self.votes, self.recheck,
             self.prompt,
         )  # fmt: skip
+
+    def recipe_fields(self) -> dict[str, Any]:
+        """What it is made of again."""
+        return {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.init}
 
     async def grade(self, **fields: Any) -> Score:
         """The grade of one answer."""
@@ -174,7 +179,15 @@ class Judge(Scorer):
             columns={**columns, **({"context": context} if context else {})},
             note=note_on(self.rubric.model),
             about=about_rubric(self.rubric),
-        )
+            made_by=(
+                (__name__, "Judge"),
+                {
+                    "rubric": rubric, "model": self.rubric.model, "name": name, "scale": scale,
+                    "output": output, "reference": reference, "context": context, "votes": votes,
+                    "recheck": recheck, "prompt": prompt,
+                },
+            ),
+        )  # fmt: skip
 
     @property
     def model(self) -> Model:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from latent.evals.fencing import fenced
 from latent.evals.judging import REVISION, Rubric, about_rubric, note_on, readable, unreadable
+from latent.evals.recipes import remade
 from latent.evals.scoring import Score, Scorer
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ nothing, and neither does their length. Give the reason first, in a sentence or 
 WORTH = {"first": 1.0, "second": 0.0, "equal": 0.5}
 
 
+@remade
 def pairwise_scorer(rubric: Rubric, against: str, *, swap: bool, name: str) -> Scorer:
     """A scorer that compares the output with the column `against`; see `Judge.pairwise`."""
 

@@ -117,6 +117,8 @@ class Scorer:
     """What the records say of the model that judges: `model`, `rubric`, ...; None: none does."""
     task_options: Mapping[str, Any] = field(default_factory=dict)
     """What else its task is told: `timeout_seconds`, `retries`, `limit`, `cache_expiration`."""
+    made_by: tuple[tuple[str, str], Mapping[str, Any]] | None = None
+    """The module and name of the factory that made it, and its arguments; None: its function can be found."""
 
     def __post_init__(self) -> None:
         functools.update_wrapper(self, self.fn)

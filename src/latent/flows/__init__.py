@@ -4,6 +4,7 @@ from __future__ import annotations
 
 READY = {
     "batch_evaluation": "latent.flows.batch_evaluation.flow",
+    "comparison": "latent.flows.comparison.flow",
     "document_ingestion": "latent.flows.document_ingestion.flow",
     "rescoring": "latent.flows.rescoring.flow",
 }

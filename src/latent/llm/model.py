@@ -98,6 +98,7 @@ class Model:
             ModelSpecError: There is no such provider, or a parameter cannot be used.
         """
         self.endpoint = endpoint_of(spec, base_url=base_url, api_key=api_key, headers=headers)
+        self._base_url = None if base_url is None else self.endpoint.place
         self._check_kinds(
             temperature=temperature, top_p=top_p, stop=stop, seed=seed, reasoning=reasoning, system=system,
             limit=limit, cache_expiration=cache_expiration,
@@ -129,6 +130,22 @@ class Model:
     def spec(self) -> str:
         """`provider:name`."""
         return self.endpoint.spec
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that make it again, as JSON values; without its key, and its headers."""
+        given: dict[str, Any] = {
+            "spec": self.spec,
+            "base_url": self._base_url,
+            "system": self.system,
+            "limit": self.limit,
+            "output_mode": self.output_mode,
+            "repairs": self.repairs,
+            "retries": self.retries,
+            "timeout_seconds": self.timeout_seconds,
+            **self.sampling,
+        }
+        return {name: value for name, value in given.items() if value is not None}
 
     def __repr__(self) -> str:
         return f"Model({self.spec!r})"

@@ -13,15 +13,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from latent.errors import GateError, did_you_mean
-from latent.evals.comparing.comparison import compare
+from latent.evals.comparing.compare import compare
 from latent.evals.comparing.conditions import Condition, parse_condition
+from latent.evals.comparing.metric import price_of_rows
 from latent.evals.comparing.pairing import RowScores, rows_of, scores_of
 from latent.evals.stats.mean import mean_interval
 from latent.evals.stats.power import rows_needed
 from latent.evals.stats.proportions import clopper_pearson
 
 if TYPE_CHECKING:
-    from latent.evals.comparing.comparison import Comparison, MetricComparison
+    from latent.evals.comparing.comparison import Comparison
+    from latent.evals.comparing.metric import MetricComparison
     from latent.evals.evaluation import Evaluation
     from latent.evals.metrics import Metric
 
@@ -88,7 +90,7 @@ def check_gates(
     for condition in conditions:
         _check_name(condition, evaluation)
     comparisons = {
-        name: compare(against if against is not None else name, evaluation)
+        name: compare(against if against is not None else name, evaluation, gated=())
         for name in dict.fromkeys(each.other for each in conditions if each.other is not None)
     }
     results = [_result(each, evaluation, comparisons.get(each.other or "")) for each in conditions]
@@ -149,7 +151,7 @@ def _measured(condition: Condition, evaluation: Evaluation) -> GateResult:
     needed = _settled_by(metric, condition.value) if verdict == "inconclusive" else None
     return GateResult(
         condition=condition, verdict=verdict, value=metric.mean, low=low, high=high, why=why,
-        rows_needed=needed, cost_usd=_price(evaluation, metric, needed),
+        rows_needed=needed, cost_usd=price_of_rows([evaluation], needed, metric.rows),
     )  # fmt: skip
 
 
@@ -228,7 +230,7 @@ def _compared(condition: Condition, evaluation: Evaluation, comparison: Comparis
         needed = _rows(seen - line, difference.estimate.stderr**2 * difference.estimate.n)
     return GateResult(
         condition=condition, verdict=verdict, value=difference.estimate.value, low=low, high=high, why=why,
-        rows_needed=needed, cost_usd=_price(evaluation, metric, needed),
+        rows_needed=needed, cost_usd=price_of_rows([comparison.old, evaluation], needed, found.pairs),
     )  # fmt: skip
 
 
@@ -254,11 +256,3 @@ def _settled_by(metric: Metric, line: float) -> int | None:
 
 def _rows(difference: float, variance: float) -> int | None:
     return rows_needed(difference, variance) if difference else None
-
-
-def _price(evaluation: Evaluation, metric: Metric, needed: int | None) -> float | None:
-    """What so many rows would cost beyond these, at what an answer and its judges cost here."""
-    if needed is None or evaluation.cost.unpriced or not metric.rows:
-        return None
-    spent = evaluation.cost.total_usd + evaluation.cost.saved_usd
-    return max(needed - metric.rows, 0) * spent / metric.rows

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from latent.evals.measuring import SCORED
+from latent.evals.measuring import NOT_APPLICABLE, SCORED
 
 if TYPE_CHECKING:
     from latent.evals.evaluation import Evaluation
@@ -105,13 +105,24 @@ def scores_of(evaluation: Evaluation, metric: str) -> dict[str, RowScores]:
         strict=True,
     )
     for name, row_id, value, label, outcome in columns:
-        if name != metric or outcome == "not_applicable":
-            continue
-        known = found.get(row_id, RowScores((), 0))
-        if outcome not in SCORED:
-            found[row_id] = RowScores(known.values, known.missing + 1, known.labels)
-        elif label is not None:
-            found[row_id] = RowScores(known.values, known.missing, (*known.labels, label))
-        else:
-            found[row_id] = RowScores((*known.values, float(value)), known.missing, known.labels)
+        if name == metric:
+            add_score(found, row_id, value if label is None else label, outcome)
     return found
+
+
+def add_score(found: dict[str, RowScores], row_id: str, value: float | str | None, outcome: str) -> None:
+    """Put one score of a row to its others; one that does not apply is left out."""
+    if outcome == NOT_APPLICABLE:
+        return
+    known = found.get(row_id, RowScores((), 0))
+    if outcome not in SCORED or value is None:
+        found[row_id] = RowScores(known.values, known.missing + 1, known.labels)
+    elif isinstance(value, str):
+        found[row_id] = RowScores(known.values, known.missing, (*known.labels, value))
+    else:
+        found[row_id] = RowScores((*known.values, float(value)), known.missing, known.labels)
+
+
+def value_of(scores: RowScores) -> float | str | None:
+    """What a row's score is taken for: the mean of its repeats, or their labels; None without any."""
+    return ", ".join(scores.labels) if scores.labels else scores.mean

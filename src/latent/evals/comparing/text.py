@@ -11,16 +11,28 @@ from latent.evals.comparing.changes import word_diff
 from latent.evals.table import aligned, markdown_table, number
 
 if TYPE_CHECKING:
+    from latent.evals.comparing.causes import Causes, CauseShare, MetricCauses
     from latent.evals.comparing.changes import Change
-    from latent.evals.comparing.comparison import Comparison, Flip, MetricComparison
+    from latent.evals.comparing.comparison import Comparison
     from latent.evals.comparing.gates import GateReport, GateResult
+    from latent.evals.comparing.metric import Flip, MetricComparison
     from latent.evals.comparing.pairing import Pairs
+    from latent.evals.comparing.ranking import RankedMetric, Ranking
     from latent.evals.evaluation import Evaluation
 
 HEADS = ("metric", "old", "new", "difference", "95 % interval", "p", "gained / lost", "rows", "")
 IDS_SHOWN = 10
 EXPLORATORY = (
     "The p values are not adjusted for how many metrics there are: take them as hints, not as tests."
+)
+SAME_LETTER = "Those that share a letter are tied: pairwise differences, p adjusted by Holm."
+CAUSE_HEADS = ("flips", "effect", "95 % interval")
+NO_FLIPS = "No score is another one now."
+NOISE_UNKNOWN = (
+    "How many flips are noise is not known: a side cannot be asked again. `--repeats` would show it."
+)
+HOLM = (
+    "p of {gated}, which have gates, are adjusted for how many they are (Holm); the others are exploratory."
 )
 
 
@@ -36,7 +48,7 @@ def comparison_text(comparison: Comparison, *, flips: int = 0) -> str:
         "\n".join(_rows(comparison.pairs)),
         "\n".join(aligned([HEADS, *map(_cells, comparison.metrics.values())])),
         "\n".join(each.sentence for each in comparison.metrics.values()),
-        EXPLORATORY if len(comparison.metrics) > 1 else "",
+        _adjustment(comparison),
         "\n".join(["What else differs:", *_changes(comparison.changes)]) if comparison.changes else "",
         "\n\n".join("\n".join(_flip(each)) for each in comparison.flips[:flips]),
         _flips_left(comparison, flips),
@@ -54,7 +66,7 @@ def comparison_markdown(comparison: Comparison, *, flips: int = 20) -> str:
         "## Metrics",
         markdown_table(HEADS, map(_cells, comparison.metrics.values())),
         "\n".join(f"- {each.sentence}" for each in comparison.metrics.values()),
-        EXPLORATORY if len(comparison.metrics) > 1 else "",
+        _adjustment(comparison),
     ]
     if comparison.changes:
         parts += ["## What else differs", "\n".join(["```diff", *_changes(comparison.changes), "```"])]
@@ -67,6 +79,14 @@ def comparison_markdown(comparison: Comparison, *, flips: int = 20) -> str:
         parts.append(markdown_table(["row", "metric", "old", "new", "old answer", "new answer"], lines))
         parts.append(_flips_left(comparison, flips))
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _adjustment(comparison: Comparison) -> str:
+    """What the p values can be taken for."""
+    gated = [name for name, each in comparison.metrics.items() if each.p_adjusted is not None]
+    if len(comparison.metrics) < 2:
+        return ""
+    return HOLM.format(gated=", ".join(gated)) if gated else EXPLORATORY
 
 
 def _about(evaluation: Evaluation) -> tuple[str, ...]:
@@ -99,11 +119,18 @@ def _cells(each: MetricComparison) -> tuple[str, ...]:
         number(each.new, each.unit),
         f"{estimate.value:+.3f}",
         f"{estimate.ci_low:+.3f} to {estimate.ci_high:+.3f}" if has_interval else "",
-        "" if difference.p_value is None else f"{difference.p_value:.3g}",
+        _p_value(each),
         f"{difference.gained:,} / {difference.lost:,}",
         f"{each.pairs:,}",
         note,
     )
+
+
+def _p_value(each: MetricComparison) -> str:
+    p_value = each.p_adjusted
+    if p_value is None and each.difference is not None:
+        p_value = each.difference.p_value
+    return "" if p_value is None else f"{p_value:.3g}"
 
 
 def _changes(changes: Sequence[Change]) -> Iterator[str]:
@@ -145,6 +172,91 @@ def _score(value: float | str) -> str:
 
 def _line(text: str) -> str:
     return " ".join(text.split())
+
+
+def ranking_text(ranking: Ranking) -> str:
+    """A ranking for a terminal: for each metric the evaluations, the best first, and who is tied."""
+    parts = [_ranked_rows(ranking)]
+    for each in ranking.metrics.values():
+        parts += ["\n".join(aligned([_ranked_heads(each), *_ranked(each)])), "\n".join(each.sentences)]
+    return "\n\n".join([*parts, SAME_LETTER])
+
+
+def ranking_markdown(ranking: Ranking) -> str:
+    """The same in Markdown."""
+    parts = ["# Ranking", _ranked_rows(ranking)]
+    for each in ranking.metrics.values():
+        sentences = "\n".join(f"- {line}" for line in each.sentences)
+        parts += [f"## {each.name}", markdown_table(_ranked_heads(each), _ranked(each)), sentences]
+    return "\n\n".join([*parts, SAME_LETTER]) + "\n"
+
+
+def _ranked_rows(ranking: Ranking) -> str:
+    return f"{len(ranking.rows):,} rows are the same in all {len(ranking.evaluations)}."
+
+
+def _ranked_heads(each: RankedMetric) -> tuple[str, ...]:
+    return (each.name, "mean", "95 % interval", "tied", "rows", "missing")
+
+
+def _ranked(each: RankedMetric) -> Iterator[tuple[str, ...]]:
+    for standing in each.standings:
+        estimate = standing.estimate
+        has_interval = estimate.ci_low is not None and estimate.ci_high is not None
+        yield (
+            standing.name,
+            "not scored" if estimate.value is None else number(estimate.value, each.unit),
+            f"{number(estimate.ci_low)} to {number(estimate.ci_high)}" if has_interval else "",
+            standing.letters,
+            f"{estimate.n:,}",
+            f"{standing.missing:,}" if standing.missing else "",
+        )
+
+
+def causes_text(causes: Causes) -> str:
+    """Why two evaluations differ, for a terminal."""
+    parts = [
+        "\n".join(aligned([(each.metric, *CAUSE_HEADS), *_cause_rows(each)]))
+        for each in causes.metrics.values()
+        if each.flips
+    ]
+    return "\n\n".join([*(parts or [NO_FLIPS]), *_notes(causes)])
+
+
+def causes_markdown(causes: Causes) -> str:
+    """The same in Markdown."""
+    parts = [
+        markdown_table([each.metric, *CAUSE_HEADS], _cause_rows(each))
+        for each in causes.metrics.values()
+        if each.flips
+    ]
+    return "\n\n".join(["## Causes", *(parts or [NO_FLIPS]), *_notes(causes)]) + "\n"
+
+
+def _cause_rows(each: MetricCauses) -> Iterator[tuple[str, ...]]:
+    for share in each.shares:
+        yield share.cause, f"{share.flips:,}", *_effect(share)
+    if each.together:
+        yield "several together", f"{each.together:,}", "", ""
+    yield "noise", "not known" if each.noise is None else f"{each.noise:,}", "", ""
+    if each.unknown:
+        yield "unknown", f"{each.unknown:,}", "", ""
+    yield "all", f"{each.flips:,}", "", ""
+
+
+def _effect(share: CauseShare) -> tuple[str, str]:
+    effect = share.effect
+    if effect is None or effect.value is None:
+        return "", ""
+    has_interval = effect.ci_low is not None and effect.ci_high is not None
+    return f"{effect.value:+.3f}", f"{effect.ci_low:+.3f} to {effect.ci_high:+.3f}" if has_interval else ""
+
+
+def _notes(causes: Causes) -> Iterator[str]:
+    if causes.notes:
+        yield "\n".join(causes.notes)
+    if any(each.noise is None and each.flips for each in causes.metrics.values()):
+        yield NOISE_UNKNOWN
 
 
 def gates_text(report: GateReport) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from latent.errors import ScorerError, ScoringError
+from latent.evals.recipes import remade
 from latent.evals.scorers.words import folded_text, holds_words, normalized, references_of, text_of
 from latent.evals.scoring import Score, Scorer, scorer
 
@@ -112,6 +113,7 @@ def regex_answer(
     return Score(normalized(answer) in {normalized(each) for each in accepted}, answer=answer)
 
 
+@remade
 def not_(inner: Scorer) -> Scorer:
     """
     A scorer that is right where another is wrong: `not_(contains(expected="sorry"))`.
