@@ -67,7 +67,9 @@ def test_ls_shows_what_flows_do_read_and_write(latent: Cli, workspace: Workspace
     assert evaluate.split() == ["evaluate", "prepare.shouted,", "parts", "flows/evaluate/flow.py"]
     assert prepare.startswith("prepare   Split the corpus and shout its parts.")
     assert prepare.endswith("shouted  flows/prepare/flow.py")
-    assert ready.startswith("Ready in any workspace: batch_evaluation, comparison, document_ingestion, rescoring.")
+    assert ready.startswith(
+        "Ready in any workspace: batch_evaluation, comparison, document_ingestion, rescoring."
+    )
 
 
 def test_ls_shows_a_copy_of_a_ready_flow_in_its_place(latent: Cli, make: MakeWorkspace) -> None:
