@@ -7,7 +7,8 @@ import json
 import pytest
 
 from latent.errors import EvaluationDataError
-from latent.evals import Judge, evaluate
+from latent.evals import Judge, evaluate, scorer
+from latent.evals.people import content_key, rubric_key
 from tests.evals.test_judging import JUDGE, fields_in
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -79,6 +80,67 @@ def test_labels_that_fit_nothing_are_told_before_anything_is_paid(lenient, label
     with pytest.raises(EvaluationDataError, match=said):
         judged(rows_of([1, 0], [1, 0]), labels)
     assert lenient.record().requests == 0
+
+
+def without_id(line):
+    return {name: value for name, value in json.loads(line["input"]).items() if name != "id"}
+
+
+def marks_of(evaluation, labels):
+    """What the page would save for each row's first metric."""
+    (scorer,) = evaluation.about["scorers"]
+    lines = evaluation.rows_table.to_pylist()
+    return [
+        {
+            "id": line["id"], "repeat": line["repeat"], "metric": scorer["name"], "label": label,
+            "key": f"{content_key(without_id(line), line['output'])}-{rubric_key(scorer, scorer['name'])}",
+        }
+        for line, label in zip(lines, labels, strict=True)
+    ]  # fmt: skip
+
+
+def test_marks_count_wherever_input_answer_and_rubric_are_the_same(lenient):
+    marks = marks_of(judged(rows_of([1, 0, 1], [None] * 3), None), [1, 1, None])
+    renamed = [{**row, "id": f"other-{row['id']}"} for row in rows_of([1, 0, 1], [None] * 3)]
+    found = judged(renamed[::-1], marks)
+    assert (found.about["agreement"][0]["n"], found.about["marks_expired"]) == (2, 0)
+
+
+def test_marks_expire_with_the_answer_and_the_rubric_alone(lenient):
+    first = judged(rows_of([1, 0, 1], [None] * 3), None)
+    marks = marks_of(first, [1, 1, 1])
+    changed = judged(rows_of([1, 0, 0], [None] * 3), marks)
+    assert (changed.about["agreement"][0]["n"], changed.about["marks_expired"]) == (2, 1)
+    again = changed.score(Judge("Is it so?", model=JUDGE, scale=(0, 1), recheck=0))
+    assert (again.about["agreement"], again.about["marks_expired"]) == ([], 3)
+    assert sum("marks by people" in each for each in again.about["warnings"]) == 1
+    back = again.score(Judge("Is it right?", model=JUDGE, scale=(0, 1), recheck=0))
+    assert (back.about["agreement"][0]["n"], back.about["marks_expired"]) == (2, 1)
+    assert not any(each.startswith("3 of 3") for each in back.about["warnings"])
+
+
+def test_people_check_deterministic_scorers_too_where_a_label_names_them(quick):
+    @scorer
+    def right(output: str, expected: str) -> bool:
+        return output == expected
+
+    rows = [{"id": str(n), "output": "4" if n else "four", "expected": "4"} for n in range(4)]
+    marks = marks_of(evaluate(rows, scorers=right), [True] * 4)
+    (agreement,) = evaluate(rows, scorers=right, labels=marks).about["agreement"]
+    assert (agreement["n"], agreement["agreement"]) == (4, 0.75)
+    assert evaluate(rows, scorers=right, labels=[{"id": "0", "label": 1}]).about["agreement"] == []
+
+
+def test_marks_of_a_repeat_are_of_that_answer(lenient):
+    judge = Judge("Is it right?", model=JUDGE, scale=(0, 1), recheck=0)
+    rows = [{"id": "a", "n": 1}]
+
+    def asked(labels):
+        return evaluate(rows, lambda n, repeat=0: str(repeat), judge, repeats=2, labels=labels)
+
+    marks = marks_of(asked(None), [None, 1])
+    (agreement,) = asked(marks).about["agreement"]
+    assert (agreement["n"], agreement["agreement"]) == (1, 1.0)
 
 
 def test_without_labels_the_judge_is_said_to_be_unchecked(lenient):

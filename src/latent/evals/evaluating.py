@@ -27,9 +27,16 @@ from latent.evals.answering import (
 from latent.evals.evaluation import Cost, Evaluation
 from latent.evals.items import Data, Items, load_items
 from latent.evals.judging import Rubric
-from latent.evals.measuring import Measured, check_scorers, measure
+from latent.evals.measuring import SCORED, Measured, check_scorers, measure
 from latent.evals.metrics import metrics_of, sliced
-from latent.evals.people import Labels, check_against_people, load_labels
+from latent.evals.people import (
+    EXPIRED,
+    Labels,
+    check_against_people,
+    expiry_warning,
+    load_labels,
+    marked_answers,
+)
 from latent.evals.recipes import recipe_of_scorer, recipe_of_target
 from latent.evals.records import FORMAT, REPORT, SCORES, rows_table, scores_table, to_json, utf8, write
 from latent.evals.report import markdown_report
@@ -102,7 +109,8 @@ def evaluate(
         cluster: A column that tells which rows belong together: intervals allow for it.
         slices: Columns for each of whose values the metrics are told apart.
         labels: What people say of the answers, to hold judges against: a column, or rows with `id`, `label`,
-            and `metric` where there are several. Draw the labelled rows at random.
+            and `metric` where there are several, or the `labels.jsonl` of marks that were made in the
+            page. Draw the labelled rows at random.
         name: Of the evaluation, and of its run where it makes one.
 
     Raises:
@@ -185,7 +193,7 @@ def _evaluated(request: Request) -> Evaluation:
     )
     for column in (*([request.cluster] if request.cluster else []), *request.slices):
         items.check_column(column, "The evaluation")
-    labels = load_labels(request.labels, items, request.scorers, run.workspace, run.catalog)
+    labels, marks = load_labels(request.labels, items, request.scorers, run.workspace, run.catalog)
     warnings = warnings_of(request)
     began = time.time()
     answered = request.target.answer(items, request.repeats)
@@ -205,6 +213,7 @@ def _evaluated(request: Request) -> Evaluation:
         "cluster": request.cluster,
         "slice_columns": list(request.slices),
         "labels": labels,
+        "marks": marks,
         "warnings": warnings,
     }
     made = _finished(about, answered, measured, rows_table(answered, items.expected))
@@ -299,7 +308,8 @@ def _scored_again(evaluation: Evaluation, scorers: Sequence[Scorer]) -> Evaluati
     items = items_of(evaluation, answered)
     check_scorers(scorers, items, asks=True, open_ended=True)
     measured = measure(scorers, answered, items)
-    about |= {"scored_from": about["run_id"], "created_at": time.time()}
+    said = [text for text in about.get("warnings", ()) if not text.endswith(EXPIRED)]
+    about |= {"scored_from": about["run_id"], "created_at": time.time(), "warnings": said}
     return _finished(about, answered, measured, evaluation.rows_table, kept=evaluation)
 
 
@@ -331,27 +341,33 @@ def _finished(
 
     run = current_run()
     assert run is not None, "an evaluation is part of a run"
+    new = {each.scorer.name for each in measured}
     clusters = _clusters(about["cluster"], answered)
     metrics = [metric for each in measured for metric in metrics_of(each, answered, clusters)]
-    metrics, agreement = check_against_people(metrics, measured, answered, about.get("labels") or {})
-    slices = [line for each in measured for line in sliced(each, answered, clusters, about["slice_columns"])]
     described = [_about_scorer(each) for each in measured]
+    old = [] if kept is None else [each for each in kept.about["scorers"] if each["name"] not in new]
+    marked, expired = marked_answers(
+        about.get("marks") or [], rows, about["data"]["row_id"], [*old, *described]
+    )
+    metrics, agreement = check_against_people(metrics, measured, answered, about.get("labels") or {}, marked)
+    slices = [line for each in measured for line in sliced(each, answered, clusters, about["slice_columns"])]
     scores = scores_table(measured, answered)
     lines = [metric.as_dict() for metric in metrics]
     if kept is not None:
-        new = {each.scorer.name for each in measured}
-        renewed = {each["metric"] for each in agreement}
+        renewed = {metric.name for metric in metrics}
         lines = [each for each in kept.about["metrics"] if each["scorer"] not in new] + lines
         slices = [each for each in kept.about["slices"] if each["scorer"] not in new] + slices
-        described = [each for each in kept.about["scorers"] if each["name"] not in new] + described
+        described = old + described
         agreement = [each for each in kept.about["agreement"] if each["metric"] not in renewed] + agreement
-        old = kept.scores_table
-        stays = pc.invert(pc.is_in(old.column("scorer"), pa.array(sorted(new), pa.string())))
-        scores = pa.concat_tables([old.filter(stays), scores])
+        known = kept.scores_table
+        stays = pc.invert(pc.is_in(known.column("scorer"), pa.array(sorted(new), pa.string())))
+        scores = pa.concat_tables([known.filter(stays), scores])
     content = masker_for(run.workspace).data(
         {
             "format": FORMAT,
             **about,
+            "warnings": [*about.get("warnings", ()), *_expiry(about.get("marks") or [], expired)],
+            "marks_expired": len(expired),
             "run_id": run.run_id,
             "flow": run.flow_name,
             "scorers": described,
@@ -371,6 +387,16 @@ def _finished(
         replace_file(folder / REPORT, utf8(markdown_report(made)))
         _tell(run.recorder, made, folder)
     return made
+
+
+def _expiry(marks: Sequence[Any], expired: Sequence[Any]) -> Iterator[str]:
+    """Said where marks by people fit nothing any more."""
+    from latent.prefect import logger
+
+    if expired:
+        warning = expiry_warning(len(marks), len(expired))
+        logger.warning(warning)
+        yield warning
 
 
 def _clusters(column: str | None, answered: Sequence[Answered]) -> list[Any] | None:
@@ -398,6 +424,11 @@ def _about_scorer(measured: Measured) -> dict[str, Any]:
         "judge": scorer.about,
         "recipe": recipe_of_scorer(scorer),
         "cost_usd": measured.cost_usd,
+        "scores": sum(row.outcome in SCORED for row in measured.rows),
+        "reused": measured.reused,
+        "input_tokens": measured.tokens["input_tokens"],
+        "output_tokens": measured.tokens["output_tokens"],
+        "latency_seconds": _percentiles(measured.seconds),
     }
 
 
@@ -408,18 +439,23 @@ def _totals(answered: Sequence[Answered]) -> dict[str, Any]:
         found = (each.values.get(name) for each in answered)
         return [float(value) for value in found if isinstance(value, int | float)]
 
-    latencies = sorted(of("latency_seconds"))
     return {
         "rows": len({each.item.id for each in answered}),
         "answers": len(answered),
         "outcomes": dict(Counter(each.outcome for each in answered)),
         "input_tokens": int(sum(of("input_tokens"))),
         "output_tokens": int(sum(of("output_tokens"))),
-        "latency_seconds": {
-            str(share): latencies[min(int(share * len(latencies)), len(latencies) - 1)]
-            for share in (0.5, 0.9, 0.99)
-            if latencies
-        },
+        "latency_seconds": _percentiles(of("latency_seconds")),
+    }
+
+
+def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    """Half, nine tenths and all but one in a hundred took at most so long; empty where nothing did."""
+    ordered = sorted(seconds)
+    return {
+        str(share): ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+        for share in (0.5, 0.9, 0.99)
+        if ordered
     }
 
 

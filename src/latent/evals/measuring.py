@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -58,6 +59,12 @@ class Measured:
     """What was paid for them in this run."""
     metrics: list[str] = field(default_factory=list)
     """The metrics that it gave, in order of appearance."""
+    reused: int = 0
+    """Answers whose scores were remembered."""
+    tokens: Counter[str] = field(default_factory=Counter)
+    """What models were paid for them in this run, by name: `input_tokens`, `output_tokens`."""
+    seconds: Sequence[float] = ()
+    """What each took of those that were made in this run, waiting for a limit excluded."""
 
 
 def check_scorers(scorers: Sequence[Scorer], items: Items, *, asks: bool, open_ended: bool) -> None:
@@ -203,8 +210,25 @@ class _Mapped:
                 rows.append(_plain(place, metrics[0], end))
             else:
                 rows.extend(_scores(place, self.scorer.name, metrics, end))
-        cost = sum(end.cost_usd or 0.0 for end in ends)
-        return Measured(self.scorer, self.version, rows, cost, metrics)
+        return Measured(
+            self.scorer,
+            self.version,
+            rows,
+            cost_usd=sum(end.cost_usd or 0.0 for end in ends),
+            metrics=metrics,
+            reused=sum(end.outcome == "cached" for end in ends),
+            tokens=_tokens(ends),
+            seconds=[end.duration_seconds for end in ends if end.attempts],
+        )
+
+
+def _tokens(ends: Sequence[RowEnd]) -> Counter[str]:
+    """What models counted for these rows."""
+    found: Counter[str] = Counter()
+    for end in ends:
+        for account in (end.used or {}).values():
+            found.update(account.amounts)
+    return found
 
 
 _PLAIN = frozenset({bool, int, float, str, type(None)})

@@ -1,7 +1,15 @@
-"""Judges against people: labels of rows, how far a judge agrees with them, and the mean that they correct."""
+"""
+Scorers against people: labels of rows, how far a scorer agrees with them, and the mean that they correct.
+
+A label may have a key, as those that are marked in the page have: it stands for the content of the row's
+input, of the answer, and of the rubric. Such a label counts wherever the three are the same, and nowhere
+else: when one of them is changed, nobody has said anything about it yet.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -16,6 +24,8 @@ from latent.evals.scoring import Kind, Scale, Scorer, bounds_of
 from latent.evals.table import number
 
 if TYPE_CHECKING:
+    import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
+
     from latent.catalog import Catalog
     from latent.config import Workspace
     from latent.evals.answering import Answered
@@ -28,47 +38,132 @@ ANY = ""
 """Stands for the metric of labels that do not say which they are of."""
 
 
+KEY_CHARS, RUBRIC_CHARS = 16, 8
+"""Hex digits of a key: of input and answer, and behind a hyphen of the rubric."""
+
+EXPIRED = "fit nothing here: the input, the answer or the rubric that they were made for is another one."
+
+OfAnswer = Mapping[tuple[str, int], Any]
+"""Labels by the id of the row and the repeat."""
+
+
+def content_key(inputs: Mapping[str, Any], output: str | None) -> str:
+    """
+    The part of a label's key that stands for the row's input and the answer.
+
+    Args:
+        inputs: The row's columns without its id: a row of another name is the same row.
+    """
+    return _digest([inputs, output], KEY_CHARS)
+
+
+def rubric_key(scorer: Mapping[str, Any], metric: str) -> str:
+    """
+    The part of a label's key that stands for what is asked of an answer.
+
+    Of a judge that is its rubric with its scale, of another scorer its description: its code may change, and
+    be held against the same labels.
+
+    Args:
+        scorer: As the evaluation's records describe it.
+        metric: Of several that it gives, which.
+    """
+    judge = scorer.get("judge")
+    asked = [judge["rubric"], scorer["scale"]] if judge else [scorer["description"] or scorer["name"]]
+    return _digest([*asked, metric.removeprefix(scorer["name"])], RUBRIC_CHARS)
+
+
+def _digest(content: Any, chars: int) -> str:
+    text = json.dumps(content, ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:chars]
+
+
 def load_labels(
     given: Labels, items: Items, scorers: Sequence[Scorer], workspace: Workspace, catalog: Catalog | None
-) -> dict[str, dict[str, Any]]:
+) -> tuple[dict[str, dict[str, Any]], list[dict[str, Any]]]:
     """
-    People's labels: by metric, by the row's id.
+    People's labels by metric, by the row's id; and those with a key, which only answers can tell to fit.
 
     Raises:
         EvaluationDataError: None of them belongs to a row, they lack `id` or `label`, or one is no grade of
             the judge that is to be held against it.
     """
     if given is None:
-        return {}
+        return {}, []
+    marks: list[dict[str, Any]] = []
     if isinstance(given, str) and given in items.columns:
         labels = {item.id: each for item in items.rows if (each := item.values.get(given)) is not None}
         source, found = items.source, {ANY: labels}
     else:
-        source, found = _by_metric(given, items, workspace, catalog)
+        source, found, marks = _by_metric(given, items, workspace, catalog)
     for scorer in scorers:
         if scorer.about is not None:
             _check_grades(found.get(scorer.name, found.get(ANY, {})), scorer, source)
-    return found
+    return found, marks
 
 
 def _by_metric(
     given: Labels, items: Items, workspace: Workspace, catalog: Catalog | None
-) -> tuple[str, dict[str, dict[str, Any]]]:
+) -> tuple[str, dict[str, dict[str, Any]], list[dict[str, Any]]]:
     source, rows = read_rows(given, workspace, catalog)
     found: dict[str, dict[str, Any]] = {}
+    marks: list[dict[str, Any]] = []
     known = {item.id for item in items.rows}
     for place, row in enumerate(rows):
         for name in ("id", "label"):
             if name not in row:
                 hint = did_you_mean(name, row, f"it has {', '.join(row)}.")
                 raise EvaluationDataError(source, f"label {place} has no {name!r}: {hint}")
-        if row["label"] is not None and str(row["id"]) in known:
+        if row.get("key"):
+            marks.append(row)
+        elif row["label"] is not None and str(row["id"]) in known:
             found.setdefault(str(row.get("metric") or ANY), {})[str(row["id"])] = row["label"]
-    if rows and not found:
+    if rows and not found and not marks:
         raise EvaluationDataError(
             source, f"none of its {len(rows):,} labels belongs to a row: compare the ids."
         )
-    return source, found
+    return source, found, marks
+
+
+def marked_answers(
+    marks: Sequence[Mapping[str, Any]], rows: pa.Table, row_id: str, scorers: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, OfAnswer], list[Mapping[str, Any]]]:
+    """
+    The labels with a key, by metric, of the answers that they belong to; and those that fit none.
+
+    Args:
+        rows: The answers, as the evaluation's records hold them.
+        row_id: The column of ids.
+        scorers: As the records describe them.
+    """
+    if not marks:
+        return {}, []
+    metrics: dict[str, list[str]] = {}
+    for scorer in scorers:
+        for metric in scorer["metrics"]:
+            metrics.setdefault(rubric_key(scorer, metric), []).append(metric)
+    answers: dict[str, list[tuple[str, int]]] = {}
+    columns = (rows.column(name).to_pylist() for name in ("id", "repeat", "input", "output"))
+    for name, repeat, input_json, output in zip(*columns, strict=True):
+        inputs = {column: value for column, value in json.loads(input_json).items() if column != row_id}
+        answers.setdefault(content_key(inputs, output), []).append((name, repeat))
+    found: dict[str, dict[tuple[str, int], Any]] = {}
+    expired = []
+    for mark in marks:
+        content, _, rubric = str(mark["key"]).partition("-")
+        places = answers.get(content, [])
+        names = metrics.get(rubric, [])
+        if not places or not names:
+            expired.append(mark)
+        elif mark["label"] is not None:
+            for metric in names:
+                found.setdefault(metric, {}).update(dict.fromkeys(places, mark["label"]))
+    return dict(found), expired
+
+
+def expiry_warning(marks: int, expired: int) -> str:
+    """What is said of labels with a key that fits nothing."""
+    return f"{expired:,} of {marks:,} marks by people {EXPIRED}"
 
 
 def _check_grades(labels: Mapping[str, Any], judge: Scorer, source: str) -> None:
@@ -109,34 +204,39 @@ def check_against_people(
     measured: Sequence[Measured],
     answered: Sequence[Answered],
     labels: Mapping[str, Mapping[str, Any]],
+    marked: Mapping[str, OfAnswer],
 ) -> tuple[list[Metric], list[dict[str, Any]]]:
     """
-    The metrics, those of judges with what people say of them, and the agreement of each judge with people.
+    The metrics with what people say of them, and the agreement of each with people.
 
-    Only the first answer to a row is compared: that is what people saw.
+    Labels that name no metric are of the judges. One without a key is of the first answer to its row: that is
+    what people saw.
     """
-    judges = {each.scorer.name: each for each in measured if each.scorer.about is not None}
+    scored = {each.scorer.name: each for each in measured}
     noted, agreement = [], []
     for metric in metrics:
-        own = labels.get(metric.name, labels.get(ANY, {}))
-        if metric.is_derived or metric.scorer not in judges or not own:
+        source = scored.get(metric.scorer)
+        is_judge = source is not None and source.scorer.about is not None
+        plain = labels.get(metric.name, labels.get(ANY, {}) if is_judge else {})
+        own = {(row_id, 0): label for row_id, label in plain.items()} | dict(marked.get(metric.name, {}))
+        if metric.is_derived or source is None or not own:
             noted.append(metric)
             continue
-        found = _agreement(metric, judges[metric.scorer], answered, own)
+        found = _agreement(metric, source, answered, own)
         agreement.append(found)
         noted.append(replace(metric, note=_note(metric.note, found)))
     return noted, agreement
 
 
 def _agreement(
-    metric: Metric, measured: Measured, answered: Sequence[Answered], labels: Mapping[str, Any]
+    metric: Metric, measured: Measured, answered: Sequence[Answered], labels: OfAnswer
 ) -> dict[str, Any]:
     from latent.evals.stats import cohen_kappa, confusion, krippendorff_alpha
 
-    judged: dict[str, Any] = {
-        answered[row.place].item.id: row.value
+    judged: dict[tuple[str, int], Any] = {
+        (answered[row.place].item.id, answered[row.place].repeat): row.value
         for row in measured.rows
-        if row.metric == metric.name and row.outcome in SCORED and answered[row.place].repeat == 0
+        if row.metric == metric.name and row.outcome in SCORED
     }
     is_label, is_ordered = metric.kind == "label", metric.kind in ("ordinal", "continuous")
     scale = measured.scorer.scale
@@ -159,7 +259,8 @@ def _agreement(
         "corrected": None,
         "corrected_note": None,
     }
-    others = [judged[name] for name in judged if grades.get(name) is None]
+    # Further repeats are no rows of their own that people might have been asked about.
+    others = [judged[name] for name in judged if grades.get(name) is None and name[1] == 0]
     return found | _corrected(metric, people, judge, others)
 
 
