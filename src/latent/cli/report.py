@@ -36,6 +36,9 @@ def report(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Where it is written; its suffix says what."),
     ] = None,
+    whole: Annotated[
+        bool, typer.Option("--whole", help="Keep the details of all rows in the page, beyond 20 MB too.")
+    ] = False,
     open_it: Annotated[
         bool | None,
         typer.Option("--open/--no-open", help="Open the page; the default where there is a display."),
@@ -55,7 +58,7 @@ def report(
     workspace = workspace_here()
     kind = _kind({"html": html, "md": markdown, "junit": junit, "csv": csv, "parquet": parquet}, output)
     evaluation = load_evaluation(run)
-    content = exported(evaluation, kind, masker_for(workspace).text)
+    content = exported(evaluation, kind, masker_for(workspace).text, whole=whole)
     if output is None and kind in ("md", "junit", "csv"):
         sys.stdout.buffer.write(content)
         return

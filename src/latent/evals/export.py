@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -96,19 +96,22 @@ def _safe(text: str) -> str:
     return f"'{plain}" if plain.lstrip(" ").startswith(_FORMULA) else plain
 
 
-def exported(evaluation: Evaluation, kind: Kind, mask: Callable[[str], str] = str) -> bytes:
+def exported(
+    evaluation: Evaluation, kind: Kind, mask: Callable[[str], str] = str, *, whole: bool = False
+) -> bytes:
     """
     The evaluation as a file's content.
 
     Args:
         mask: Takes secrets out of texts; those of Parquet are masked column by column.
+        whole: Of the page: keep the details of all rows, however large it becomes.
     """
     from latent.evals.page.document import html_page
 
     if kind == "parquet":
         return parquet_bytes(_masked(long_table(evaluation), mask))
     if kind == "html":
-        return html_page(evaluation, mask).encode("utf-8", "replace")
+        return html_page(evaluation, mask, whole=whole).encode("utf-8", "replace")
     made = {"md": markdown_report, "junit": junit_xml, "csv": csv_text}[kind]
     return mask(made(evaluation)).encode("utf-8", "backslashreplace")
 
@@ -125,15 +128,15 @@ def _masked(table: pa.Table, mask: Callable[[str], str]) -> pa.Table:
     return table
 
 
-def kind_of_file(path: Path) -> Kind:
+def kind_of_file(path: Path, kinds: Sequence[Kind] = tuple(dict.fromkeys(SUFFIXES.values()))) -> Kind:
     """
     What a file's suffix asks for.
 
     Raises:
-        UsageError: It is none of those that are known.
+        UsageError: It is none of `kinds`.
     """
-    try:
-        return SUFFIXES[path.suffix.lower()]
-    except KeyError:
-        known = ", ".join(SUFFIXES)
-        raise UsageError(f"{path.name!r} does not say what to write: its suffix is one of {known}.") from None
+    kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None or kind not in kinds:
+        known = ", ".join(suffix for suffix, each in SUFFIXES.items() if each in kinds)
+        raise UsageError(f"{path.name!r} does not say what to write: its suffix is one of {known}.")
+    return kind

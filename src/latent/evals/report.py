@@ -24,6 +24,7 @@ def markdown_report(evaluation: Evaluation) -> str:
         _subject(evaluation.about),
         "## Metrics",
         metrics_markdown(evaluation.metrics.values()) if evaluation.metrics else "Nothing was scored.",
+        *_judges(evaluation),
         *_agreement(evaluation.about),
         *_spreads(evaluation.metrics),
         *_slices(evaluation),
@@ -121,31 +122,119 @@ def _failures(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _costs(evaluation: Evaluation) -> Iterator[str]:
-    yield "## Cost"
-    yield markdown_table(["what", ""], cost_rows(evaluation))
+    yield "## Cost and time"
+    heads = [
+        "",
+        "from memory",
+        "paid",
+        "tokens in",
+        "tokens out",
+        "half within",
+        "90 % within",
+        "99 % within",
+    ]
+    yield markdown_table(heads, time_rows(evaluation))
+    if rows := cost_rows(evaluation):
+        yield markdown_table(["what", ""], rows)
 
 
 def cost_rows(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """What was paid, saved and used, and how long answers took."""
-    cost, totals = evaluation.cost, evaluation.about["totals"]
-    latency = totals["latency_seconds"]
-    rows = [
-        ("paid for answers", f"${cost.answers_usd:,.4f}"),
-        ("paid for judges", f"${cost.judges_usd:,.4f}"),
-        ("saved by memory", f"${cost.saved_usd:,.4f} ({cost.answers_reused:,} answers)"),
-        ("tokens", f"{totals['input_tokens']:,} in, {totals['output_tokens']:,} out"),
-    ]
+    """What memory saved, and whose price is not known."""
+    cost = evaluation.cost
+    rows = [("saved by memory", f"${cost.saved_usd:,.4f}")] if cost.answers_reused else []
     if cost.unpriced:
         rows.append(("price unknown", f"{cost.unpriced:,} answers"))
-    if latency:
-        shown = ", ".join(f"{float(share):.0%} within {number(value)} s" for share, value in latency.items())
-        rows.append(("latency, when it was made", shown))
     return rows
+
+
+def time_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """
+    Of the answers and of each scorer: name, share from memory, dollars, tokens in and out, and seconds.
+
+    Of the seconds three percentiles: for answers of when they were made, for scorers of those that were
+    made in this run.
+    """
+    about, cost = evaluation.about, evaluation.cost
+    totals = about["totals"]
+    lines = [("answers", totals["answers"], cost.answers_reused, cost.answers_usd, totals)]
+    lines += [
+        (each["name"], each.get("scores", 0), each.get("reused", 0), each["cost_usd"], each)
+        for each in about["scorers"]
+    ]
+    return [
+        (
+            name,
+            f"{reused / made:.0%} of {made:,}" if made else "",
+            f"${paid:,.4f}" if paid else "",
+            f"{known['input_tokens']:,}" if known.get("input_tokens") else "",
+            f"{known['output_tokens']:,}" if known.get("output_tokens") else "",
+            *(
+                number((known.get("latency_seconds") or {}).get(share), "s")
+                for share in ("0.5", "0.9", "0.99")
+            ),
+        )
+        for name, made, reused, paid, known in lines
+    ]
+
+
+def judge_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """
+    What each judge is worth, as far as it is known.
+
+    Name, model, grades, the share of answers without one, how often it agrees with itself, how often its
+    verdict flips with the order of two answers, and its kappa with people.
+    """
+    kappas = {each["metric"]: each for each in evaluation.about.get("agreement") or ()}
+    rows: list[tuple[str, ...]] = []
+    for scorer in evaluation.about["scorers"]:
+        if not scorer.get("judge"):
+            continue
+        name, metrics = scorer["name"], [evaluation.metrics.get(each) for each in scorer["metrics"]]
+        first = next((metric for metric in metrics if metric is not None), None)
+        wanted = first.rows if first is not None else 0
+        abstained = first.outcomes.get("abstained", 0) if first is not None else 0
+        checked = next((kappas[each] for each in scorer["metrics"] if each in kappas), None)
+        rows.append(
+            (
+                name,
+                scorer["judge"]["model"],
+                f"{first.n:,} of {wanted:,}" if first is not None else "",
+                f"{abstained:,}" if abstained else "none",
+                _share(evaluation, f"{name}.self_agreement"),
+                _share(evaluation, f"{name}.order_flips"),
+                "not checked"
+                if checked is None
+                else f"kappa {number(checked['kappa']) or 'undefined'} on {checked['n']:,}",
+            )
+        )
+    return rows
+
+
+def _share(evaluation: Evaluation, name: str) -> str:
+    metric = evaluation.metrics.get(name)
+    if metric is None or metric.mean is None:
+        return "not asked twice" if name.endswith("self_agreement") else ""
+    return f"{metric.mean:.0%} of {metric.n:,}"
+
+
+def _judges(evaluation: Evaluation) -> Iterator[str]:
+    if rows := judge_rows(evaluation):
+        yield "## What the judges are worth"
+        heads = [
+            "judge",
+            "model",
+            "graded",
+            "no grade",
+            "agrees with itself",
+            "flips with the order",
+            "people",
+        ]
+        yield markdown_table(heads, rows)
 
 
 def _agreement(about: Mapping[str, Any]) -> Iterator[str]:
     if rows := agreement_rows(about):
-        yield "## Judges against people"
+        yield "## Scorers against people"
         yield markdown_table(["metric", "labels", "equal", "kappa", "alpha", "corrected mean"], rows)
 
 

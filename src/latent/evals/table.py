@@ -117,7 +117,11 @@ def metrics_markdown(metrics: Iterable[Metric]) -> str:
 
 def metrics_html(evaluation: Evaluation) -> str:
     """The table as a notebook shows it."""
-    heads, rows = lines_of(evaluation.metrics.values())
+    return html_table(*lines_of(evaluation.metrics.values()))
+
+
+def html_table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table as a notebook shows it."""
     head = "".join(f"<th>{escape(cell)}</th>" for cell in heads)
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -16,6 +16,7 @@ from latent.tracking.folders import RunFolder, run_folder
 from latent.tracking.follow import is_alive
 from latent.tracking.jsonable import read_lines
 from latent.tracking.launch import ensure_writer
+from latent.tracking.payload import trace_id
 from latent.tracking.spool import spool
 from latent.tracking.summary import RunSummary, summarize
 
@@ -117,6 +118,24 @@ class RunView:
     def tracking(self) -> Mapping[str, Any]:
         """What the writer acknowledged: mlflow_run_id, mlflow_experiment_id, tracking_uri, notes, error."""
         return read_json(self.folder.tracking_file) or {}
+
+    @property
+    def trace_url(self) -> str | None:
+        """
+        Where MLflow shows the run's trace, once it was told of it; None before.
+
+        Without a tracking server of one's own that is the one of `latent up`, whether it runs now or not.
+        """
+        experiment, uri = (
+            self.tracking.get("mlflow_experiment_id"),
+            str(self.record.get("tracking_uri") or ""),
+        )
+        if not experiment:
+            return None
+        if not uri.startswith(("http://", "https://")):
+            uri = f"http://127.0.0.1:{self.workspace.settings.services.mlflow_port}"
+        traces = f"{uri.rstrip('/')}/#/experiments/{experiment}/traces"
+        return f"{traces}?selectedEvaluationId={trace_id(self.run_id)}"
 
     @property
     def tracked(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latent.evals.comparing.changes import Change, changes_between
@@ -216,6 +217,30 @@ class Comparison:
         from latent.evals.comparing.text import comparison_text
 
         return comparison_text(self)
+
+    def _repr_html_(self) -> str:
+        from latent.evals.comparing.text import comparison_html
+
+        return comparison_html(self)
+
+    def export(self, path: str | Path) -> Path:
+        """
+        Write the page (`.html`) or the Markdown (`.md`) of the comparison; where it is. Secrets are masked.
+
+        Raises:
+            UsageError: The suffix is another one.
+        """
+        from latent.config import find_workspace, masker_for
+        from latent.evals.comparing.text import comparison_markdown
+        from latent.evals.export import kind_of_file
+        from latent.evals.page.comparison import comparison_page
+        from latent.files import replace_file
+
+        target, mask = Path(path), masker_for(find_workspace()).text
+        kind = kind_of_file(target, ("html", "md"))
+        text = comparison_page(self, mask) if kind == "html" else mask(comparison_markdown(self))
+        replace_file(target, text.encode("utf-8", "backslashreplace"))
+        return target
 
 
 def _direction(difference: Difference | None) -> int:

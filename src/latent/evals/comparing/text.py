@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from latent.evals.comparing.changes import word_diff
-from latent.evals.table import aligned, markdown_table, number
+from latent.evals.table import aligned, html_table, markdown_table, number
 
 if TYPE_CHECKING:
     from latent.evals.comparing.causes import Causes, CauseShare, MetricCauses
@@ -45,8 +45,8 @@ def comparison_text(comparison: Comparison, *, flips: int = 0) -> str:
     """
     parts = [
         "\n".join(aligned([("old", *_about(comparison.old)), ("new", *_about(comparison.new))])),
-        "\n".join(_rows(comparison.pairs)),
-        "\n".join(aligned([HEADS, *map(_cells, comparison.metrics.values())])),
+        "\n".join(row_counts(comparison.pairs)),
+        "\n".join(aligned([HEADS, *map(comparison_cells, comparison.metrics.values())])),
         "\n".join(each.sentence for each in comparison.metrics.values()),
         _adjustment(comparison),
         "\n".join(["What else differs:", *_changes(comparison.changes)]) if comparison.changes else "",
@@ -56,15 +56,20 @@ def comparison_text(comparison: Comparison, *, flips: int = 0) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def comparison_html(comparison: Comparison) -> str:
+    """The metrics as a notebook shows them."""
+    return html_table(HEADS, map(comparison_cells, comparison.metrics.values()))
+
+
 def comparison_markdown(comparison: Comparison, *, flips: int = 20) -> str:
     """The whole comparison in Markdown, as for a pull request."""
     old, new = " ".join(_about(comparison.old)), " ".join(_about(comparison.new))
     parts = [
         "# Comparison",
         markdown_table(["", "evaluation"], [("old", old), ("new", new)]),
-        "\n".join(f"- {line}" for line in _rows(comparison.pairs)),
+        "\n".join(f"- {line}" for line in row_counts(comparison.pairs)),
         "## Metrics",
-        markdown_table(HEADS, map(_cells, comparison.metrics.values())),
+        markdown_table(HEADS, map(comparison_cells, comparison.metrics.values())),
         "\n".join(f"- {each.sentence}" for each in comparison.metrics.values()),
         _adjustment(comparison),
     ]
@@ -94,7 +99,8 @@ def _about(evaluation: Evaluation) -> tuple[str, ...]:
     return evaluation.run_id[:8], evaluation.name, began, evaluation.about["target"]["name"]
 
 
-def _rows(pairs: Pairs) -> Iterator[str]:
+def row_counts(pairs: Pairs) -> Iterator[str]:
+    """How many rows are the same, and which are changed, new or gone."""
     yield f"{len(pairs.ids):,} rows are the same in both."
     for ids, what in (
         (pairs.changed, "have other content now, and are left out"),
@@ -106,7 +112,8 @@ def _rows(pairs: Pairs) -> Iterator[str]:
             yield f"{len(ids):,} {what}: {shown}"
 
 
-def _cells(each: MetricComparison) -> tuple[str, ...]:
+def comparison_cells(each: MetricComparison) -> tuple[str, ...]:
+    """One metric's line of the table; the last cell is the verdict."""
     difference = each.difference
     note = each.verdict + (", another scorer" if each.is_other_scorer else "")
     if difference is None or difference.estimate.value is None:

@@ -43,6 +43,46 @@ def interval(metric: Metric) -> str:
     return _svg(WIDTH, HEIGHT, label, parts)
 
 
+def outcome_bar(outcomes: Mapping[str, int]) -> str:
+    """Answers by outcome, as shares of a bar."""
+    total = sum(outcomes.values())
+    parts, left = [], 0.0
+    for name, count in outcomes.items():
+        width = WIDTH * count / total
+        title = f"<title>{escape(name)}: {count:,}</title>"
+        parts.append(
+            f'<rect class="of-{escape(name)}" x="{round(left, 1)}" y="0" width="{round(width, 1)}" '
+            f'height="10">{title}</rect>'
+        )
+        left += width
+    return _svg(WIDTH, 10, "Answers by outcome", parts, room=0) if total else ""
+
+
+def difference(name: str, value: float, low: float | None, high: float | None, most: float) -> str:
+    """
+    A difference with its interval, about a line at zero.
+
+    Args:
+        most: The end of the axis on either side.
+    """
+    middle = HEIGHT / 2
+
+    def at(amount: float) -> float:
+        return round(WIDTH / 2 * (1 + max(min(amount / most, 1.0), -1.0)), 1) if most > 0 else WIDTH / 2
+
+    parts = [
+        f'<line class="axis" x1="0" y1="{middle}" x2="{WIDTH}" y2="{middle}"/>',
+        f'<line class="zero" x1="{WIDTH / 2}" y1="0" x2="{WIDTH / 2}" y2="{HEIGHT}"/>',
+    ]
+    if low is not None and high is not None:
+        first, last = at(low), at(high)
+        parts.append(
+            f'<rect class="interval" x="{first}" y="7" width="{max(round(last - first, 1), 1)}" height="6"/>'
+        )
+    parts.append(f'<circle class="mean" cx="{at(value)}" cy="{middle}" r="4"/>')
+    return _svg(WIDTH, HEIGHT, f"{name}: difference {value:+.3f}", parts)
+
+
 def span(metric: Metric) -> str:
     """From which value to which a distribution is drawn."""
     names = [name for name, _ in _counts(metric.distribution)[:MOST_BARS]]
@@ -76,10 +116,10 @@ def _counts(known: Mapping[str, Any]) -> list[tuple[str, int]]:
     return []
 
 
-def _svg(width: float, height: float, label: str, parts: list[str]) -> str:
+def _svg(width: float, height: float, label: str, parts: list[str], room: float = ROOM) -> str:
     inner = "".join(parts)
     return (
-        f'<svg viewBox="{-ROOM} 0 {width + 2 * ROOM:g} {height:g}" '
-        f'width="{width + 2 * ROOM:g}" height="{height:g}" role="img" '
+        f'<svg viewBox="{-room:g} 0 {width + 2 * room:g} {height:g}" '
+        f'width="{width + 2 * room:g}" height="{height:g}" role="img" '
         f'aria-label="{escape(label)}">{inner}</svg>'
     )
