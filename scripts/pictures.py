@@ -60,9 +60,11 @@ def rows() -> list[dict[str, Any]]:
         topic = [*TOPICS][number % len(TOPICS)]
         thing = THINGS[number // len(TOPICS) % len(THINGS)]
         answer, question = TOPICS[topic]
+        others = [each for each in TOPICS.items() if each[0] != topic]
+        chosen = [*chance.sample(others, 2), (topic, TOPICS[topic]) if chance.random() < 0.94 else others[0]]
         passages = [
             f"{name.title()}. The shop's handbook says of {name}: this is granted {text}. " + _FILLING
-            for name, (text, _) in chance.sample([*TOPICS.items()], 3)
+            for name, (text, _) in chosen
         ]
         found.append(
             {
@@ -93,7 +95,7 @@ def provider_answers(prompt: str) -> str | None:
     text = TOPICS[topic][0]
     if f"granted {text}" not in prompt:
         return "I do not know." if chance.random() < 0.8 else f"Usually {text}."
-    if chance.random() < (0.07 if "one short sentence" in prompt else 0.16):
+    if chance.random() < (0.05 if "one short sentence" in prompt else 0.14):
         return "Please see our handbook, which has all the terms that apply to your order."
     return (
         f"You have it {text}."

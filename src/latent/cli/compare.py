@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,7 @@ from latent.cli.options import (
     new_app,
     workspace_here,
 )
+from latent.cli.report import open_page
 from latent.cli.terminal import say
 from latent.cli.wishes import Wishes
 from latent.errors import UsageError
@@ -48,6 +50,16 @@ def compare(
         bool, typer.Option("--rejudge", help="Score all sides with the newest run's scorers first.")
     ] = False,
     markdown: Annotated[bool, typer.Option("--md", help="As Markdown, for a pull request.")] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="As a page: each row with both answers side by side.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where it is written: .html or .md.")
+    ] = None,
+    open_it: Annotated[
+        bool | None,
+        typer.Option("--open/--no-open", help="Open the page; the default where there is a display."),
+    ] = None,
     force: Annotated[
         bool,
         typer.Option("--force", help="Compare also where rows or scorers are not the same."),
@@ -67,22 +79,43 @@ def compare(
     runs = runs if len(runs) > 1 else [*runs, "last"]
     if causes and len(runs) > 2:
         raise UsageError("--causes tells two runs apart: name two.")
+    workspace = workspace_here()
     if not causes and not rejudge:
         if plan or max_cost or max_calls:
             raise UsageError("Only --causes and --rejudge ask for anything: say one of them.")
         from latent.evals import compare as compared
 
-        workspace_here()
-        say(_text(compared(*runs, force=force), markdown, flips))
+        found = compared(*runs, force=force)
+        if html or output is not None:
+            _write(workspace, found, output, open_it)
+        else:
+            say(_text(found, markdown, flips))
         return
-    workspace = workspace_here()
     given: dict[str, Any] = {"runs": [_run_id(workspace, each) for each in runs]}
     given |= {"causes": causes, "rejudge": rejudge, "force": force}
     wishes = Wishes(parameters=parameters_of(given), plan=plan, max_cost=max_cost, max_calls=max_calls)
     ended = carry_out(context, workspace, FLOW, wishes, debug=debug, quiet=markdown)
-    if ended.code == DONE and ended.result.value is not None:
-        say(_text(ended.result.value, markdown, flips))
+    if ended.code == DONE and (value := ended.result.value) is not None:
+        if html or output is not None:
+            _write(workspace, value, output, open_it)
+        else:
+            say(_text(value, markdown, flips))
     raise typer.Exit(ended.code)
+
+
+def _write(workspace: Workspace, found: Any, output: Path | None, open_it: bool | None) -> None:
+    """Write the page, or the Markdown, to a file, and open the page."""
+    from latent.evals.page.comparison import sides_of
+
+    old, new = sides_of(found)
+    path = output or (new.folder or Path.cwd()) / f"compared-with-{old.run_id[:8]}.html"
+    try:
+        path = found.export(path).absolute()
+    except OSError as error:
+        raise UsageError(f"{path.name} cannot be written to {path.parent}: {error.strerror}.") from error
+    say(f"Comparison:  {workspace.label(path)}")
+    if path.suffix != ".md":
+        open_page(path, open_it)
 
 
 def _run_id(workspace: Workspace, run: str) -> str:

@@ -81,9 +81,8 @@ def written(content: bytes, output: Path | None, folder: Path | None, name: str)
     try:
         replace_file(path, content)
     except OSError as error:
-        raise UsageError(
-            f"{path.name} cannot be written to {path.parent}: {error.strerror or error}."
-        ) from error
+        reason = error.strerror or error
+        raise UsageError(f"{path.name} cannot be written to {path.parent}: {reason}.") from error
     return path
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise, permutations
+from typing import TYPE_CHECKING
 
 from latent.errors import RunStoppedError
 from latent.evals.comparing.cells import Cell, Cells
@@ -23,6 +24,9 @@ from latent.evals.evaluating import PLANNED, in_a_run
 from latent.evals.evaluation import Evaluation
 from latent.evals.stats.estimate import Estimate
 from latent.evals.stats.mean import mean_interval
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Value = float | str
 Way = tuple[str, ...]
@@ -73,6 +77,12 @@ class Causes:
         from latent.evals.comparing.text import causes_text
 
         return causes_text(self)
+
+    def export(self, path: str | Path) -> Path:
+        """Write the page or the Markdown to a file, as `Comparison.export` does."""
+        from latent.evals.page.comparison import export_comparison
+
+        return export_comparison(self, path)
 
 
 def find_causes(comparison: Comparison) -> Causes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latent.evals.comparing.changes import Change, changes_between
@@ -17,6 +16,8 @@ from latent.evals.stats.mean import mean_interval
 from latent.evals.stats.paired import Difference, paired_difference
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from latent.evals.comparing.causes import Causes
 
 
@@ -225,22 +226,14 @@ class Comparison:
 
     def export(self, path: str | Path) -> Path:
         """
-        Write the page (`.html`) or the Markdown (`.md`) of the comparison; where it is. Secrets are masked.
+        Write the page (`.html`) or the Markdown (`.md`) to a file; where it is. Secrets are masked.
 
         Raises:
             UsageError: The suffix is another one.
         """
-        from latent.config import find_workspace, masker_for
-        from latent.evals.comparing.text import comparison_markdown
-        from latent.evals.export import kind_of_file
-        from latent.evals.page.comparison import comparison_page
-        from latent.files import replace_file
+        from latent.evals.page.comparison import export_comparison
 
-        target, mask = Path(path), masker_for(find_workspace()).text
-        kind = kind_of_file(target, ("html", "md"))
-        text = comparison_page(self, mask) if kind == "html" else mask(comparison_markdown(self))
-        replace_file(target, text.encode("utf-8", "backslashreplace"))
-        return target
+        return export_comparison(self, path)
 
 
 def _direction(difference: Difference | None) -> int:

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 from string import ascii_lowercase
+from typing import TYPE_CHECKING
 
 from latent.evals.comparing.comparison import Comparison
 from latent.evals.comparing.metric import MetricComparison
 from latent.evals.evaluation import Evaluation
 from latent.evals.stats.estimate import Estimate
 from latent.evals.stats.paired import Difference, holm
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Pair = tuple[int, int]
 
@@ -174,6 +178,12 @@ class Ranking:
         from latent.evals.comparing.text import ranking_text
 
         return ranking_text(self)
+
+    def export(self, path: str | Path) -> Path:
+        """Write the page or the Markdown to a file, as `Comparison.export` does."""
+        from latent.evals.page.comparison import export_comparison
+
+        return export_comparison(self, path)
 
 
 def groups_of(order: Sequence[int], apart: set[Pair]) -> tuple[tuple[int, ...], ...]:

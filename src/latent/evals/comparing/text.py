@@ -48,7 +48,7 @@ def comparison_text(comparison: Comparison, *, flips: int = 0) -> str:
         "\n".join(row_counts(comparison.pairs)),
         "\n".join(aligned([HEADS, *map(comparison_cells, comparison.metrics.values())])),
         "\n".join(each.sentence for each in comparison.metrics.values()),
-        _adjustment(comparison),
+        adjustment(comparison),
         "\n".join(["What else differs:", *_changes(comparison.changes)]) if comparison.changes else "",
         "\n\n".join("\n".join(_flip(each)) for each in comparison.flips[:flips]),
         _flips_left(comparison, flips),
@@ -71,7 +71,7 @@ def comparison_markdown(comparison: Comparison, *, flips: int = 20) -> str:
         "## Metrics",
         markdown_table(HEADS, map(comparison_cells, comparison.metrics.values())),
         "\n".join(f"- {each.sentence}" for each in comparison.metrics.values()),
-        _adjustment(comparison),
+        adjustment(comparison),
     ]
     if comparison.changes:
         parts += ["## What else differs", "\n".join(["```diff", *_changes(comparison.changes), "```"])]
@@ -86,7 +86,7 @@ def comparison_markdown(comparison: Comparison, *, flips: int = 20) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _adjustment(comparison: Comparison) -> str:
+def adjustment(comparison: Comparison) -> str:
     """What the p values can be taken for."""
     gated = [name for name, each in comparison.metrics.items() if each.p_adjusted is not None]
     if len(comparison.metrics) < 2:
@@ -183,30 +183,33 @@ def _line(text: str) -> str:
 
 def ranking_text(ranking: Ranking) -> str:
     """A ranking for a terminal: for each metric the evaluations, the best first, and who is tied."""
-    parts = [_ranked_rows(ranking)]
+    parts = [ranked_counts(ranking)]
     for each in ranking.metrics.values():
-        parts += ["\n".join(aligned([_ranked_heads(each), *_ranked(each)])), "\n".join(each.sentences)]
+        parts += ["\n".join(aligned([ranked_heads(each), *ranked_cells(each)])), "\n".join(each.sentences)]
     return "\n\n".join([*parts, SAME_LETTER])
 
 
 def ranking_markdown(ranking: Ranking) -> str:
     """The same in Markdown."""
-    parts = ["# Ranking", _ranked_rows(ranking)]
+    parts = ["# Ranking", ranked_counts(ranking)]
     for each in ranking.metrics.values():
         sentences = "\n".join(f"- {line}" for line in each.sentences)
-        parts += [f"## {each.name}", markdown_table(_ranked_heads(each), _ranked(each)), sentences]
+        parts += [f"## {each.name}", markdown_table(ranked_heads(each), ranked_cells(each)), sentences]
     return "\n\n".join([*parts, SAME_LETTER]) + "\n"
 
 
-def _ranked_rows(ranking: Ranking) -> str:
+def ranked_counts(ranking: Ranking) -> str:
+    """How many rows all have."""
     return f"{len(ranking.rows):,} rows are the same in all {len(ranking.evaluations)}."
 
 
-def _ranked_heads(each: RankedMetric) -> tuple[str, ...]:
+def ranked_heads(each: RankedMetric) -> tuple[str, ...]:
+    """What stands above the lines of `ranked_cells`."""
     return (each.name, "mean", "95 % interval", "tied", "rows", "missing")
 
 
-def _ranked(each: RankedMetric) -> Iterator[tuple[str, ...]]:
+def ranked_cells(each: RankedMetric) -> Iterator[tuple[str, ...]]:
+    """A line for each evaluation, the best first."""
     for standing in each.standings:
         estimate = standing.estimate
         has_interval = estimate.ci_low is not None and estimate.ci_high is not None
@@ -223,24 +226,25 @@ def _ranked(each: RankedMetric) -> Iterator[tuple[str, ...]]:
 def causes_text(causes: Causes) -> str:
     """Why two evaluations differ, for a terminal."""
     parts = [
-        "\n".join(aligned([(each.metric, *CAUSE_HEADS), *_cause_rows(each)]))
+        "\n".join(aligned([(each.metric, *CAUSE_HEADS), *cause_rows(each)]))
         for each in causes.metrics.values()
         if each.flips
     ]
-    return "\n\n".join([*(parts or [NO_FLIPS]), *_notes(causes)])
+    return "\n\n".join([*(parts or [NO_FLIPS]), *cause_notes(causes)])
 
 
 def causes_markdown(causes: Causes) -> str:
     """The same in Markdown."""
     parts = [
-        markdown_table([each.metric, *CAUSE_HEADS], _cause_rows(each))
+        markdown_table([each.metric, *CAUSE_HEADS], cause_rows(each))
         for each in causes.metrics.values()
         if each.flips
     ]
-    return "\n\n".join(["## Causes", *(parts or [NO_FLIPS]), *_notes(causes)]) + "\n"
+    return "\n\n".join(["## Causes", *(parts or [NO_FLIPS]), *cause_notes(causes)]) + "\n"
 
 
-def _cause_rows(each: MetricCauses) -> Iterator[tuple[str, ...]]:
+def cause_rows(each: MetricCauses) -> Iterator[tuple[str, ...]]:
+    """A line for each cause of one metric's flips, with `CAUSE_HEADS` above all but the first cell."""
     for share in each.shares:
         yield share.cause, f"{share.flips:,}", *_effect(share)
     if each.together:
@@ -259,7 +263,8 @@ def _effect(share: CauseShare) -> tuple[str, str]:
     return f"{effect.value:+.3f}", f"{effect.ci_low:+.3f} to {effect.ci_high:+.3f}" if has_interval else ""
 
 
-def _notes(causes: Causes) -> Iterator[str]:
+def cause_notes(causes: Causes) -> Iterator[str]:
+    """What could not be found out."""
     if causes.notes:
         yield "\n".join(causes.notes)
     if any(each.noise is None and each.flips for each in causes.metrics.values()):

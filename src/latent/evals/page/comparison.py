@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from latent.evals.comparing import text as texts
+from latent.evals.comparing.causes import Causes
 from latent.evals.comparing.changes import Change, word_diff
-from latent.evals.comparing.text import EXPLORATORY, HEADS, comparison_cells, row_counts
+from latent.evals.comparing.comparison import Comparison
+from latent.evals.comparing.metric import MetricComparison
+from latent.evals.comparing.ranking import RankedMetric, Ranking
+from latent.evals.export import kind_of_file
 from latent.evals.measuring import NOT_APPLICABLE
 from latent.evals.page.document import assembled
-from latent.evals.page.drawing import difference
+from latent.evals.page.drawing import difference, estimate_on
 from latent.evals.page.packing import SHOWN_CHARS, Mask, one_line, packed
 from latent.evals.page.parts import Raw, chip, diff_html, facts, section, table, text
 from latent.evals.page.rows import described, details_of, slices_of
+from latent.files import replace_file
 
 if TYPE_CHECKING:
-    from latent.evals.comparing.comparison import Comparison, MetricComparison
     from latent.evals.evaluation import Evaluation
+
+Compared = Comparison | Causes | Ranking
+"""Two evaluations; why they differ; or more than two."""
 
 Sides = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 """What a row opens to in the old evaluation and in the new one, a detail for each repeat."""
@@ -25,37 +34,113 @@ Sides = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 KINDS = {"better": "good", "worse": "bad"}
 
 
-def comparison_page(comparison: Comparison, mask: Mask = str) -> str:
+def export_comparison(found: Compared, path: str | Path) -> Path:
+    """
+    Write the page (`.html`) or the Markdown (`.md`) of a comparison to a file, masked; where it is.
+
+    Raises:
+        UsageError: The suffix is another one.
+    """
+    from latent.config import find_workspace, masker_for
+
+    target, mask = Path(path), masker_for(find_workspace()).text
+    kind = kind_of_file(target, ("html", "md"))
+    content = comparison_page(found, mask) if kind == "html" else mask(_markdown(found))
+    replace_file(target, content.encode("utf-8", "backslashreplace"))
+    return target
+
+
+def _markdown(found: Compared) -> str:
+    if isinstance(found, Ranking):
+        return texts.ranking_markdown(found)
+    if isinstance(found, Causes):
+        return texts.comparison_markdown(found.comparison) + "\n" + texts.causes_markdown(found)
+    return texts.comparison_markdown(found)
+
+
+def sides_of(found: Compared) -> tuple[Evaluation, Evaluation]:
+    """The two evaluations whose rows the page shows: of more than two, the first and the last one."""
+    comparison = _shown(found)
+    return comparison.old, comparison.new
+
+
+def _shown(found: Compared) -> Comparison:
+    if isinstance(found, Ranking):
+        return found.comparisons[0, len(found.evaluations) - 1]
+    return found.comparison if isinstance(found, Causes) else found
+
+
+def comparison_page(found: Compared, mask: Mask = str) -> str:
     """
     The page of a comparison, made like that of an evaluation.
 
     Args:
         mask: Takes secrets out of texts.
     """
+    comparison = _shown(found)
     rows = _rows(comparison)
     details = [_detail(*sides) for sides in rows.values()]
-    blocks = packed(_table(comparison, rows, details), details, mask)
+    content = _table(comparison, rows, details)
+    if isinstance(found, Causes):
+        content["slices"] |= {
+            f"cause of {name}": [each.rows.get(row, "(no flip)") for row in rows]
+            for name, each in found.metrics.items()
+            if each.flips
+        }
     old, new = comparison.old.name, comparison.new.name
     runs = f"{comparison.old.run_id[:8]} → {comparison.new.run_id[:8]}"
     title = f"{old} → {new}" if old != new else f"{new}: {runs}"
-    return assembled(title, _top(comparison, title), blocks, mask)
+    return assembled(title, _top(found, title), packed(content, details, mask), mask)
 
 
 # -- the upper part --
 
 
-def _top(comparison: Comparison, title: str) -> str:
-    counts = "".join(f"<p>{text(line)}</p>" for line in row_counts(comparison.pairs))
-    return "\n".join(
-        [
-            f'<header><p class="eyebrow">Comparison</p><h1>{text(title)}</h1></header>',
-            f'<div class="versus">{_about("old", comparison.old)}{_about("new", comparison.new)}</div>',
-            *section("What can be concluded", _verdicts(comparison), "verdicts"),
-            *section("All metrics", _metrics(comparison), "metrics"),
-            *section("What else differs", _changes(comparison.changes), "changes"),
-            *section("Which rows", counts, "rows"),
-        ]
-    )
+def _top(found: Compared, title: str) -> str:
+    comparison = _shown(found)
+    if isinstance(found, Ranking):
+        heading = f"{len(found.evaluations)} evaluations"
+        cards = "".join(_about(each.run_id[:8], each) for each in found.evaluations)
+        parts = [*section("Ranking", _ranking(found), "ranking")]
+        parts += [*section("Which rows", f"<p>{text(texts.ranked_counts(found))}</p>", "rows")]
+        rows_of = f'<p class="soft">The rows below compare the first with the last: {text(title)}.</p>'
+    else:
+        heading = title
+        cards = _about("old", comparison.old) + _about("new", comparison.new)
+        counts = "".join(f"<p>{text(line)}</p>" for line in texts.row_counts(comparison.pairs))
+        parts = [*section("What can be concluded", _verdicts(comparison), "verdicts")]
+        parts += [*section("All metrics", _metrics(comparison), "metrics")]
+        if isinstance(found, Causes):
+            parts += [*section("Causes of the flips", "".join(_causes(found)), "causes")]
+        parts += [*section("What else differs", _changes(comparison.changes), "changes")]
+        parts += [*section("Which rows", counts, "rows")]
+        rows_of = ""
+    header = f'<header><p class="eyebrow">Comparison</p><h1>{text(heading)}</h1></header>'
+    return "\n".join([header, f'<div class="versus">{cards}</div>', *parts, rows_of])
+
+
+def _causes(causes: Causes) -> Iterator[str]:
+    for each in causes.metrics.values():
+        if each.flips:
+            yield table([each.metric, *texts.CAUSE_HEADS], texts.cause_rows(each), "numbers")
+    for note in texts.cause_notes(causes):
+        yield f'<p class="soft">{text(note)}</p>'
+
+
+def _ranking(ranking: Ranking) -> str:
+    parts = [_ranked(each, ranking) for each in ranking.metrics.values()]
+    return "".join(parts) + f'<p class="soft">{text(texts.SAME_LETTER)}</p>'
+
+
+def _ranked(each: RankedMetric, ranking: Ranking) -> str:
+    scale = ranking.evaluations[0].metrics[each.name].scale
+    rows = [
+        [name, mean, Raw(estimate_on(scale, standing.estimate, name)), *rest]
+        for (name, mean, *rest), standing in zip(texts.ranked_cells(each), each.standings, strict=True)
+    ]
+    name, mean, *heads = texts.ranked_heads(each)
+    sentences = "".join(f"<p>{text(line)}</p>" for line in each.sentences)
+    return table([name, mean, "", *heads], rows, "numbers") + sentences
 
 
 def _about(side: str, evaluation: Evaluation) -> str:
@@ -78,8 +163,8 @@ def _verdicts(comparison: Comparison) -> str:
         f"{_drawn(each, most)}</div>"
         for each in comparison.metrics.values()
     )
-    note = f'<p class="soft">{text(EXPLORATORY)}</p>' if len(comparison.metrics) > 1 else ""
-    return found + note
+    note = texts.adjustment(comparison)
+    return found + (f'<p class="soft">{text(note)}</p>' if note else "")
 
 
 def _widest(comparison: Comparison) -> float:
@@ -109,9 +194,9 @@ def _drawn(each: MetricComparison, most: float) -> str:
 def _metrics(comparison: Comparison) -> str:
     rows = []
     for each in comparison.metrics.values():
-        *cells, verdict = comparison_cells(each)
+        *cells, verdict = texts.comparison_cells(each)
         rows.append([*cells, chip(verdict, KINDS.get(each.verdict, "soft"))])
-    return table(HEADS, rows, "numbers")
+    return table(texts.HEADS, rows, "numbers")
 
 
 def _changes(changes: Sequence[Change]) -> str:
@@ -192,5 +277,5 @@ def _score(side: Sequence[Mapping[str, Any]], metric: str) -> Any:
 
 
 def _output(old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> str:
-    texts = (each.get("output") or each.get("error") or "" for each in new or old)
-    return " | ".join(texts)[:SHOWN_CHARS]
+    answers = (each.get("output") or each.get("error") or "" for each in new or old)
+    return " | ".join(answers)[:SHOWN_CHARS]

@@ -11,6 +11,7 @@ from latent.evals.table import number
 
 if TYPE_CHECKING:
     from latent.evals.metrics import Metric
+    from latent.evals.stats.estimate import Estimate
 
 WIDTH, HEIGHT = 200, 20
 ROOM = 6
@@ -20,26 +21,46 @@ MOST_BARS = 30
 
 def interval(metric: Metric) -> str:
     """The mean on its scale, its interval, and, paler, from the worst to the best that missing rows allow."""
-    if metric.mean is None:
+    bounds = (
+        None
+        if metric.worst is None or metric.best is None or metric.worst == metric.best
+        else (metric.worst, metric.best)
+    )
+    return _on_scale(metric.scale, (metric.mean, metric.ci_low, metric.ci_high), bounds, metric.name)
+
+
+def estimate_on(scale: tuple[float, float] | None, estimate: Estimate, name: str) -> str:
+    """An estimate on a scale with its interval."""
+    return _on_scale(scale, (estimate.value, estimate.ci_low, estimate.ci_high), None, name)
+
+
+def _on_scale(
+    scale: tuple[float, float] | None,
+    known: tuple[float | None, float | None, float | None],
+    bounds: tuple[float, float] | None,
+    name: str,
+) -> str:
+    mean, first_end, last_end = known
+    if mean is None:
         return ""
-    ends = [end for end in (metric.ci_low, metric.ci_high, metric.mean) if end is not None]
-    low, high = metric.scale or (min(0.0, *ends), max(0.0, *ends))
+    ends = [end for end in known if end is not None]
+    low, high = scale or (min(0.0, *ends), max(0.0, *ends))
 
     def at(value: float) -> float:
         return round(WIDTH * (value - low) / (high - low), 1) if high > low else WIDTH / 2
 
     middle = HEIGHT / 2
     parts = [f'<line class="axis" x1="0" y1="{middle}" x2="{WIDTH}" y2="{middle}"/>']
-    if metric.worst is not None and metric.best is not None and metric.worst != metric.best:
-        first, last = sorted((at(metric.worst), at(metric.best)))
+    if bounds is not None:
+        first, last = sorted(map(at, bounds))
         parts.append(f'<rect class="bounds" x="{first}" y="3" width="{round(last - first, 1)}" height="14"/>')
-    if metric.ci_low is not None and metric.ci_high is not None:
-        first, last = at(metric.ci_low), at(metric.ci_high)
+    if first_end is not None and last_end is not None:
+        first, last = at(first_end), at(last_end)
         parts.append(
             f'<rect class="interval" x="{first}" y="7" width="{max(round(last - first, 1), 1)}" height="6"/>'
         )
-    parts.append(f'<circle class="mean" cx="{at(metric.mean)}" cy="{middle}" r="4"/>')
-    label = f"{metric.name}: {number(metric.mean)}, {number(metric.ci_low)} to {number(metric.ci_high)}"
+    parts.append(f'<circle class="mean" cx="{at(mean)}" cy="{middle}" r="4"/>')
+    label = f"{name}: {number(mean)}, {number(first_end)} to {number(last_end)}"
     return _svg(WIDTH, HEIGHT, label, parts)
 
 

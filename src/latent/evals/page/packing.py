@@ -18,6 +18,7 @@ from typing import Any
 BLOCK_ROWS = 250
 SHOWN_CHARS = 160
 """Of inputs and outputs in the table, which is also what the search looks at."""
+ASKED = ("question", "prompt", "query", "input")
 LONG_CHARS = 200
 """Texts of this length that stand in several places are kept once."""
 JOINED = "$joined"
@@ -49,9 +50,13 @@ def _pack(content: Any, mask: Mask) -> str:
 
 
 def one_line(values: Mapping[str, Any]) -> str:
-    """A row's columns in a line; a single one without its name."""
+    """A row's columns in a line: what is asked first, and without a name, as a single one is."""
+    asked = next((name for name in ASKED if isinstance(values.get(name), str)), None)
+    if asked is not None:
+        values = {asked: values[asked], **values}
     texts = [
-        text_of(value) if len(values) == 1 else f"{name}: {text_of(value)}" for name, value in values.items()
+        text_of(value) if name == asked or len(values) == 1 else f"{name}: {text_of(value)}"
+        for name, value in values.items()
     ]
     return " · ".join(texts)[:SHOWN_CHARS]
 

@@ -88,8 +88,16 @@ def _headline(metric: Metric) -> str:
     small = "".join(f"<p>{text(line)}</p>" for line in lines)
     return (
         f'<div class="card"><h3>{text(metric.name)}</h3><p class="figure">{text(mean)}</p>'
-        f"{interval(metric)}<p><b>{text(ends)}</b></p>{small}</div>"
+        f"{interval(metric)}{_ends(metric)}<p><b>{text(ends)}</b></p>{small}</div>"
     )
+
+
+def _ends(metric: Metric) -> str:
+    """What the ends of the drawn scale are."""
+    if metric.mean is None or metric.scale is None:
+        return ""
+    low, high = (f"{end:g}" for end in metric.scale)
+    return f'<div class="ends" aria-hidden="true"><span>{low}</span><span>{high}</span></div>'
 
 
 def _links(parts: str) -> str:
@@ -169,10 +177,11 @@ def _distributions(evaluation: Evaluation) -> str:
 
 def _slices(evaluation: Evaluation) -> str:
     rows = []
-    for line in evaluation.about["slices"][:MOST_SLICE_VALUES]:
+    lines = [line for line in evaluation.about["slices"] if not line["is_derived"]]
+    for line in lines[:MOST_SLICE_VALUES]:
         name, mean, drawn, *rest = _metric(Metric.from_dict(line))
         rows.append([line["slice"], line["value"], name, mean, drawn, *rest[:2]])
-    left = len(evaluation.about["slices"]) - MOST_SLICE_VALUES
+    left = len(lines) - MOST_SLICE_VALUES
     more = f"<p>And {left:,} more.</p>" if left > 0 else ""
     return table(["column", "value", "metric", "mean", "", "95 % interval", "rows"], rows, "numbers") + more
 

@@ -55,7 +55,27 @@ const wordDiff = (before, after) => {
   if (x.length > DIFF_WORDS || y.length > DIFF_WORDS) found.push(["old", x.join("")], ["new", y.join("")]);
   else found.push(...longestCommon(x, y));
   found.push(["same", a.slice(a.length - tail).join("")]);
-  return found.filter((piece) => piece[1]);
+  return joined(found);
+};
+// Changed words that only white space lies between are one change.
+const joined = (pieces) => {
+  const found = [], change = { old: "", new: "" };
+  let gap = "";
+  const flush = () => {
+    for (const kind of ["old", "new"]) if (change[kind]) found.push([kind, change[kind]]);
+    if (gap) found.push(["same", gap]);
+    change.old = change.new = gap = "";
+  };
+  for (const [kind, text] of pieces) {
+    const isChanging = change.old || change.new;
+    if (kind !== "same") {
+      if (gap) { change.old += gap; change.new += gap; gap = ""; }
+      change[kind] += text;
+    } else if (isChanging && !text.trim()) gap += text;
+    else if (text) { flush(); found.push([kind, text]); }
+  }
+  flush();
+  return found;
 };
 const longestCommon = (x, y) => {
   const width = y.length + 1, lengths = new Uint16Array((x.length + 1) * width);

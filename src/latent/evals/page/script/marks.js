@@ -5,7 +5,7 @@ const STORE = "latent-marks";
 const markKey = (place, metric) => `${table.key[place]}-${metric.rubric}`;
 const isMarked = (place) => marks.size > 0 && table.metrics.some((metric) => metric.rubric && marks.has(markKey(place, metric)));
 const restoreMarks = () => {
-  if (!table.key) return;
+  if (!table.key) return countMarks();
   const known = new Set();
   for (const metric of table.metrics) for (let place = 0; place < table.id.length; place++) known.add(markKey(place, metric));
   try {

@@ -101,9 +101,11 @@ const layOut = () => {
     { name: "input", width: "minmax(220px, 1fr)" },
     { name: "output", head: isComparison() ? "new answer" : "answer", width: "minmax(220px, 1fr)" },
   ];
-  const widths = layout.map((column) => column.width).join(" ");
-  at("head").style.gridTemplateColumns = widths;
-  at("list").style.setProperty("--columns", widths);
+  const widths = layout.map((column) => column.width);
+  // What the columns need at least, with the gaps between them: below that the rows are scrolled sideways.
+  const least = widths.reduce((sum, width) => sum + parseInt(width.match(/\d+/)[0], 10) + 14, 28);
+  at("grid").style.setProperty("--columns", widths.join(" "));
+  at("grid").style.setProperty("--least", `${least}px`);
   at("grid").setAttribute("aria-colcount", layout.length);
 };
 const chip = (value, metric) => {
