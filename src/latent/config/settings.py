@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, HttpUrl, Secret, SecretStr
 
 from latent.config.deployments import Deployments
 from latent.config.section import BudgetSettings, Section
@@ -176,6 +176,11 @@ class ServicesSettings(Section):
         ge=1,
         description="Days after which Prefect's server deletes finished flow runs from a database that "
         "`latent up` made. Run folders and MLflow's runs stay.",
+    )
+    notify_webhook: Secret[HttpUrl] | None = Field(
+        default=None,
+        description="An address that Prefect's server sends a message to when a run of a deployment fails, "
+        "times out or crashes, in the form that Slack and Mattermost take. `latent deploy` sets it up.",
     )
 
 

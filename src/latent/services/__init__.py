@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from latent.services.client import server_client as server_client
     from latent.services.doctor import examine as examine
     from latent.services.finding import Finding as Finding
     from latent.services.lifecycle import Report as Report
@@ -29,6 +30,7 @@ _HOME = {
     "down": "lifecycle",
     "effective_settings": "status",
     "examine": "doctor",
+    "server_client": "client",
     "server_unit": "supervision",
     "service_statuses": "status",
     "stream_logs": "streaming",
