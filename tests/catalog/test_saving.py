@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from latent.catalog.saving import appends, save_atomically
+from latent.catalog.content import appends, save_atomically
 from latent.errors import DatasetSaveError
 
 

@@ -182,7 +182,7 @@ block: |
 def test_no_value_of_a_variable_changes_the_structure_around_it(value):
     """A password may hold quotes, colons, hashes and line breaks."""
     from latent.config.variables import Variables
-    from latent.config.yaml_loader import parse
+    from latent.config.yaml_files import parse
 
     text = "a: {quoted: \"${V}\", single: '${V}'} # ${V}\nb: 1"
     assert parse(text, "file", Variables({"V": value})) == {"a": {"quoted": value, "single": value}, "b": 1}

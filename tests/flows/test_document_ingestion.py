@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import latent.flows.document_ingestion.flow as flow_module
-import latent.rag.load.identity as identity_module
+import latent.rag.sources as identity_module
 import latent.rag.sources as sources_module
 from latent.config import Workspace, find_workspace
 from latent.errors import (

@@ -9,7 +9,7 @@ import pytest
 
 from latent.errors import ModelSpecError, WrongKeyError
 from latent.llm import Embedder, Model
-from latent.llm.sdk_arguments import WRITTEN_AS
+from latent.llm.request import WRITTEN_AS
 from tests.llm.scripted import Server, scripted_server
 
 

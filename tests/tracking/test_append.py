@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from latent.tracking.append import LineFile
+from latent.tracking.journal import LineFile
 
 
 def test_lines_follow_each_other(tmp_path):

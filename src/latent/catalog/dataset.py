@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,9 +21,7 @@ from latent.catalog.content import (
     local_files,
     save_content,
 )
-from latent.catalog.explain import line_of, reason_of
 from latent.catalog.paths import OutsideWorkspaceError, label
-from latent.catalog.validators import validated
 from latent.errors import (
     DatasetAccessError,
     DatasetConfigError,
@@ -32,6 +32,95 @@ from latent.errors import (
 
 if TYPE_CHECKING:
     from latent.config import Workspace
+
+_log = logging.getLogger("latent.catalog")
+
+
+def validated(name: str, declared: Any, data: Any, mode: str) -> Any:
+    """
+    `data` as the validator of a dataset returns it.
+
+    Args:
+        declared: What stands under `validator:`; None when nothing does.
+        mode: "load" or "save".
+
+    Raises:
+        DataValidationError: The data does not pass; with `severity: warn` that is only logged.
+    """
+    if declared is None:
+        return data
+    from kedro.validation.core import ValidatorSpec, resolve_validator
+
+    spec = ValidatorSpec.from_dataset_config(name, declared)
+    if not spec.enabled or mode not in spec.on:
+        return data
+    validator = resolve_validator(spec)
+    try:
+        return validator.validate(data)
+    except Exception as error:
+        if spec.severity != "warn":
+            raise
+        _log.warning("Dataset %r does not pass %s on %s: %s", name, spec.class_path, mode, error)
+        return data
+
+
+_SYSTEM = {
+    errno.ENOENT: "the file does not exist.",
+    errno.EISDIR: "there is a folder in its place.",
+    errno.ENOTDIR: "a part of its path is a file, not a folder.",
+    errno.EACCES: "permission denied{detail}.",
+    errno.EPERM: "permission denied{detail}.",
+    errno.EROFS: "the disk is read-only.",
+    errno.ENOSPC: "the disk is full; free some space and run it again.",
+    errno.ENAMETOOLONG: "its path is too long for this file system.",
+}
+_LONGEST_REASON = 1000
+
+
+def reason_of(error: BaseException, type_name: str, workspace: Workspace) -> str:
+    """The reason that `error` gives at its root; secrets masked."""
+    from latent.catalog.types import missing_extra
+    from latent.config import masker_for
+
+    if hint := missing_extra(type_name, error):
+        return hint
+    root = _root(error)
+    text = " ".join(_said(root).split())
+    return masker_for(workspace).text(
+        text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} [...]"
+    )
+
+
+def line_of(error: BaseException) -> int | None:
+    """The line of the file that is to blame, where one is known."""
+    line = getattr(_root(error), "line", None)
+    return line if isinstance(line, int) else None
+
+
+def _root(error: BaseException) -> BaseException:
+    """Kedro wraps what a dataset raises, and repeats it together with the dataset's whole description."""
+    from kedro.io.core import DatasetError
+
+    while type(error) is DatasetError and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _said(error: BaseException) -> str:
+    from kedro.io.core import DatasetError
+
+    from latent.catalog.types import UnknownTypeError
+
+    if reason := getattr(error, "reason", None):
+        # UnicodeDecodeError has a reason, too, which says little without the rest.
+        return str(error) if isinstance(error, UnicodeError) else str(reason)
+    if isinstance(error, OSError) and error.errno in _SYSTEM:
+        detail = f" ({error.strerror})" if error.strerror and "ermission" not in error.strerror else ""
+        return _SYSTEM[error.errno].format(detail=detail)
+    text = str(error).strip()
+    if type(error) in (TypeError, ValueError, DatasetError, UnknownTypeError) and text:
+        return f"{text.rstrip('.')}."
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

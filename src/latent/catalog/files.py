@@ -9,16 +9,123 @@ names Kedro's.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
 from typing import Any, ClassVar
+from uuid import UUID
 
+import yaml
 from kedro_datasets.json.json_dataset import JSONDataset as KedroJSONDataset  # type: ignore[import-untyped]
 from kedro_datasets.text.text_dataset import TextDataset as KedroTextDataset  # type: ignore[import-untyped]
 from kedro_datasets.yaml.yaml_dataset import YAMLDataset as KedroYAMLDataset  # type: ignore[import-untyped]
+from yaml.nodes import MappingNode, Node, ScalarNode
 
-from latent.catalog.json_values import plain
 from latent.catalog.reading import UnreadableFileError, read_text
+
+MOST_VALUES = 10_000_000
+"""Values a file may stand for with its aliases written out; a few lines could stand for billions."""
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def parse_yaml(text: str) -> Any:
+    """
+    The value of a YAML text; None when it is empty.
+
+    Raises:
+        UnreadableFileError: It is not YAML or not plain data, has a key twice, contains itself, or is made
+            huge by aliases; with the line.
+    """
+    loader = None
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _check(node, set(), {})
+        return loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else None
+        raise UnreadableFileError(f"{error.problem or error.context}.", line) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UnreadableFileError(
+            f"the character {chr(error.character)!r} is not allowed in YAML.", line
+        ) from error
+    except RecursionError as error:
+        raise UnreadableFileError("nested too deeply to be read.") from error
+    except ValueError as error:
+        raise UnreadableFileError(
+            f"a value cannot be read: {error}; put it in quotes if it is text."
+        ) from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _check(node: Node, opened: set[int], sizes: dict[int, int]) -> int:
+    """How many values `node` stands for; refuses what PyYAML lets pass."""
+    if isinstance(node, ScalarNode):
+        return 1
+    line = node.start_mark.line + 1
+    if id(node) in opened:
+        raise UnreadableFileError("this value contains itself.", line)
+    if id(node) not in sizes:
+        opened.add(id(node))
+        if isinstance(node, MappingNode):
+            _refuse_duplicates(node)
+            children = [child for pair in node.value for child in pair]
+        else:
+            children = node.value
+        sizes[id(node)] = 1 + sum(_check(child, opened, sizes) for child in children)
+        opened.remove(id(node))
+    if sizes[id(node)] > MOST_VALUES:
+        raise UnreadableFileError(f"aliases make this stand for {sizes[id(node)]:,} values.", line)
+    return sizes[id(node)]
+
+
+def _refuse_duplicates(node: MappingNode) -> None:
+    seen = set()
+    for key, _ in node.value:
+        if isinstance(key, ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+            if (key.tag, key.value) in seen:
+                raise UnreadableFileError(
+                    f"the key {key.value!r} stands there twice.", key.start_mark.line + 1
+                )
+            seen.add((key.tag, key.value))
+
+
+def plain(value: Any) -> Any:
+    """
+    What `json.dumps(default=plain)` writes for a value that JSON has no form for.
+
+    Known are pydantic models, dataclasses, dates and times, UUIDs, paths, enums, decimals, NumPy values.
+
+    Raises:
+        TypeError: There is no one obvious form.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, UUID | PurePath | Decimal):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    if hasattr(value, "model_dump") and not isinstance(value, type):
+        return value.model_dump(mode="json")
+    if type(value).__module__ == "numpy" and hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(
+        f"a {type(value).__name__} has no form in JSON: turn it into text, numbers, lists or dicts"
+    )
+
 
 # Line ends are written as they are given: translated ones would be other data on Windows.
 WRITE_TEXT: dict[str, Any] = {"mode": "w", "encoding": "utf-8", "newline": "", "compression": "infer"}
@@ -83,7 +190,6 @@ class YAMLDataset(KedroYAMLDataset):  # type: ignore[misc]  # Kedro has no types
     DEFAULT_FS_ARGS: ClassVar[dict[str, Any]] = {"open_args_save": WRITE_TEXT}
 
     def load(self) -> Any:
-        from latent.catalog.yaml_values import parse_yaml
 
         return parse_yaml(read_text(self))
 

@@ -1,4 +1,4 @@
-"""What can be told of sources without loading them: whether they changed, and are still there."""
+"""What can be told of sources without loading them: whether they changed, are there, and what reads them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import metadata
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,52 @@ from latent.files import replace_file
 from latent.rag.documents import content_hash
 from latent.rag.load.files import read_source
 from latent.rag.load.finding import file_system, kind_of, reaching, remote_url, shown
+from latent.rag.load.loading import TABLES, ReadingOptions, file_name
+from latent.rag.load.office.reading import MEDIA_TYPES, PACKAGE
 
 if TYPE_CHECKING:
     from latent.config import Workspace
+
+EDITION = 2
+"""Of our own part in reading; changes when the same file gives another text, or other metadata."""
+_HTML = (".html", ".htm", ".xhtml")
+
+
+def reader_of(written: str, options: ReadingOptions, root: Path) -> str:
+    """
+    The name and version of what reads the file at a path or URL, with the options that it heeds.
+
+    Of a reader of the user's own, its code; without a blank.
+
+    Args:
+        root: The workspace's.
+    """
+    suffix = file_name(written).suffix.lower()
+    if (loader := options.loaders.get(suffix)) is not None:
+        from latent.cache.code import code_fingerprint
+
+        name = getattr(loader, "__qualname__", type(loader).__qualname__)
+        return f"{name}@{code_fingerprint(loader, root).digest[:16]}"
+    if suffix in MEDIA_TYPES:
+        return f"{PACKAGE}-{_version(PACKAGE)}+{EDITION}"
+    if suffix == ".pdf":
+        return f"pypdfium2-{_version('pypdfium2')}+{EDITION}"
+    said = {"encoding": options.encoding}
+    if suffix in TABLES:
+        said |= {"text_field": options.text_field, "title_field": options.title_field}
+    name = f"html-to-markdown-{_version('html-to-markdown')}" if suffix in _HTML else "latent"
+    return "".join(
+        [f"{name}+{EDITION}", *(f",{key}={value!r}" for key, value in said.items() if value)]
+    ).replace(" ", "_")
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "missing"
+
 
 _TAGGED = frozenset({"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
 """File systems that tag each content: they need not be read to see that nothing changed."""

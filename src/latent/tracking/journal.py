@@ -10,18 +10,24 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from latent import __version__
 from latent.config import Masker, ensure_private_dir, masker_for
 from latent.errors import WorkspaceError
 from latent.files import replace_json
 from latent.tracking import launch
-from latent.tracking.append import LineFile
 from latent.tracking.folders import Destination, RunFolder
 from latent.tracking.jsonable import json_line, plain, read_lines
-from latent.tracking.provenance import look_up
 from latent.tracking.records import SUCCESSFUL, SpanRecord, TaskRecord
 from latent.tracking.rows import RowParts
 from latent.tracking.summary import RunSummary, rows_of, summarize
@@ -29,6 +35,126 @@ from latent.tracking.summary import RunSummary, rows_of, summarize
 if TYPE_CHECKING:
     from latent.config import Workspace
     from latent.tracking.records import RowRecord, RunInfo
+
+_PACKAGES = (
+    "latent-flows",
+    "prefect",
+    "mlflow",
+    "pydantic",
+    "kedro",
+    "kedro-datasets",
+    "pandas",
+    "pyarrow",
+    "numpy",
+    "scipy",
+    "openai",
+    "anthropic",
+)
+_GIT_TIMEOUT_SECONDS = 10.0
+# One look serves runs that start together, such as a flow's subflows.
+_FRESH_SECONDS = 10.0
+
+_known: dict[Path, tuple[float, dict[str, Any]]] = {}
+
+
+def look_up(root: Path, then: Callable[[dict[str, Any]], None]) -> None:
+    """Find out about the code under `root` beside the run and hand it to `then`: at once when it is known."""
+    known = _known.get(root)
+    if known is not None and time.monotonic() - known[0] < _FRESH_SECONDS:
+        then(known[1])
+        return
+
+    def find_out() -> None:
+        found = provenance(root)
+        _known[root] = (time.monotonic(), found)
+        then(found)
+
+    threading.Thread(target=find_out, name="latent-provenance", daemon=True).start()
+
+
+def provenance(root: Path) -> dict[str, Any]:
+    """`git` (None outside a repository), `packages` and `python`, as they are now."""
+    return {"git": git_state(root), "packages": package_versions(), "python": sys.version.split()[0]}
+
+
+def package_versions() -> dict[str, str]:
+    """The installed versions of the packages that results can depend on."""
+    found = {_PACKAGES[0]: __version__}  # also from a source tree that is not installed
+    for name in _PACKAGES[1:]:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def git_state(root: Path) -> dict[str, Any] | None:
+    """`commit`, `branch` and whether anything differs from it; None outside a repository or without git."""
+    command = ["git", "-C", str(root), "status", "--porcelain=v2", "--branch", "--untracked-files=normal"]
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed command
+            command,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=_GIT_TIMEOUT_SECONDS,
+            check=True,
+            # Without this, reading the state takes the index lock and disturbs a commit made meanwhile.
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    header = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# ") and line.count(" ") >= 2)
+    commit = header.get("branch.oid", "")
+    return {
+        "commit": None if commit in ("", "(initial)") else commit,
+        "branch": header.get("branch.head"),
+        "dirty": any(not line.startswith("#") for line in lines),
+    }
+
+
+class LineFile:
+    """
+    Whole lines, appended by one process.
+
+    The file is opened for each batch: nothing stays open, and a folder deleted by hand is noticed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._size: int | None = None
+
+    def append(self, lines: bytes) -> None:
+        """
+        Append `lines`, each ending with a newline, all of them or none.
+
+        Raises:
+            OSError: The disk is full or the folder is gone or read-only; what was written is taken back.
+        """
+        if not lines:
+            return
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
+        try:
+            if self._size is None or self._size != os.fstat(descriptor).st_size:
+                self._size = _whole_lines(self.path)
+                os.ftruncate(descriptor, self._size)
+            os.lseek(descriptor, self._size, os.SEEK_SET)
+            view = memoryview(lines)
+            try:
+                while view:
+                    view = view[os.write(descriptor, view) :]
+            except OSError:
+                with suppress(OSError):
+                    os.ftruncate(descriptor, self._size)
+                raise
+            self._size += len(lines)
+        finally:
+            os.close(descriptor)
+
+
+def _whole_lines(path: Path) -> int:
+    """Where to go on: behind the last whole line. A process that was killed may have left half of one."""
+    content = path.read_bytes()
+    return content.rfind(b"\n") + 1
+
 
 logger = logging.getLogger("latent.tracking")
 

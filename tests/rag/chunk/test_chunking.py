@@ -169,7 +169,7 @@ def test_a_long_sentence_is_cut_behind_a_word_and_never_within_a_character():
 
 def test_tokens_are_counted_by_the_bundled_vocabulary():
     pytest.importorskip("wordllama")
-    from latent.rag.chunk.tokens import tokenizer_of
+    from latent.rag.chunk.chunking import tokenizer_of
 
     text = "Every sentence has some tokens in it. " * 60
     chunks = texts(Document.of(text, source="x"), chunk_size=50, overlap=10, unit="tokens")

@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field
 
 from latent.testing import LogNormal, ModelCall, ProviderSimulator, Reply
 from latent.testing.plugin import MakeProviderSimulator
+from latent.testing.provider.answers import SchemaError, instance_of
 from latent.testing.provider.draws import draw
-from latent.testing.provider.schemas import SchemaError, instance_of
 from tests.testing.provider.conftest import Got, ask, chat
 
 

@@ -38,9 +38,15 @@ from latent.rag.changes import Wanted, content_of, fingerprint_in
 from latent.rag.chunk.chunking import check_sizes
 from latent.rag.index_sync import IndexSync, note_of
 from latent.rag.load.finding import fits, look_for_documents, remote_url, shown
-from latent.rag.load.identity import reader_of
 from latent.rag.load.loading import ReadingOptions, documents_in
-from latent.rag.sources import content_fingerprints, forget_fetched, read_unchanged, vanished, was_fetched
+from latent.rag.sources import (
+    content_fingerprints,
+    forget_fetched,
+    read_unchanged,
+    reader_of,
+    vanished,
+    was_fetched,
+)
 from latent.rag.stores import Store
 from latent.rag.stores.checks import batches
 from latent.rag.stores.embedding import HEADER

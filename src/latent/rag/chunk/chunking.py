@@ -2,17 +2,198 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
+from latent.config.extras import import_extra
 from latent.errors import ChunkSettingError
-from latent.rag.chunk.borders import borders, masked
-from latent.rag.chunk.packing import Characters, Ruler, pack
-from latent.rag.chunk.structure import structure_of
-from latent.rag.chunk.tokens import Tokenizer, Tokens, tokenizer_of
+from latent.rag.chunk.borders import Border, borders, content_end, masked, word_end
+from latent.rag.chunk.structure import Rank, structure_of
 from latent.rag.documents import Chunk, Document, chunk_id
+
+Tokenizer = Callable[[str], Sequence[tuple[int, int]]]
+"""From a text to the start and end of each of its tokens, in characters."""
+
+
+class Tokens:
+    """The ruler of tokens, those of the text as a whole."""
+
+    def __init__(self, text: str, tokenizer: Tokenizer) -> None:
+        spans = [(start, end) for start, end in tokenizer(text) if start < end]
+        self._starts = [start for start, _ in spans]
+        self._ends = [end for _, end in spans]
+        self._length = len(text)
+
+    def forward(self, start: int, units: int) -> int:
+        first = bisect_right(self._ends, start)
+        if first + units >= len(self._starts):
+            return self._length
+        # A character may take several tokens, more than a very small chunk holds.
+        return max(self._starts[first + units], start + min(units, 1))
+
+    def backward(self, end: int, units: int) -> int:
+        behind = bisect_left(self._starts, end)
+        return self._starts[behind - units] if behind > units else 0
+
+
+def tokenizer_of(given: Tokenizer | str | Path | None) -> Tokenizer:
+    """
+    What cuts texts into tokens.
+
+    Args:
+        given: A function of one's own, the path of a `tokenizer.json`, or None: the vocabulary that comes
+            with `local:wordllama` (32,000 tokens, that of Llama 2), whose counts are near those of most
+            models.
+
+    Raises:
+        ChunkSettingError: The file cannot be read as a tokenizer.
+        MissingExtraError: The extra `local` is not installed.
+    """
+    if given is None:
+        from latent.llm.local.wordllama import tokenizer_file
+
+        return _from_file(str(tokenizer_file()))
+    return _from_file(str(given)) if isinstance(given, str | Path) else given
+
+
+@lru_cache(maxsize=8)
+def _from_file(path: str) -> Tokenizer:
+    library = import_extra("tokenizers", extra="local", purpose="Chunks in tokens")
+    try:
+        tokenizer = library.Tokenizer.from_file(path)
+    except Exception as error:  # the library raises plain exceptions
+        raise ChunkSettingError(
+            "tokenizer", path, f"it cannot be read as a tokenizer.json ({error})"
+        ) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+
+    def offsets(text: str) -> Sequence[tuple[int, int]]:
+        spans: Sequence[tuple[int, int]] = tokenizer.encode(text, add_special_tokens=False).offsets
+        return spans
+
+    return offsets
+
+
+class Ruler(Protocol):
+    """Measures a text in some unit."""
+
+    def forward(self, start: int, units: int) -> int:
+        """The position `units` behind `start`, or the end of the text."""
+
+    def backward(self, end: int, units: int) -> int:
+        """The position `units` before `end`, or the beginning of the text."""
+
+
+class Characters:
+    """The ruler of characters."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+
+    def forward(self, start: int, units: int) -> int:
+        return min(self._length, start + units)
+
+    def backward(self, end: int, units: int) -> int:
+        return max(0, end - units)
+
+
+def pack(
+    text: str, copy: str, borders: Sequence[Border], ruler: Ruler, *, chunk_size: int, overlap: int
+) -> Iterator[tuple[int, int]]:
+    """
+    Start and end of each chunk: together they hold every character of `text` that is no blank.
+
+    A chunk ends at the best border in its second half, the last one of the best rank. Without one it ends
+    before a sentence that fits into the next chunk, else behind a word.
+
+    Args:
+        copy: The text without line ends, of the same length.
+        chunk_size: The most units a chunk takes.
+        overlap: The most units that a chunk repeats of the one before: whole sentences, or words where not
+            even one fits. At the beginning of a section, none.
+    """
+    packer = _Packer(text, copy, borders, ruler, chunk_size, overlap)
+    end, last = 0, len(text.rstrip())
+    start = _skip_blanks(text, 0)
+    while end < last:
+        unseen = _skip_blanks(text, end)
+        if ruler.forward(start, chunk_size) <= unseen:
+            start = unseen  # the overlap and the blanks behind it would fill a chunk
+        border = packer.end_of(start, end, last)
+        yield start, border.end
+        end = border.end
+        start = _skip_blanks(text, packer.start_after(border, start))
+
+
+class _Packer:
+    """One text on its way into chunks."""
+
+    def __init__(
+        self, text: str, copy: str, borders: Sequence[Border], ruler: Ruler, chunk_size: int, overlap: int
+    ) -> None:
+        self._text, self._copy, self._ruler = text, copy, ruler
+        self._chunk_size, self._overlap = chunk_size, overlap
+        self._borders = borders
+        self._ends = [border.end for border in borders]
+        self._starts = [border.start for border in borders]
+
+    def end_of(self, start: int, before: int, last: int) -> Border:
+        """Where the chunk that begins at `start` ends: behind `before`, where the last one did."""
+        high = self._ruler.forward(start, self._chunk_size)
+        if high >= last:
+            return Border(last, last, Rank.SECTION)
+        half = max(before, self._ruler.forward(start, self._chunk_size // 2))
+        # Only the second half counts: a better border further up would make small chunks.
+        reach = self._borders[bisect_right(self._ends, half) : bisect_right(self._ends, high)]
+        if reach:
+            return max(reach, key=lambda border: (border.rank, border.end))
+        return self._before_long_sentence(start, before, high) or self._within_sentence(half, before, high)
+
+    def start_after(self, border: Border, start: int) -> int:
+        """Where the next chunk begins: behind `start`, and at most the overlap before the border."""
+        if border.rank == Rank.SECTION or not self._overlap:
+            return border.start
+        low = max(start + 1, self._ruler.backward(border.end, self._overlap))
+        within = self._borders[bisect_left(self._starts, low) : bisect_left(self._starts, border.end)]
+        sentences = (each.start for each in within if each.rank >= Rank.SENTENCE)
+        return next(sentences, None) or _next_word(self._text, low, border.end) or border.start
+
+    def _before_long_sentence(self, start: int, before: int, high: int) -> Border | None:
+        """The last border in the first half, when what follows it would fit into a chunk as a whole."""
+        index = bisect_right(self._ends, high)
+        if index == 0 or index == len(self._ends) or self._ends[index - 1] <= max(before, start):
+            return None
+        border = self._borders[index - 1]
+        fits = self._ends[index] <= self._ruler.forward(border.start, self._chunk_size)
+        return border if fits else None
+
+    def _within_sentence(self, low: int, before: int, high: int) -> Border:
+        end = content_end(self._text, word_end(self._copy, min(low, high - 1), high))
+        if end <= before:
+            # Many blanks, and behind them the beginning of a word that is too long.
+            end = content_end(self._text, high)
+        return Border(end, _skip_blanks(self._text, end), Rank.NONE)
+
+
+def _next_word(text: str, low: int, end: int) -> int | None:
+    """The beginning of the first word behind `low`; None when none begins before `end`."""
+    if low == 0 or text[low - 1].isspace():
+        return _skip_blanks(text, low)
+    while low < end and not text[low].isspace():
+        low += 1
+    low = _skip_blanks(text, low)
+    return low if low < end else None
+
+
+def _skip_blanks(text: str, position: int) -> int:
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position
+
 
 Unit = Literal["characters", "tokens"]
 

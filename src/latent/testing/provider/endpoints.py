@@ -1,11 +1,14 @@
-"""Which paths there are, and what is read and written on each."""
+"""Which paths there are, and what is read and written on each, whole or as server-sent events."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from latent.testing.loopback import HttpRequest
 from latent.testing.provider import (
@@ -13,13 +16,128 @@ from latent.testing.provider import (
     anthropic_requests,
     openai_answers,
     openai_requests,
-    streams,
 )
-from latent.testing.provider.answers import Answer
+from latent.testing.provider.answers import Answer, with_text
 from latent.testing.provider.anthropic_dialect import ANTHROPIC
 from latent.testing.provider.calls import Endpoint, ModelCall
 from latent.testing.provider.dialect import Dialect
 from latent.testing.provider.openai_dialect import OPENAI
+
+_PIECE = re.compile(r"\s*\S+\s*|\s+")
+
+
+def pieces_of(text: str) -> list[str]:
+    """The text in pieces of a word each."""
+    return _PIECE.findall(text)
+
+
+def chat_events(call: ModelCall, answer: Answer, number: int) -> Iterator[bytes]:
+    """A chat completion as chunks; with their usage at the end when `stream_options` asks for it."""
+    whole = openai_answers.chat_completion(call, answer, number)
+    counts_usage = bool((call.body.get("stream_options") or {}).get("include_usage"))
+    shared = {name: value for name, value in whole.items() if name not in ("choices", "usage")}
+    shared |= {"object": "chat.completion.chunk"} | ({"usage": None} if counts_usage else {})
+    for choice in whole["choices"]:
+        for delta in _chat_deltas(choice["message"]):
+            part = {"index": choice["index"], "delta": delta, "logprobs": None, "finish_reason": None}
+            yield _event(shared | {"choices": [part]})
+        end = {
+            "index": choice["index"],
+            "delta": {},
+            "logprobs": None,
+            "finish_reason": choice["finish_reason"],
+        }
+        yield _event(shared | {"choices": [end]})
+    if counts_usage:
+        yield _event(shared | {"choices": [], "usage": whole["usage"]})
+    yield b"data: [DONE]\n\n"
+
+
+def _chat_deltas(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if tools := message.get("tool_calls"):
+        tool = tools[0]
+        function = tool["function"]
+        begin = tool | {"index": 0, "function": function | {"arguments": ""}}
+        yield {"role": "assistant", "content": None, "tool_calls": [begin]}
+        for piece in pieces_of(function["arguments"]):
+            yield {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
+        return
+    field = "content" if message["content"] is not None else "refusal"
+    yield {"role": "assistant", "content": "" if field == "content" else None, "refusal": None}
+    for piece in pieces_of(message[field]):
+        yield {field: piece}
+
+
+def response_events(call: ModelCall, answer: Answer, number: int) -> Iterator[bytes]:
+    """A response as the events of the responses API."""
+    for sequence, event in enumerate(_response_events(call, answer, number)):
+        yield _named_event(event | {"sequence_number": sequence})
+
+
+def _response_events(call: ModelCall, answer: Answer, number: int) -> Iterator[dict[str, Any]]:
+    whole = openai_answers.response(call, answer, number)
+    empty = whole | {"status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
+    item = whole["output"][0]
+    place = {"item_id": item["id"], "output_index": 0}
+    yield {"type": "response.created", "response": empty}
+    yield {"type": "response.in_progress", "response": empty}
+    begun = openai_answers.output_item(call, with_text(answer, ""), number) | {"status": "in_progress"}
+    if call.tool is not None:
+        yield {"type": "response.output_item.added", "output_index": 0, "item": begun}
+        name = "response.function_call_arguments"
+        for piece in pieces_of(answer.text):
+            yield {"type": f"{name}.delta", **place, "delta": piece}
+        yield {"type": f"{name}.done", **place, "name": call.tool, "arguments": answer.text}
+    else:
+        place |= {"content_index": 0}
+        part, field = item["content"][0], "refusal" if answer.finish_reason == "refusal" else "text"
+        name = "response.refusal" if field == "refusal" else "response.output_text"
+        logs: dict[str, Any] = {} if field == "refusal" else {"logprobs": []}
+        yield {"type": "response.output_item.added", "output_index": 0, "item": begun | {"content": []}}
+        yield {"type": "response.content_part.added", **place, "part": part | {field: ""}}
+        for piece in pieces_of(answer.text):
+            yield {"type": f"{name}.delta", **place, **logs, "delta": piece}
+        yield {"type": f"{name}.done", **place, **logs, field: answer.text}
+        yield {"type": "response.content_part.done", **place, "part": part}
+    yield {"type": "response.output_item.done", "output_index": 0, "item": item}
+    yield {"type": f"response.{whole['status']}", "response": whole}
+
+
+def message_events(call: ModelCall, answer: Answer, number: int) -> Iterator[bytes]:
+    """A message as the events of Anthropic's API."""
+    return map(_named_event, _message_events(call, answer, number))
+
+
+def _message_events(call: ModelCall, answer: Answer, number: int) -> Iterator[dict[str, Any]]:
+    whole = anthropic_answers.message(call, answer, number)
+    begun = whole | {"content": [], "stop_reason": None, "usage": whole["usage"] | {"output_tokens": 1}}
+    yield {"type": "message_start", "message": begun}
+    for index, block in enumerate(whole["content"]):
+        is_tool = block["type"] == "tool_use"
+        empty = {**block, "input": {}} if is_tool else {**block, "text": ""}
+        yield {"type": "content_block_start", "index": index, "content_block": empty}
+        yield {"type": "ping"}
+        for piece in pieces_of(answer.text):
+            yield {"type": "content_block_delta", "index": index, "delta": _delta(piece, is_tool=is_tool)}
+        yield {"type": "content_block_stop", "index": index}
+    end = {"stop_reason": whole["stop_reason"], "stop_sequence": None}
+    yield {"type": "message_delta", "delta": end, "usage": {"output_tokens": answer.output_tokens}}
+    yield {"type": "message_stop"}
+
+
+def _delta(piece: str, *, is_tool: bool) -> dict[str, Any]:
+    if is_tool:
+        return {"type": "input_json_delta", "partial_json": piece}
+    return {"type": "text_delta", "text": piece}
+
+
+def _event(data: Mapping[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+def _named_event(data: Mapping[str, Any]) -> bytes:
+    return b"event: " + str(data["type"]).encode() + b"\n" + _event(data)
+
 
 READERS: dict[str, tuple[Dialect, Callable[[Mapping[str, Any]], ModelCall]]] = {
     "/v1/chat/completions": (OPENAI, openai_requests.read_chat),
@@ -43,12 +161,12 @@ class Writer:
 
 
 WRITERS: dict[Endpoint, Writer] = {
-    "chat": Writer(openai_answers.chat_completion, streams.chat_events),
-    "responses": Writer(openai_answers.response, streams.response_events),
+    "chat": Writer(openai_answers.chat_completion, chat_events),
+    "responses": Writer(openai_answers.response, response_events),
     "embeddings": Writer(
         lambda call, answer, number: openai_answers.embedding_list(call, answer.input_tokens), None
     ),
-    "messages": Writer(anthropic_answers.message, streams.message_events),
+    "messages": Writer(anthropic_answers.message, message_events),
 }
 
 

@@ -17,8 +17,14 @@ import threading
 import time
 from typing import IO, Any
 
-from latent.rag.load.office.markdown import Reading, reading_of
-from latent.rag.load.office.markup import damaged_part, names_of_old_sheets, plainer, speaker_notes
+from latent.rag.load.office.markup import (
+    Reading,
+    damaged_part,
+    names_of_old_sheets,
+    plainer,
+    reading_of,
+    speaker_notes,
+)
 from latent.rag.load.office.process import HEADER
 
 _MAIL = (".eml", ".msg")
