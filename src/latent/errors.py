@@ -20,6 +20,7 @@ Each says what happened, where, and what to do next::
     │   ├── ChunkSettingError (ValueError)   sizes of chunks that contradict each other
     │   ├── ScorerError (ValueError)       a scorer or a judge cannot be used, or reads what the data lacks
     │   ├── EvaluationDataError (ValueError)   rows that cannot be evaluated
+    │   ├── ImportedResultsError (ValueError)  another tool's results that cannot be taken over
     │   ├── ComparisonError (ValueError)   two evaluations that are about different things
     │   ├── GateError (ValueError)         a gate that cannot be read or checked
     │   ├── MissingExtraError (ImportError)   a library that an extra brings is not installed
@@ -308,6 +309,17 @@ class ScoringError(LatentError, ValueError):
 
     def __str__(self) -> str:
         return f"Scorer {self.scorer!r}: {self.reason}."
+
+
+class ImportedResultsError(UsageError, ValueError):
+    """The results of another tool cannot be taken over: another file, a newer version, half of one."""
+
+    def __init__(self, tool: str, file: str, reason: str) -> None:
+        super().__init__(tool, file, reason)  # all in args: errors cross process borders by pickle
+        self.tool, self.file, self.reason = tool, file, reason
+
+    def __str__(self) -> str:
+        return f"{self.file} cannot be read as results of {self.tool}: {self.reason}."
 
 
 class ComparisonError(UsageError, ValueError):

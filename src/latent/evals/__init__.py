@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from latent.evals.evaluating import evaluate_async as evaluate_async
     from latent.evals.evaluation import Evaluation as Evaluation
     from latent.evals.evaluation import load_evaluation as load_evaluation
+    from latent.evals.imports.reading import import_evaluation as import_evaluation
     from latent.evals.judging import Judge as Judge
     from latent.evals.metrics import Metric as Metric
     from latent.evals.scoring import Abstain as Abstain
@@ -32,6 +33,7 @@ _HOME = {
     "Scorer": "scoring",
     "evaluate": "evaluating",
     "evaluate_async": "evaluating",
+    "import_evaluation": "imports.reading",
     "load_evaluation": "evaluation",
     "scorer": "scoring",
 }

@@ -206,7 +206,7 @@ def _evaluated(request: Request) -> Evaluation:
         "name": request.name,
         "created_at": began,
         "seconds": time.time() - began,
-        "data": _about_data(items, request.row_id),
+        "data": about_data(items, request.row_id),
         "target": {"name": request.target.name, **request.target.about},
         "target_recipe": recipe_of_target(request.target),
         "repeats": request.repeats,
@@ -216,7 +216,7 @@ def _evaluated(request: Request) -> Evaluation:
         "marks": marks,
         "warnings": warnings,
     }
-    made = _finished(about, answered, measured, rows_table(answered, items.expected))
+    made = finished(about, answered, measured, rows_table(answered, items.expected))
     _raise_if_nothing_was_answered(answered)
     return made
 
@@ -274,7 +274,7 @@ def plan_judges(scorers: Sequence[Scorer], answered: Sequence[Answered], items: 
     measure(judges, pretended, items)
 
 
-def _about_data(items: Items, row_id: str) -> dict[str, Any]:
+def about_data(items: Items, row_id: str) -> dict[str, Any]:
     return {
         "source": items.source,
         "fingerprint": items.fingerprint,
@@ -310,7 +310,7 @@ def _scored_again(evaluation: Evaluation, scorers: Sequence[Scorer]) -> Evaluati
     measured = measure(scorers, answered, items)
     said = [text for text in about.get("warnings", ()) if not text.endswith(EXPIRED)]
     about |= {"scored_from": about["run_id"], "created_at": time.time(), "warnings": said}
-    return _finished(about, answered, measured, evaluation.rows_table, kept=evaluation)
+    return finished(about, answered, measured, evaluation.rows_table, kept=evaluation)
 
 
 def items_of(evaluation: Evaluation, answered: Sequence[Answered]) -> Items:
@@ -325,7 +325,7 @@ def items_of(evaluation: Evaluation, answered: Sequence[Answered]) -> Items:
     )
 
 
-def _finished(
+def finished(
     about: Mapping[str, Any],
     answered: Sequence[Answered],
     measured: Sequence[Measured],

@@ -1,0 +1,1 @@
+"""Evaluations that another tool has run: their rows, outputs and scores, with our statistics."""
