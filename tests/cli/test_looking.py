@@ -68,7 +68,8 @@ def test_ls_shows_what_flows_do_read_and_write(latent: Cli, workspace: Workspace
     assert prepare.startswith("prepare   Split the corpus and shout its parts.")
     assert prepare.endswith("shouted  flows/prepare/flow.py")
     assert ready.startswith(
-        "Ready in any workspace: batch_evaluation, comparison, document_ingestion, rescoring."
+        "Ready in any workspace: batch_evaluation, comparison, document_ingestion, imported_evaluation, "
+        "rescoring."
     )
 
 

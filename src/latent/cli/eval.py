@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from latent.config import Workspace
     from latent.prefect.running import RunResult
 
-FLOW = "batch_evaluation"
+FLOW, IMPORT = "batch_evaluation", "imported_evaluation"
 
 JudgeOption = Annotated[
     list[str] | None,
@@ -91,6 +92,14 @@ def evaluate(
         str | None,
         typer.Option("--labels", metavar="COLUMN|FILE", help="What people say, to hold judges against."),
     ] = None,
+    tool: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TOOL", help="DATA is what inspect, lm-eval or promptfoo wrote."),
+    ] = None,
+    column: Annotated[
+        int | None,
+        typer.Option("--column", metavar="N", help="Of promptfoo's prompts by providers, which one."),
+    ] = None,
     parameter: ParameterOption = None,
     only_failed: OnlyFailedOption = False,
     refresh: RefreshOption = None,
@@ -122,6 +131,7 @@ def evaluate(
         "slices": slices or None,
         "labels": None if labels is None else as_seen_from(workspace, labels),
     }
+    flow = FLOW
     wishes = Wishes(
         parameters=[*parameters_of(given), *(parameter or ())],
         refresh=refresh or (),
@@ -131,7 +141,10 @@ def evaluate(
         max_calls=max_calls,
         max_minutes=max_minutes,
     )
-    ended = carry_out(context, workspace, FLOW, wishes, debug=debug, wait_tracking=wait_tracking)
+    if tool is not None or column is not None:
+        flow = IMPORT
+        wishes = replace(wishes, parameters=import_parameters(tool, column, given, parameter))
+    ended = carry_out(context, workspace, flow, wishes, debug=debug, wait_tracking=wait_tracking)
     raise typer.Exit(ended.code or nothing_scored(ended.result))
 
 
@@ -180,6 +193,29 @@ def judges_of(rubrics: list[str] | None, model: str | None) -> list[dict[str, st
     names = ["judge", *(f"judge_{number}" for number in range(2, len(rubrics) + 1))]
     return [
         {"name": name, "rubric": rubric, "model": model} for name, rubric in zip(names, rubrics, strict=True)
+    ]
+
+
+def import_parameters(
+    tool: str | None, column: int | None, given: dict[str, Any], further: list[str] | None
+) -> list[str]:
+    """
+    What the flow that takes over another tool's results is told.
+
+    Raises:
+        UsageError: An option says how to ask or to score, which the tool has done already.
+    """
+    if tool is None:
+        raise UsageError("--column is for --from promptfoo: it says which of its prompts by providers.")
+    others = [name for name, value in given.items() if value is not None and name != "dataset"]
+    if others:
+        raise UsageError(
+            f"--from takes answers and scores as they are, so `{others[0]}` says nothing there. Score them "
+            "further with `latent score last --with SCORER`."
+        )
+    return [
+        *parameters_of({"tool": tool, "file": given["dataset"], "column": column}),
+        *(further or ()),
     ]
 
 

@@ -6,6 +6,7 @@ READY = {
     "batch_evaluation": "latent.flows.batch_evaluation.flow",
     "comparison": "latent.flows.comparison.flow",
     "document_ingestion": "latent.flows.document_ingestion.flow",
+    "imported_evaluation": "latent.flows.imported_evaluation.flow",
     "rescoring": "latent.flows.rescoring.flow",
 }
 """The module of each ready flow, by its name."""

@@ -141,7 +141,7 @@ def _row(
             )
     return ImportedRow(
         id=name,
-        values={**columns, EXPECTED: first.get("target")},
+        values={**columns, EXPECTED: _expected(first)},
         prompt=_prompt(first),
         output=_said(first),
         scores=scores,
@@ -172,13 +172,22 @@ def _prompt(line: Mapping[str, Any]) -> str | None:
 def _said(line: Mapping[str, Any]) -> str:
     """What was generated, or the continuation that was the likeliest one."""
     answers = [_single(each) for each in line["resps"]]
-    likelihoods = [_likelihood(each) for each in answers]
-    if answers and all(each is not None for each in likelihoods):
-        best = max(range(len(answers)), key=lambda place: likelihoods[place] or 0.0)
-        requests = _arguments(line)
-        if best < len(requests) and len(requests[best]) > 1:
-            return str(requests[best][1]).strip()
+    likelihoods = [each for answer in answers if (each := _likelihood(answer)) is not None]
+    choices = _choices(line)
+    if likelihoods and len(likelihoods) == len(answers) == len(choices):
+        return choices[likelihoods.index(max(likelihoods))]
     return _shown(answers[0] if len(answers) == 1 else answers) or ""
+
+
+def _expected(line: Mapping[str, Any]) -> Any:
+    """The target; of choices, which lm-eval names by their number, the text."""
+    target, choices = line.get("target"), _choices(line)
+    is_number = str(target).isdecimal() and int(str(target)) < len(choices)
+    return choices[int(str(target))] if is_number and _likelihood(_single(line["resps"][0])) else target
+
+
+def _choices(line: Mapping[str, Any]) -> list[str]:
+    return [str(each[1]).strip() for each in _arguments(line) if len(each) > 1]
 
 
 def _likelihood(answer: Any) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from latent.config import find_workspace
 from latent.errors import ImportedResultsError, UsageError, did_you_mean
 from latent.evals.evaluating import in_a_run
 from latent.evals.imports.inspect_log import read_inspect
@@ -45,7 +46,7 @@ def import_evaluation(tool: str, path: str | Path, *, column: int | None = None)
 
 
 def _read(tool: str, path: Path, column: int | None) -> Imported:
-    label = str(path)
+    label = find_workspace().label(path.resolve())
     if not path.is_file():
         what = "a folder: name a file in it" if path.is_dir() else "not there"
         raise UsageError(f"The results {label!r} cannot be read: it is {what}.")
