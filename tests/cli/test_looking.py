@@ -78,7 +78,9 @@ def test_ls_shows_a_copy_of_a_ready_flow_in_its_place(latent: Cli, make: MakeWor
     assert latent("new", "flow", "document_ingestion", "--from", "document_ingestion").code == 0
     ended = latent("ls")
     assert "flows/document_ingestion/flow.py" in ended.out
-    assert "Ready in any workspace: batch_evaluation, comparison, rescoring." in ended.out
+    assert (
+        "Ready in any workspace: batch_evaluation, comparison, imported_evaluation, rescoring." in ended.out
+    )
 
 
 def test_ls_lists_the_others_when_a_flow_file_is_broken(

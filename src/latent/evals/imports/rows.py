@@ -100,6 +100,7 @@ def evaluation_of(imported: Imported) -> Evaluation:
         "cluster": None,
         "slice_columns": [],
         "labels": {},
+        "marks": [],
         "warnings": list(imported.warnings),
     }
     measured = [_measured(each, imported) for each in imported.scorers]
