@@ -3,7 +3,8 @@ Measure everything, or the groups named, and print the tables.
 
     python -m benchmarks [GROUP ...] [--write]
 
-The groups: starts, calls, rows, stream, limits, models, ingestion, evals, services, peers, numbers.
+The groups: starts, calls, rows, stream, limits, models, ingestion, evals, services, peers, numbers,
+alarms.
 
 With `--write`, the figures are kept in `benchmarks/RESULTS.md`; groups that were not measured keep theirs.
 """
@@ -34,6 +35,7 @@ GROUPS = (
     "services",
     "peers",
     "numbers",
+    "alarms",
 )
 PACKAGES = ("prefect", "mlflow", "dask", "ray", "joblib", "diskcache", "scipy")
 HEADER = "| what | ours | peer | peer's | ratio | reach | |\n|---|---:|---|---:|---:|---:|---|"

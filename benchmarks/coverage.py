@@ -71,15 +71,10 @@ def cells(tries: int = TRIES, seed: int = 1) -> Iterator[Cell]:
                 yield _cell(population, scores_of, design, rows, tries, np.random.default_rng([seed, rows]))
 
 
-def _cell(
-    population: str,
-    scores_of: Callable[[Floats], Floats],
-    design: str,
-    rows: int,
-    tries: int,
-    random: np.random.Generator,
-) -> Cell:
-    truth = float(np.mean(scores_of((np.arange(200_000) + 0.5) / 200_000)))
+def draw(
+    scores_of: Callable[[Floats], Floats], design: str, rows: int, tries: int, random: np.random.Generator
+) -> tuple[Floats, dict[str, npt.NDArray[np.intp]]]:
+    """Scores, shape (tries, rows or clusters, scores of each), and which row or cluster each is of."""
     groups, size, correlation = {
         "plain": (rows, 1, 0.0),
         "3 repeats": (rows, REPEATS, WITHIN_ROW),
@@ -88,9 +83,26 @@ def _cell(
     common = random.standard_normal((tries, groups, 1))
     own = random.standard_normal((tries, groups, size))
     normal = np.sqrt(correlation) * common + np.sqrt(1.0 - correlation) * own
-    scores = scores_of(special.ndtr(normal))
     unit = np.repeat(np.arange(groups), size)
     given = {"plain": {}, "3 repeats": {"rows": unit}, "clusters of 5": {"clusters": unit}}[design]
+    return scores_of(special.ndtr(normal)), given
+
+
+def true_mean(scores_of: Callable[[Floats], Floats]) -> float:
+    """The mean of a population."""
+    return float(np.mean(scores_of((np.arange(200_000) + 0.5) / 200_000)))
+
+
+def _cell(
+    population: str,
+    scores_of: Callable[[Floats], Floats],
+    design: str,
+    rows: int,
+    tries: int,
+    random: np.random.Generator,
+) -> Cell:
+    truth = true_mean(scores_of)
+    scores, given = draw(scores_of, design, rows, tries, random)
     ends = {"ours": _ours(scores.reshape(tries, -1), given), **_others(scores.mean(axis=2), random)}
     return Cell(
         population,

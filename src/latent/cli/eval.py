@@ -13,6 +13,7 @@ from latent.cli.execution import carry_out
 from latent.cli.exits import DONE, FAILED
 from latent.cli.options import (
     DebugOption,
+    InconclusiveOption,
     MaxCallsOption,
     MaxCostOption,
     MaxMinutesOption,
@@ -107,6 +108,7 @@ def evaluate(
     max_cost: MaxCostOption = None,
     max_calls: MaxCallsOption = None,
     max_minutes: MaxMinutesOption = None,
+    inconclusive: InconclusiveOption = None,
     wait_tracking: WaitTrackingOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -140,12 +142,13 @@ def evaluate(
         max_cost=max_cost,
         max_calls=max_calls,
         max_minutes=max_minutes,
+        inconclusive=inconclusive,
     )
     if tool is not None or column is not None:
         flow = IMPORT
         wishes = replace(wishes, parameters=import_parameters(tool, column, given, parameter))
     ended = carry_out(context, workspace, flow, wishes, debug=debug, wait_tracking=wait_tracking)
-    raise typer.Exit(ended.code or nothing_scored(ended.result))
+    raise typer.Exit(nothing_scored(ended.result) or ended.code)
 
 
 def workspace_for_results() -> Workspace:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from latent.cli.exits import BUDGET_USED_UP, DONE, INTERRUPTED, TERMINATED, report
+from latent.cli.exits import BUDGET_USED_UP, DONE, INTERRUPTED, TERMINATED, gates_code, report
 from latent.cli.terminal import say
 from latent.cli.wishes import Wishes, options_of
 
@@ -83,7 +83,8 @@ def carry_out(
         show_result(workspace, result, wishes)
     if wait_tracking and result.run_id is not None:
         _wait_for_tracking(workspace, result.run_id)
-    return Ended(result, _end_of_run(workspace, result, signals, traceback=show_traceback))
+    code = _end_of_run(workspace, result, signals, traceback=show_traceback)
+    return Ended(result, code or _code_of_gates(result.value, wishes.inconclusive))
 
 
 def _end_of_plan(workspace: Workspace, result: RunResult, *, traceback: bool) -> int:
@@ -104,6 +105,16 @@ def _end_of_run(workspace: Workspace, result: RunResult, signals: list[int], *, 
         return EXIT_CODES.get(signals[0] if signals else _signal_of(result.error), INTERRUPTED)
     code = DONE if result.error is None else report(result.error, traceback=traceback, workspace=workspace)
     return code if result.stopped_by is None else BUDGET_USED_UP
+
+
+def _code_of_gates(value: object, inconclusive: str | None) -> int:
+    """The exit code of the gates that were checked with an evaluation; 0 where there are none."""
+    if not type(value).__module__.startswith("latent.evals."):
+        return DONE  # nearly all flows: nothing is imported for them
+    from latent.evals import Evaluation
+
+    checked = value.gates if isinstance(value, Evaluation) else None
+    return DONE if checked is None else gates_code(checked.verdict, inconclusive)
 
 
 def _signal_of(error: BaseException | None) -> int:

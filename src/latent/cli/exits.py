@@ -46,6 +46,18 @@ def exit_code(error: BaseException) -> int:
     return WRONG_USE if isinstance(error, _WRONG_USE) else FAILED
 
 
+def gates_code(verdict: str, inconclusive: str | None = None) -> int:
+    """
+    The exit code of gates: 0, 4 or 5.
+
+    Args:
+        inconclusive: What inconclusive gates are taken for: `pass`, `fail`, or None, for what they are.
+    """
+    if verdict == "inconclusive":
+        verdict = inconclusive or verdict
+    return {"pass": DONE, "fail": GATE_FAILED, "inconclusive": GATE_INCONCLUSIVE}[verdict]
+
+
 def report(error: BaseException, *, traceback: bool, workspace: Workspace | None = None) -> int:
     """
     Write the error to stderr, as one paragraph or with its traceback; returns the exit code.

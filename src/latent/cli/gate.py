@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from latent.cli.exits import DONE, GATE_FAILED, GATE_INCONCLUSIVE
-from latent.cli.options import DebugOption, new_app, workspace_here
+from latent.cli.exits import gates_code
+from latent.cli.options import DebugOption, InconclusiveOption, new_app, workspace_here
+from latent.cli.report import written
 from latent.cli.terminal import say
 from latent.errors import UsageError
 
@@ -26,11 +28,11 @@ def gate(
     against: Annotated[
         str | None, typer.Option(metavar="RUN", help="What gates that compare are held against.")
     ] = None,
-    inconclusive: Annotated[
-        Literal["pass", "fail"] | None,
-        typer.Option(help="End as if inconclusive gates had passed, or failed, and not with 5."),
-    ] = None,
+    inconclusive: InconclusiveOption = None,
     markdown: Annotated[bool, typer.Option("--md", help="As Markdown, for a pull request.")] = False,
+    junit: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Also write JUnit's XML; `-`: print that alone.")
+    ] = None,
     debug: DebugOption = False,
 ) -> None:
     """
@@ -38,10 +40,12 @@ def gate(
 
     Gates stand under `gates` in the flow's parameters.yaml. It ends with 0 when all are passed, 4 when one
     failed, and 5 when none failed and one is inconclusive: the rows are too few, or too many are missing.
+    What the flow's own gates said is shown in the run's report and page, too.
     """
     from latent.config import load_gates
     from latent.evals import load_evaluation
-    from latent.evals.comparing.text import gates_markdown, gates_text
+    from latent.evals.comparing.gate_text import gates_junit, gates_markdown, gates_text
+    from latent.evals.comparing.gates import keep_gates
 
     workspace = workspace_here()
     evaluation = load_evaluation(run)
@@ -52,8 +56,15 @@ def gate(
             f"flows/{evaluation.about['flow']}/parameters.yaml, or say --gate 'METRIC: >= 0.80'."
         )
     report = evaluation.check(asked, against=against)
-    say((gates_markdown if markdown else gates_text)(report).rstrip())
-    raise typer.Exit(_code(report.verdict, inconclusive))
+    if not gates and against is None:
+        keep_gates(evaluation, report)
+    if junit == "-":
+        say(gates_junit(report).rstrip())
+    else:
+        say((gates_markdown if markdown else gates_text)(report).rstrip())
+        if junit is not None:
+            written(gates_junit(report).encode(), Path(junit), None, "")
+    raise typer.Exit(gates_code(report.verdict, inconclusive))
 
 
 def _parsed(text: str) -> tuple[str, str]:
@@ -61,9 +72,3 @@ def _parsed(text: str) -> tuple[str, str]:
     if not colon:
         raise UsageError(f"--gate {text!r} names no metric: write --gate 'contains: >= 0.80'.")
     return name.strip(), condition.strip()
-
-
-def _code(verdict: str, inconclusive: str | None) -> int:
-    if verdict == "inconclusive":
-        verdict = inconclusive or verdict
-    return {"pass": DONE, "fail": GATE_FAILED, "inconclusive": GATE_INCONCLUSIVE}[verdict]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -75,6 +75,12 @@ MaxMinutesOption = Annotated[
 ]
 WaitTrackingOption = Annotated[
     bool, typer.Option("--wait-tracking", help="End only when MLflow knows everything about the run.")
+]
+InconclusiveOption = Annotated[
+    Literal["pass", "fail"] | None,
+    typer.Option(
+        "--inconclusive", help="End as if inconclusive gates had passed, or failed, and not with 5."
+    ),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 

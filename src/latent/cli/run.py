@@ -10,6 +10,7 @@ from latent.cli.execution import carry_out
 from latent.cli.options import (
     DebugOption,
     FlowArgument,
+    InconclusiveOption,
     MaxCallsOption,
     MaxCostOption,
     MaxMinutesOption,
@@ -41,6 +42,7 @@ def run(
     max_cost: MaxCostOption = None,
     max_calls: MaxCallsOption = None,
     max_minutes: MaxMinutesOption = None,
+    inconclusive: InconclusiveOption = None,
     wait_tracking: WaitTrackingOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -59,6 +61,7 @@ def run(
         max_cost=max_cost,
         max_calls=max_calls,
         max_minutes=max_minutes,
+        inconclusive=inconclusive,
     )
     if flow is None:
         raise UsageError(_which_flow(workspace))

@@ -50,6 +50,7 @@ def show_evaluations(run_folder: Path) -> None:
         return  # nearly all runs: nothing is imported for them
     from latent.errors import EvaluationNotFoundError
     from latent.evals import load_evaluation
+    from latent.evals.comparing.gate_text import HEADS, gate_rows
     from latent.evals.records import evaluations_in
     from latent.evals.table import lines_of
 
@@ -61,6 +62,8 @@ def show_evaluations(run_folder: Path) -> None:
             continue
         if evaluation.metrics:
             show_table(*lines_of(evaluation.metrics.values()))
+        if evaluation.gates is not None:
+            show_table(HEADS, gate_rows(evaluation.gates))
 
 
 def headline(result: RunResult) -> str:

@@ -27,6 +27,8 @@ class Wishes:
     max_cost: float | None = None
     max_calls: int | None = None
     max_minutes: float | None = None
+    inconclusive: str | None = None
+    """What inconclusive gates are taken for; see `gates_code`."""
 
     def check_numbers(self) -> None:
         """
@@ -66,6 +68,8 @@ class Wishes:
         ):
             if value is not None:
                 yield from (option, f"{value:g}" if value < 1_000_000 else str(value))
+        if self.inconclusive is not None:
+            yield from ("--inconclusive", self.inconclusive)
 
     def half_refreshed(self, tasks: Mapping[str, TaskAccount]) -> list[str]:
         """The refreshes that `words` leaves out although not all of their rows were computed anew."""

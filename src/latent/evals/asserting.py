@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from latent.config import find_workspace, load_gates, load_yaml, masker_for
 from latent.errors import EvaluationNotFoundError, UsageError
-from latent.evals.comparing.text import gates_text
+from latent.evals.comparing.gate_text import gates_text
 from latent.evals.evaluation import Evaluation, load_evaluation
 from latent.evals.page.document import write_page
 from latent.evals.records import PAGE

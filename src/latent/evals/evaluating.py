@@ -308,6 +308,7 @@ def _scored_again(evaluation: Evaluation, scorers: Sequence[Scorer]) -> Evaluati
     items = items_of(evaluation, answered)
     check_scorers(scorers, items, asks=True, open_ended=True)
     measured = measure(scorers, answered, items)
+    about.pop("gates", None)  # they were checked on other scores
     said = [text for text in about.get("warnings", ()) if not text.endswith(EXPIRED)]
     about |= {"scored_from": about["run_id"], "created_at": time.time(), "warnings": said}
     return finished(about, answered, measured, evaluation.rows_table, kept=evaluation)

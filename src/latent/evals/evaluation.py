@@ -131,6 +131,14 @@ class Evaluation:
         """Answers and judges apart, and what memory saved."""
         return Cost(**self.about["cost"])
 
+    @property
+    def gates(self) -> GateReport | None:
+        """What its gates have said, where they are kept with it: by `batch_evaluation`, or `latent gate`."""
+        from latent.evals.comparing.gates import GateReport, GateResult
+
+        known = self.about.get("gates")
+        return None if not known else GateReport(self, [GateResult.from_dict(each) for each in known])
+
     def results(self) -> list[dict[str, Any]]:
         """
         A mapping for each answer, as JSON values.

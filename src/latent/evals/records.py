@@ -300,8 +300,12 @@ def replace(folder: Path, about: Mapping[str, Any], rows: pa.Table | None, score
     if rows is not None:
         replace_file(folder / ROWS, parquet_bytes(rows))
     replace_file(folder / SCORES, parquet_bytes(scores))
-    content = json.dumps(about, ensure_ascii=False, indent=1)
-    replace_file(folder / ABOUT, utf8(content))
+    write_about(folder, about)
+
+
+def write_about(folder: Path, about: Mapping[str, Any]) -> None:
+    """Write the JSON of an evaluation, whole or not at all."""
+    replace_file(folder / ABOUT, utf8(json.dumps(about, ensure_ascii=False, indent=1)))
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

@@ -24,6 +24,7 @@ def markdown_report(evaluation: Evaluation) -> str:
         _subject(evaluation.about),
         "## Metrics",
         metrics_markdown(evaluation.metrics.values()) if evaluation.metrics else "Nothing was scored.",
+        *_gates(evaluation),
         *_judges(evaluation),
         *_agreement(evaluation.about),
         *_spreads(evaluation.metrics),
@@ -51,6 +52,14 @@ def _subject(about: Mapping[str, Any]) -> str:
     ]
     lines += [("warning", each) for each in about.get("warnings", ())]
     return markdown_table(["what", ""], lines)
+
+
+def _gates(evaluation: Evaluation) -> Iterator[str]:
+    from latent.evals.comparing.gate_text import HEADS, gate_rows
+
+    if (report := evaluation.gates) is not None:
+        yield f"## Gates: {report.verdict}"
+        yield markdown_table(HEADS, gate_rows(report))
 
 
 def _spreads(metrics: Mapping[str, Metric]) -> Iterator[str]:

@@ -144,6 +144,50 @@ def test_gates_that_cannot_be_checked_are_refused(gates, message):
         found.check(gates, against=found)
 
 
+def test_a_run_that_no_tag_names_yet_leaves_a_gate_inconclusive():
+    """The first run of a flow is checked before any can be tagged; but a run that is named must be there."""
+    found = shares(8, 10)
+    result = only(found.check({"right": "not worse than main by 0.1"}))
+    assert result.verdict == "inconclusive" and "latent runs tag RUN main" in result.why
+    with pytest.raises(RunNotFoundError):
+        found.check({"right": "not worse than main by 0.1"}, against="nothing")
+
+
+def test_what_gates_said_is_kept_with_the_evaluation_and_shown_in_its_reports():
+    from latent.evals.comparing.gates import keep_gates
+    from latent.evals.page.document import html_page
+    from latent.evals.records import REPORT
+
+    found = shares(165, 200)
+    assert found.gates is None
+    report = found.check({"right": ">= 0.80", "coverage": ">= 0.9"})
+    kept = keep_gates(found, report)
+    read = load_evaluation(found.folder).gates
+    assert read is not None and kept.gates is not None
+    assert read.results == kept.gates.results == report.results and read.verdict == "inconclusive"
+    markdown = (found.folder / REPORT).read_text()
+    assert "## Gates: inconclusive" in markdown and "| right | >= 0.80 | 0.825 |" in markdown
+    assert "<h2>Gates: inconclusive</h2>" in html_page(load_evaluation(found.folder))
+    assert found.score(marks).gates is None, "they were checked on other scores"
+
+
+def test_gates_are_test_cases_of_junit():
+    from xml.etree import ElementTree
+
+    from latent.evals.comparing.gate_text import gates_junit
+
+    report = shares(165, 200).check({"right": ">= 0.80", "coverage": ">= 0.9", "cost_usd": ">= 1"})
+    suite = ElementTree.fromstring(gates_junit(report)).find("testsuite")
+    assert suite is not None
+    assert {name: suite.get(name) for name in ("tests", "failures", "errors")} == {
+        "tests": "3", "failures": "1", "errors": "1",
+    }  # fmt: skip
+    right_case, coverage_case, cost_case = suite.findall("testcase")
+    assert coverage_case.find("failure") is None and coverage_case.find("error") is None
+    assert "rows would settle it" in right_case.find("error").get("message")
+    assert cost_case.find("failure").get("message") == "cost_usd is 0.000, asked for >= 1"
+
+
 def test_nothing_scored_is_inconclusive():
     @scorer
     def never(output: str) -> bool | None:
@@ -212,6 +256,11 @@ def test_the_command_ends_with_the_verdicts_code(quick):
     assert ended.returncode == 5 and "inconclusive" in ended.stdout and "would settle it" in ended.stdout
     assert latent("gate", "--inconclusive", "pass").returncode == 0
     assert latent("gate", "--inconclusive", "fail").returncode == 4
+    printed = latent("gate", "--junit", "-")
+    assert printed.returncode == 5 and printed.stdout.startswith("<?xml")
+    assert latent("gate", "--junit", "gates.xml").returncode == 5
+    assert (quick.root / "gates.xml").read_text() == printed.stdout
+    assert "## Gates: inconclusive" in latent("report", "--md").stdout
     failed = latent("gate", "--gate", "right: >= 0.99", "--md")
     assert failed.returncode == 4 and failed.stdout.startswith("# Gates: fail")
     assert latent("runs", "tag", "last", "main").returncode == 0

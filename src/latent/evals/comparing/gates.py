@@ -9,27 +9,31 @@ scale, could turn the verdict, it is inconclusive.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from latent.errors import GateError, did_you_mean
+from latent.errors import GateError, RunNotFoundError, did_you_mean
 from latent.evals.comparing.compare import compare
 from latent.evals.comparing.conditions import Condition, parse_condition
 from latent.evals.comparing.metric import price_of_rows
 from latent.evals.comparing.pairing import RowScores, rows_of, scores_of
+from latent.evals.evaluation import Evaluation, load_evaluation
+from latent.evals.records import REPORT, utf8, write_about
+from latent.evals.report import markdown_report
 from latent.evals.stats.mean import mean_interval
 from latent.evals.stats.power import rows_needed
 from latent.evals.stats.proportions import clopper_pearson
+from latent.files import replace_file
 
 if TYPE_CHECKING:
     from latent.evals.comparing.comparison import Comparison
     from latent.evals.comparing.metric import MetricComparison
-    from latent.evals.evaluation import Evaluation
     from latent.evals.metrics import Metric
 
 GateVerdict = Literal["pass", "fail", "inconclusive"]
 
 COST, COVERAGE = "cost_usd", "coverage"
+NO_RUN = "there is no run {0!r} to compare it with: `latent runs tag RUN {0}` names one"
 ONE_SIDED = 0.975
 """Each end of a 95 % interval errs in 2.5 % of cases at most; so does each verdict."""
 
@@ -52,6 +56,15 @@ class GateResult:
     why: str = ""
     """What has to be known beside the numbers."""
 
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, known: Mapping[str, Any]) -> GateResult:
+        """What `as_dict` gave, read again."""
+        return cls(**{**known, "condition": Condition(**known["condition"])})
+
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
@@ -67,7 +80,7 @@ class GateReport:
         return "fail" if "fail" in verdicts else "inconclusive" if "inconclusive" in verdicts else "pass"
 
     def __str__(self) -> str:
-        from latent.evals.comparing.text import gates_text
+        from latent.evals.comparing.gate_text import gates_text
 
         return gates_text(self)
 
@@ -89,12 +102,46 @@ def check_gates(
     conditions = [parse_condition(name, text) for name, text in gates.items()]
     for condition in conditions:
         _check_name(condition, evaluation)
-    comparisons = {
-        name: compare(against if against is not None else name, evaluation, gated=())
-        for name in dict.fromkeys(each.other for each in conditions if each.other is not None)
-    }
-    results = [_result(each, evaluation, comparisons.get(each.other or "")) for each in conditions]
+    comparisons: dict[str | None, Comparison] = {}
+    for name in dict.fromkeys(each.other for each in conditions if each.other is not None):
+        if (other := against if against is not None else _found(name)) is not None:
+            comparisons[name] = compare(other, evaluation, gated=())
+    results = [
+        _result(each, evaluation, comparisons.get(each.other))
+        if each.other is None or each.other in comparisons
+        else _unsettled(each, None, NO_RUN.format(each.other))
+        for each in conditions
+    ]
     return GateReport(evaluation, results)
+
+
+def check_conditions(gates: Mapping[str, Any]) -> None:
+    """
+    See that gates can be read, before anything is paid for what they are to check.
+
+    Raises:
+        GateError: One cannot.
+    """
+    for name, text in gates.items():
+        parse_condition(name, text)
+
+
+def keep_gates(evaluation: Evaluation, report: GateReport) -> Evaluation:
+    """The evaluation with what its gates have said, which its reports then show; written where it lies."""
+    about = {**evaluation.about, "gates": [each.as_dict() for each in report.results]}
+    made = Evaluation(about, evaluation.rows_table, evaluation.scores_table, evaluation.folder)
+    if evaluation.folder is not None:
+        write_about(evaluation.folder, about)
+        replace_file(evaluation.folder / REPORT, utf8(markdown_report(made)))
+    return made
+
+
+def _found(run: str) -> Evaluation | None:
+    """The evaluation that a gate names; None before the first run has this tag."""
+    try:
+        return load_evaluation(run)
+    except RunNotFoundError:
+        return None
 
 
 def _check_name(condition: Condition, evaluation: Evaluation) -> None:
@@ -147,7 +194,9 @@ def _measured(condition: Condition, evaluation: Evaluation) -> GateResult:
     if low is None or high is None:
         return _unsettled(condition, metric.mean, why or "no interval")
     at_least = condition.asks == "at least"
-    verdict = _verdict(low, high, condition.value) if at_least else _verdict(-high, -low, -condition.value)
+    verdict = (
+        gate_verdict(low, high, condition.value) if at_least else gate_verdict(-high, -low, -condition.value)
+    )
     needed = _settled_by(metric, condition.value) if verdict == "inconclusive" else None
     return GateResult(
         condition=condition, verdict=verdict, value=metric.mean, low=low, high=high, why=why,
@@ -159,7 +208,8 @@ def _unsettled(condition: Condition, value: float | None, why: str) -> GateResul
     return GateResult(condition=condition, verdict="inconclusive", value=value, why=why)
 
 
-def _verdict(low: float, high: float, line: float) -> GateVerdict:
+def gate_verdict(low: float, high: float, line: float) -> GateVerdict:
+    """What an interval says of a line that is not to be fallen short of."""
     return "pass" if low >= line else "fail" if high < line else "inconclusive"
 
 
@@ -189,19 +239,38 @@ def _ends(
         key: each.mean if missing_as is None else each.mean_if(missing_as) for key, each in scores.items()
     }
     means = {key: value for key, value in filled.items() if value is not None}
-    column = evaluation.about.get("cluster")
-    if metric.kind == "binary" and column is None and set(means.values()) <= {0.0, 1.0}:
-        successes = round(sum(means.values()))
-        low = clopper_pearson(successes, len(means), level=ONE_SIDED, side="lower").ci_low
-        high = clopper_pearson(successes, len(means), level=ONE_SIDED, side="upper").ci_high
-        return low, high
-    clusters = None
+    column, clusters = evaluation.about.get("cluster"), None
     if column is not None:
         rows = rows_of(evaluation)
         clusters = [
             str(value) if (value := rows[key].column(column)) is not None else f"row {key}" for key in means
         ]
-    estimate = mean_interval(list(means.values()), scale=metric.scale, clusters=clusters)
+    return gate_interval(
+        list(means.values()), scale=metric.scale, is_binary=metric.kind == "binary", clusters=clusters
+    )
+
+
+def gate_interval(
+    means: Sequence[float],
+    *,
+    scale: tuple[float, float] | None,
+    is_binary: bool,
+    clusters: Sequence[str] | None = None,
+) -> tuple[float | None, float | None]:
+    """
+    The interval that a gate goes by: one-sided bounds, each wrong in at most 2.5 % of cases.
+
+    Exact for binary scores of rows that stand alone (Clopper and Pearson), else as `mean_interval` has it.
+
+    Args:
+        means: One a row: of its repeats, where there are some.
+    """
+    if is_binary and clusters is None and set(means) <= {0.0, 1.0}:
+        successes = round(sum(means))
+        low = clopper_pearson(successes, len(means), level=ONE_SIDED, side="lower").ci_low
+        high = clopper_pearson(successes, len(means), level=ONE_SIDED, side="upper").ci_high
+        return low, high
+    estimate = mean_interval(list(means), scale=scale, clusters=clusters)
     return estimate.ci_low, estimate.ci_high
 
 
@@ -221,7 +290,7 @@ def _compared(condition: Condition, evaluation: Evaluation, comparison: Comparis
         return _unsettled(condition, difference.estimate.value, why)
     better_low, better_high = (low, high) if metric.higher_is_better else (-high, -low)
     line = condition.value if condition.asks == "better" else -condition.value
-    verdict = _verdict(better_low, better_high, line)
+    verdict = gate_verdict(better_low, better_high, line)
     if condition.asks == "better" and better_low <= line:  # as good as before is not better
         verdict = "fail" if better_high < line else "inconclusive"
     needed = None

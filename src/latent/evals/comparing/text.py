@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from latent.evals.comparing.causes import Causes, CauseShare, MetricCauses
     from latent.evals.comparing.changes import Change
     from latent.evals.comparing.comparison import Comparison
-    from latent.evals.comparing.gates import GateReport, GateResult
     from latent.evals.comparing.metric import Flip, MetricComparison
     from latent.evals.comparing.pairing import Pairs
     from latent.evals.comparing.ranking import RankedMetric, Ranking
@@ -269,31 +268,3 @@ def cause_notes(causes: Causes) -> Iterator[str]:
         yield "\n".join(causes.notes)
     if any(each.noise is None and each.flips for each in causes.metrics.values()):
         yield NOISE_UNKNOWN
-
-
-def gates_text(report: GateReport) -> str:
-    """The verdict, and a line for each gate."""
-    lines = aligned([("gate", "asks for", "is", "interval", "verdict", ""), *map(_gate, report.results)])
-    return "\n".join([*lines, f"gates: {report.verdict}"])
-
-
-def gates_markdown(report: GateReport) -> str:
-    """The same in Markdown."""
-    heads = ["gate", "asks for", "is", "interval", "verdict", ""]
-    return f"# Gates: {report.verdict}\n\n{markdown_table(heads, map(_gate, report.results))}\n"
-
-
-def _gate(result: GateResult) -> tuple[str, ...]:
-    has_interval = result.low is not None and result.high is not None
-    notes = [result.why] if result.why else []
-    if result.rows_needed is not None:
-        price = "" if not result.cost_usd else f", some ${result.cost_usd:,.2f} more"
-        notes.append(f"{result.rows_needed:,} rows would settle it{price}")
-    return (
-        result.condition.metric,
-        result.condition.text,
-        "not scored" if result.value is None else number(result.value),
-        f"{number(result.low)} to {number(result.high)}" if has_interval else "",
-        result.verdict,
-        "; ".join(notes),
-    )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from latent.evals.comparing.gate_text import HEADS, gate_rows
 from latent.evals.metrics import Metric
 from latent.evals.origin import Origin, origin_of
 from latent.evals.page.drawing import distribution, interval, outcome_bar, span
@@ -31,6 +32,7 @@ def top_html(evaluation: Evaluation, note: str | None = None) -> str:
     """
     about, origin = evaluation.about, origin_of(evaluation)
     parts = [
+        *_gates(evaluation),
         *section("All metrics", _metrics(evaluation), "metrics"),
         *section("What the scorers are worth", _judges(evaluation), "judges"),
         *section("What is missing", _failures(evaluation, origin), "missing"),
@@ -102,6 +104,7 @@ def _ends(metric: Metric) -> str:
 
 def _links(parts: str) -> str:
     names = {
+        "gates": "Gates",
         "metrics": "Metrics",
         "missing": "Missing",
         "slices": "Slices",
@@ -153,6 +156,11 @@ def _metrics(evaluation: Evaluation) -> str:
 def _metric(metric: Metric) -> list[str]:
     name, mean, *rest = cells(metric)
     return [name, mean, Raw(interval(metric)), *rest]
+
+
+def _gates(evaluation: Evaluation) -> Iterator[str]:
+    if (report := evaluation.gates) is not None:
+        yield from section(f"Gates: {report.verdict}", table(HEADS, gate_rows(report)), "gates")
 
 
 def _judges(evaluation: Evaluation) -> str:

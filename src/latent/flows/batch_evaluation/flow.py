@@ -7,9 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from latent.config import masker_for
+from latent.config import load_gates, masker_for
 from latent.errors import UsageError
 from latent.evals import Evaluation, evaluate
+from latent.evals.comparing.gates import check_conditions, keep_gates
 from latent.evals.finding import find_judge, find_scorer
 from latent.evals.page.document import write_page
 from latent.evals.reading import is_file
@@ -60,11 +61,13 @@ def batch_evaluation(
     """
     Evaluate a model, or outputs that are there, and write a report.
 
+    Gates under `gates` in its parameters.yaml are checked, and the run ends with their exit code.
     The datasets `results` and `report` are saved where the catalog defines them: a line for each answer, and
     the report in Markdown. The report is an artifact of the run in Prefect and in MLflow, too.
     """
     if not dataset:
         raise UsageError(WHAT_IS_MISSING)
+    gates = flow_gates()
     judges = [find_judge(each) for each in ([judge] if isinstance(judge, dict) else judge or [])]
     found = evaluate(
         dataset,
@@ -79,7 +82,19 @@ def batch_evaluation(
         labels=labels,
         name="batch_evaluation",
     )
-    deliver(found)
+    try:
+        if gates:
+            found = keep_gates(found, found.check(gates))
+    finally:
+        deliver(found)
+    return found
+
+
+def flow_gates() -> dict[str, Any]:
+    """The gates in the flow's parameters.yaml, read before anything is paid; see docs/gates.md."""
+    run = current_run()
+    found = {} if run is None else load_gates(run.workspace, run.flow_name)
+    check_conditions(found)
     return found
 
 
