@@ -188,7 +188,8 @@ def test_template_shows_every_setting_with_its_meaning_and_default(make_workspac
             assert any(
                 shown in template for shown in (f"{name} =", f"[{name}]", f"[{name}.NAME]", f"[[{name}]]")
             )
-            if f"{name} =" in template:
+            is_section = hasattr(field.annotation, "model_fields")  # explained by its class
+            if f"{name} =" in template and not is_section:
                 assert field.description, f"{name} needs a description: users read it in latent.toml"
                 assert field.description.split()[0] in template
 
