@@ -60,11 +60,28 @@ def test_a_damaged_store_is_named_and_stays(make_workspace):
     assert file.exists()
 
 
+def test_a_file_in_the_place_of_the_folder_is_named(make_workspace):
+    workspace = make_workspace(REVIEWS)
+    workspace.state_dir.touch()
+    assert problems(workspace) == {("folders", f"{workspace.state_dir} is not a folder"): "move it away"}
+
+
 def test_settings_that_cannot_be_used_are_one_problem_among_the_others(make_workspace):
     workspace = make_workspace(REVIEWS | {"config/latent.toml": "[tasks]\nretrys = 3\n"})
     found = problems(workspace)
     assert any(topic == "settings" and "retrys" in text for topic, text in found)
     assert any(each.topic == "services" for each in examine(workspace))
+
+
+def test_a_server_that_the_environment_names_and_that_does_not_answer_is_a_problem(
+    make_workspace, monkeypatch
+):
+    workspace = make_workspace(REVIEWS)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    advice = "start it, or take it away: MLFLOW_TRACKING_URI names it"
+    assert problems(workspace) == {("services", "mlflow: http://127.0.0.1:9 does not answer"): advice}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
+    assert problems(workspace) == {}
 
 
 def test_the_command_ends_with_one_when_there_is_a_problem(make_workspace):

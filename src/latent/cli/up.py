@@ -65,6 +65,7 @@ def up(
         return
     reports = start(workspace, host=host, database_url=postgres)
     show_reports(reports)
+    _say_who_is_used_instead(workspace)
     if host is not None:
         _say_password(workspace)
     if foreground:
@@ -89,6 +90,15 @@ def _became(report: Report) -> str:
         return f"started ({report.seconds:.1f} s)"
     since = time.strftime("%H:%M", time.localtime(service.started_at))
     return f"{report.became} (pid {service.pid}, since {since})"
+
+
+def _say_who_is_used_instead(workspace: Workspace) -> None:
+    from latent.services import service_statuses
+
+    for status in service_statuses(workspace):
+        if status.service is not None and status.url != status.service.url:
+            what = "" if status.state == "elsewhere" else ", which does not answer"
+            say(f"{TITLES[status.name]}: flows use {status.url}{what}, and not this one: {status.because}.")
 
 
 def _say_password(workspace: Workspace) -> None:

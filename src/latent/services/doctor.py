@@ -104,7 +104,9 @@ def _settings(workspace: Workspace) -> Iterator[Finding]:
 def _folders(workspace: Workspace) -> Iterator[Finding]:
     state = workspace.state_dir
     probed = state if state.exists() else workspace.root
-    if not os.access(probed, os.W_OK):
+    if not probed.is_dir():
+        yield Finding("folders", "problem", f"{probed} is not a folder", "move it away")
+    elif not os.access(probed, os.W_OK):
         yield Finding("folders", "problem", f"{probed} cannot be written to", "make it writable for you")
     if state.exists() and os.name != "nt" and stat.S_IMODE(state.stat().st_mode) & 0o077:
         label = workspace.label(state)
@@ -188,12 +190,9 @@ def _services(workspace: Workspace) -> Iterator[Finding]:
     for status in service_statuses(workspace):
         where = status.url or status.because
         if status.state == "not answering":
-            yield Finding(
-                "services",
-                "problem",
-                f"{status.name}: {where} does not answer",
-                "latent down, then latent up",
-            )
+            ours = status.service is not None and status.url == status.service.url
+            advice = "latent down, then latent up" if ours else f"start it, or take it away: {status.because}"
+            yield Finding("services", "problem", f"{status.name}: {where} does not answer", advice)
         else:
             yield Finding("services", "ok", f"{status.name}: {status.state}, {where}")
     for name in NAMES:

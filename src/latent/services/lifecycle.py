@@ -204,6 +204,19 @@ def answers(url: str) -> bool:
     return who_answers(url) is not None
 
 
+def is_reachable(url: str, *, seconds: float = 2.0) -> bool:
+    """Whether anything at all is answered at `url`; True for an address that is not of HTTP."""
+    if not url.startswith(("http://", "https://")):
+        return True
+    try:
+        urllib.request.urlopen(url, timeout=seconds).close()  # noqa: S310  # through proxies, as flows do
+    except urllib.error.HTTPError as error:
+        error.close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def who_answers(url: str, *, seconds: float = 2.0) -> str | None:
     """The mark of the server that says at `url` that it is well, empty for a stranger's; None: none does."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy

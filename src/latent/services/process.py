@@ -56,7 +56,8 @@ def start(workspace: Workspace, server: Server, port: int, mark: str) -> subproc
     if not lock.acquire(1.0):
         raise ServiceError(
             server.name,
-            f"A process of an earlier one still runs: {lock.path} is locked. `latent down` ends it.",
+            f"A process of an earlier one still runs: {lock.path} is locked. `latent down` ends it; where "
+            f"state.json beside it was lost, `fuser -k {lock.path}` does.",
         )
     log = log_file(workspace, server.name)
     ensure_private_dir(log.parent)
@@ -88,7 +89,9 @@ def free_port(preferred: int, host: str = LOOPBACK) -> int:
             with suppress(OSError):
                 probe.bind((host, port))
                 return int(probe.getsockname()[1])
-    raise ServiceError(None, f"No port of {host!r} can be had: is it an address of this machine?")
+    raise ServiceError(
+        None, f"No port of {host!r} can be had: is it an address of this machine, and is any port free?"
+    )
 
 
 def stop(workspace: Workspace, services: Iterable[Service]) -> list[Service]:

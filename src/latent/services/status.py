@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from latent.config.running_services import recorded_services, running_service
-from latent.services.lifecycle import NAMES, answers
+from latent.services.lifecycle import NAMES, answers, is_reachable
 from latent.services.servers import HEALTH_PATHS, SETTINGS
 
 if TYPE_CHECKING:
@@ -40,11 +40,12 @@ def _status(workspace: Workspace, name: ServiceName) -> ServiceStatus:
     service = running_service(workspace, name)
     if (named := _named_elsewhere(name)) is not None:
         url, because = named
-        return ServiceStatus(name=name, state="elsewhere", url=url, because=because, service=service)
+        state: State = "elsewhere" if is_reachable(url) else "not answering"
+        return ServiceStatus(name=name, state=state, url=url, because=because, service=service)
     if service is None:
         was_started = name in recorded_services(workspace)
         because = "it ended, and `latent up` starts it again" if was_started else "`latent up` starts it"
-        state: State = "ended" if was_started else "not started"
+        state = "ended" if was_started else "not started"
         return ServiceStatus(name=name, state=state, url=None, because=because, service=None)
     is_well = answers(f"{service.url}{HEALTH_PATHS[name]}")
     return ServiceStatus(

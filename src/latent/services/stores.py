@@ -96,10 +96,12 @@ class _Postgres:
         try:
             url = make_url(database_url)
         except (ArgumentError, ValueError) as error:
-            raise ServiceError(None, f"`services.database_url` cannot be read: write {_FORM}.") from error
+            raise ServiceError(
+                None, f"`services.database_url` or --postgres cannot be read: write {_FORM}."
+            ) from error
         if url.get_backend_name() not in ("postgresql", "postgres") or not url.database:
             named = f"{url.drivername!r} and the database {url.database!r}"
-            raise ServiceError(None, f"`services.database_url` names {named}: write {_FORM}.")
+            raise ServiceError(None, f"`services.database_url` or --postgres names {named}: write {_FORM}.")
         return cls(url.set(drivername="postgresql"), use_schemas)
 
     def _database(self, name: str) -> Any:
