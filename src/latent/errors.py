@@ -71,6 +71,7 @@ Each says what happened, where, and what to do next::
     │   │   └── StoreUsageError (UsageError)      a name, a setting or a query that no such store takes
     │   ├── StoreConnectionError (ConnectionError)   it cannot be reached, or vanished
     │   └── PruneError          too much would be removed from an index at once
+    ├── RunSupersededError          a run that counted as crashed lives, and another one has taken its place
     ├── ServerUnreachableError (ConnectionError)   Prefect's server does not answer
     ├── ServiceError                a server of the workspace cannot be started, ended or used
     │   └── ServiceStartError       it ended, or does not answer; the last lines of its log
@@ -804,6 +805,21 @@ class ServerUnreachableError(LatentError, ConnectionError):
             f"{named} cannot be reached ({self.reason}): start it, correct the address, or take it away "
             "(unset PREFECT_API_URL, or `prefect config unset PREFECT_API_URL`): without one, flows run "
             "without a server."
+        )
+
+
+class RunSupersededError(LatentError):
+    """A run that its server took for dead is alive, and another one goes on in its place by now."""
+
+    def __init__(self, flow_name: str, run_name: str, successor: str) -> None:
+        super().__init__(flow_name, run_name, successor)
+        self.flow_name, self.run_name, self.successor = flow_name, run_name, successor
+
+    def __str__(self) -> str:
+        return (
+            f"Run {self.run_name!r} of flow {self.flow_name!r} ends: nothing was heard of it for so long "
+            f"that it counted as crashed, and run {self.successor!r} goes on in its place. What is finished "
+            "is kept."
         )
 
 

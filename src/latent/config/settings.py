@@ -182,6 +182,13 @@ class ServicesSettings(Section):
         description="An address that Prefect's server sends a message to when a run of a deployment fails, "
         "times out or crashes, in the form that Slack and Mattermost take. `latent deploy` sets it up.",
     )
+    heartbeat_seconds: int = Field(
+        default=15,
+        ge=1,
+        le=600,
+        description="How often a run tells Prefect's server that it lives. After six times as long without a "
+        "word it counts as crashed. `latent up` and `latent deploy` tell the server.",
+    )
 
 
 class CodeSettings(Section):

@@ -18,13 +18,16 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ParameterBindError
 
 from latent.config.secrets import learn_secrets
+from latent.errors import RunSupersededError
 from latent.prefect.api import prefect_api
 from latent.prefect.budget import Budget
 from latent.prefect.carried import Carried, carry, is_large, unpack
 from latent.prefect.generators import generated, generated_async
 from latent.prefect.global_limits import shared_limits
 from latent.prefect.inputs import VARIADIC, Binder, dataset_names, evaluated, name_of, without
+from latent.prefect.late_ends import superseded_state
 from latent.prefect.logs import run_log
+from latent.prefect.on_server import on_server
 from latent.prefect.outcomes import Outcomes
 from latent.prefect.outlook import Outlook
 from latent.prefect.outputs import check_outputs, count_rows, save_outputs
@@ -253,18 +256,24 @@ def _body(owner: Flow[..., Any], fn: Callable[..., Any]) -> Callable[..., Any]:
         async def body(*args: Any, **kwargs: Any) -> Any:
             if not _is_run_by_prefect(owner):
                 return await fn(*args, **kwargs)
-            with _running(owner) as running:
-                positional, named = running.arguments(args, kwargs)
-                return running.keep(await fn(*positional, **named))
+            try:
+                with _running(owner) as running:
+                    positional, named = running.arguments(args, kwargs)
+                    return running.keep(await fn(*positional, **named))
+            except RunSupersededError as error:
+                return superseded_state(error.successor)
     else:
 
         @functools.wraps(fn)
         def body(*args: Any, **kwargs: Any) -> Any:
             if not _is_run_by_prefect(owner):
                 return fn(*args, **kwargs)
-            with _running(owner) as running:
-                positional, named = running.arguments(args, kwargs)
-                return running.keep(fn(*positional, **named))
+            try:
+                with _running(owner) as running:
+                    positional, named = running.arguments(args, kwargs)
+                    return running.keep(fn(*positional, **named))
+            except RunSupersededError as error:
+                return superseded_state(error.successor)
 
     needed = evaluated(without(owner.binder.signature, owner.binder.fills), fn)
     body.__signature__ = needed  # type: ignore[attr-defined]  # read by `inspect`
@@ -377,6 +386,7 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
         _setting(launch, None),
         watched,
         _recorded(run, workspace),
+        on_server(run, context),
     ):
         yield _Running(flow, run)
 
@@ -406,7 +416,8 @@ def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
             mapped.stop("The flow ended before the row was begun. Run it again: what is finished is kept.")
         for future in run.submitted:
             future.stop()
-        outcome: RunOutcome = "failed" if isinstance(error, Exception) else "interrupted"
+        is_failure = isinstance(error, Exception) and not isinstance(error, RunSupersededError)
+        outcome: RunOutcome = "failed" if is_failure else "interrupted"
         recorder.finish(outcome, describe_error(error), models=_models(run))
         raise
     else:

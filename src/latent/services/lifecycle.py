@@ -138,7 +138,10 @@ class _Starting:
     def __init__(self, workspace: Workspace, server: Server, exposure: Exposure) -> None:
         self.workspace, self.server, self.exposure = workspace, server, exposure
         self.began = time.time()
-        self._begin(process.free_port(server.preferred_port, exposure.host))
+        # Where it was before: runs that go on without it look for it there.
+        before = recorded_services(workspace).get(server.name)
+        preferred = server.preferred_port if before is None else before.port
+        self._begin(process.free_port(preferred, exposure.host))
 
     def _begin(self, port: int) -> None:
         self.log_from = _size(process.log_file(self.workspace, self.server.name))

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from latent.config import ensure_private_dir
 from latent.errors import WorkspaceError
 from latent.files import is_locked
+from latent.files.detached import start_detached
 from latent.tracking.folders import Destination, destination
 
 if TYPE_CHECKING:
@@ -29,7 +27,6 @@ _CHECK_SECONDS = 1.0
 # A new writer needs a moment to take its lock; until then nobody should start a second one.
 _START_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 60.0
-_LOG_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -125,60 +122,13 @@ def _start(workspace: Workspace, target: Destination) -> None:
     ensure_private_dir(target.pending_dir)
     with suppress(OSError):  # left by somebody who asked a writer to stop that was dead already
         target.stop_file.unlink()
-    # -P keeps the current folder off the import path: a user's mlflow.py must not be taken for MLflow.
-    command = [sys.executable, "-P", "-m", "latent.tracking.writer", str(workspace.root)]
-    with _log_file(workspace) as log:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=workspace.root,
-            env=_environment(),
-            **_detached(),
-        )
+    log = ensure_private_dir(workspace.logs_dir) / "writer.log"
+    process = start_detached("latent.tracking.writer", workspace.root, log)
     last = _started.get(target.folder)
     # One that is still on its way out is kept until it has ended: Python warns of a process it loses.
     _leaving[:] = [old for old in (*_leaving, *([last.process] if last else ())) if old.poll() is None]
     attempt = last.attempt + 1 if last is not None and last.process.returncode else 1
     _started[target.folder] = _Started(process, time.monotonic(), attempt)
-
-
-@contextmanager
-def _log_file(workspace: Workspace) -> Iterator[IO[bytes]]:
-    path = ensure_private_dir(workspace.logs_dir) / "writer.log"
-    with suppress(OSError):
-        if path.stat().st_size > _LOG_BYTES:
-            path.replace(path.with_name("writer.log.1"))
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "ab") as log:
-        yield log
-
-
-def _environment() -> dict[str, str]:
-    """The user's environment, where MLflow finds its address and credentials, without its telemetry."""
-    source = str(Path(__file__).parents[2])
-    found = os.environ.get("PYTHONPATH", "")
-    paths = [path for path in found.split(os.pathsep) if path]
-    if source not in sys.path[:1] and source not in paths and "site-packages" not in source:
-        paths.append(source)
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(paths),
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "DO_NOT_TRACK": "true",
-    }
-
-
-def _detached() -> dict[str, Any]:
-    """Options that keep a Ctrl-C in the user's terminal, and its closing, away from the writer."""
-    if sys.platform == "win32":
-        return {
-            "creationflags": subprocess.DETACHED_PROCESS
-            | subprocess.CREATE_NEW_PROCESS_GROUP
-            | subprocess.BELOW_NORMAL_PRIORITY_CLASS
-        }
-    return {"start_new_session": True}
 
 
 def _let_go() -> None:

@@ -1,27 +1,28 @@
-"""A Prefect server that is gone in the middle of a map: what is finished is kept, with or without it."""
+"""A Prefect server that is gone in the middle of a map: the run ends, and the server hears of it later."""
 
 from __future__ import annotations
 
+import json
 import selectors
 import socket
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from latent.config import ensure_private_dir
+from latent.files import replace_json
+from latent.prefect.late_ends import LateEnd, late_ends, send
+from latent.prefect.late_ends import folder as late_ends_folder
 from latent.testing.plugin import MakeWorkspace
-from tests.prefect.interrupted import (
-    FILES,
-    LATENT_RUN,
-    WORKERS,
-    Events,
-    reused,
-    run_python,
-    started,
-    wait_for,
-)
+from tests.prefect.interrupted import FILES, LATENT_RUN, started, wait_for
 
 END_SECONDS = 200
 
@@ -29,9 +30,9 @@ END_SECONDS = 200
 class Relay:
     """A way to a server on loopback that can be cut, with the server itself left to other tests."""
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    def __init__(self, target: tuple[str, int], port: int) -> None:
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = self._listener.getsockname()[1]
         self._peers: dict[socket.socket, socket.socket] = {}
         self._selector = selectors.DefaultSelector()
@@ -78,12 +79,12 @@ class Relay:
 
 
 @contextmanager
-def relay(url: str) -> Iterator[Relay]:
-    """A relay to the server behind `url`, cut at the end."""
+def relay(url: str, port: int = 0) -> Iterator[Relay]:
+    """A relay to the server behind `url`, cut at the end; on a free port, unless one is named."""
     parts = urlsplit(url)
     assert parts.hostname is not None
     assert parts.port is not None
-    way = Relay((parts.hostname, parts.port))
+    way = Relay((parts.hostname, parts.port), port)
     try:
         yield way
     finally:
@@ -91,25 +92,47 @@ def relay(url: str) -> Iterator[Relay]:
 
 
 @pytest.mark.chaos
-def test_rows_outlive_the_server(make_workspace: MakeWorkspace, real_server: str) -> None:
-    """Rows finished before and after the server vanished are reused by a run that has no server at all."""
-    root = make_workspace(FILES).root
+def test_a_run_outlives_the_server_which_is_told_of_its_end_when_it_is_back(
+    make_workspace: MakeWorkspace, real_server: str
+) -> None:
+    """The run ends well and at once, says what is not reported, and a process that it leaves behind reports it."""
+    workspace = make_workspace(FILES)
     with relay(real_server) as way:
         url = f"http://127.0.0.1:{way.port}/api"
-        with started(
-            *LATENT_RUN, "-p", "rows=400", PREFECT_API_URL=url, PREFECT_CLIENT_MAX_RETRIES="0"
-        ) as process:
-            wait_for(100, root, process)
+        with started(*LATENT_RUN, "-p", "rows=400", PREFECT_API_URL=url) as process:
+            wait_for(100, workspace.root, process)
             way.cut()
-            (root / "hurry").touch()
+            (workspace.root / "hurry").touch()
             shown, _ = process.communicate(timeout=END_SECONDS)
-    assert "Traceback" not in shown, shown
-    said = " ".join(shown.split())
-    assert f"Error: Prefect's server at {url}, which Prefect's settings name" in said
-    assert "went away (" in said
-    assert "what is finished is kept" in said
-    events = Events(root / "rows.log")
-    kept, rows = reused(run_python(*LATENT_RUN, "-p", "rows=400"))
-    assert rows == 400
-    assert kept >= len(events.begun) - WORKERS
-    assert Events(root / "rows.log").begun.total() == 400
+    assert process.returncode == 0, shown
+    assert "Traceback" not in shown
+    assert f"Prefect's server at {url} does not answer" in " ".join(shown.split())
+    ((_, end),) = late_ends(workspace)
+    assert end.state["type"] == "COMPLETED" and len(end.events) > 0
+    asked = urllib.request.Request(f"{real_server}/flow_runs/{end.run_id}")
+    with urllib.request.urlopen(asked) as answer:
+        assert json.load(answer)["state_type"] == "RUNNING"
+    with relay(real_server, port=way.port):
+        deadline = time.monotonic() + END_SECONDS
+        while late_ends(workspace):
+            assert time.monotonic() < deadline, (workspace.logs_dir / "reporter.log").read_text()
+            time.sleep(0.2)
+    with urllib.request.urlopen(asked) as answer:
+        assert json.load(answer)["state_type"] == "COMPLETED"
+
+
+def test_an_end_that_no_server_takes_waits_and_is_forgotten_when_the_server_does_not_know_the_run(
+    make_workspace: MakeWorkspace, real_server: str
+) -> None:
+    workspace = make_workspace(FILES)
+    state = {"type": "COMPLETED", "name": "Completed", "state_details": {}}
+    common = {"run_id": str(uuid4()), "run_name": "gone", "flow_name": "f", "state": state, "force": False}
+    elsewhere = LateEnd(**common, api_url="http://127.0.0.1:9/api", is_own_server=False)
+    unknown = LateEnd(**common, api_url=real_server, is_own_server=False)
+    folder = ensure_private_dir(late_ends_folder(workspace))
+    for number, end in enumerate((elsewhere, unknown)):
+        replace_json(folder / f"{number}.json", asdict(end))
+    with temporary_settings({PREFECT_API_URL: real_server}):
+        sent = send(workspace)
+    assert sent.refused == [(unknown, "the server does not know the run")]
+    assert [end for end, _ in sent.waiting] == [end for _, end in late_ends(workspace)] == [elsewhere]

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 # speaks plain HTTP. A bundle with one expired certificate of nobody loads in 1 ms.
 NOBODY = Path(__file__).with_name("nobody.pem")
 
+RETRIES = 6
+"""How often Prefect's client tries a request again, where the user does not say: some two minutes in all."""
+
 
 class _Running:
     """The in-memory API of this process while its server thread runs."""
@@ -174,14 +177,16 @@ def _settings_for_service(current: Settings, service: Service, password: str | N
     changes: dict[str, object] = {"url": f"{service.url}/api"}
     if password is not None and current.api.auth_string is None:
         changes["auth_string"] = SecretStr(f"latent:{password}")
-    flows = current.flows
+    client, flows = current.client, current.flows
+    if "max_retries" not in client.model_fields_set:
+        # Prefect's five retries end about a minute after the server does; a restart may take longer.
+        client = client.model_copy(update={"max_retries": RETRIES})
     if "heartbeat_frequency" not in flows.model_fields_set:
-        # They serve to notice that a run's process is gone, which is seen where a flow is started by hand;
-        # at its end, Prefect waits up to a second for the thread that sends them. Deployed runs do not come
-        # here: they are handed the server's address.
+        # Runs send heartbeats of our own; at a run's end, Prefect waits up to a second for the thread of its.
         flows = flows.model_copy(update={"heartbeat_frequency": None})
+    api = current.api.model_copy(update=changes)
     # Copied, not validated again: Prefect's `temporary_settings` spends 0.1 s on that.
-    return current.model_copy(update={"api": current.api.model_copy(update=changes), "flows": flows})
+    return current.model_copy(update={"api": api, "client": client, "flows": flows})
 
 
 def _settings_for(current: Settings, running: _Running) -> Settings:
@@ -218,6 +223,17 @@ def _settings_for(current: Settings, running: _Running) -> Settings:
             ),
         }
     )
+
+
+@contextmanager
+def without_retries() -> Iterator[None]:
+    """Have Prefect's clients try each request once, in this context."""
+    from prefect.settings import get_current_settings
+
+    current = get_current_settings()
+    client = current.client.model_copy(update={"max_retries": 0})
+    with _settings_context(current.model_copy(update={"client": client})):
+        yield
 
 
 @contextmanager
