@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import subprocess
 import time
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 
     from latent.config import Workspace
     from latent.services.servers import Server
+
+logger = logging.getLogger("latent.services")
 
 NAMES: tuple[ServiceName, ...] = ("prefect", "mlflow")
 START_SECONDS = 180.0
@@ -127,9 +130,26 @@ def _start_all(
             reports.append(each.wait())
         except ServiceStartError as error:
             failed.append(error)
+        else:
+            if each.server.name == "prefect":  # MLflow's takes longer to start: nobody waits for this
+                _settle_in(workspace, each.service)
     if failed:
         raise failed[0]
     return reports
+
+
+def _settle_in(workspace: Workspace, prefect: Service) -> None:
+    """Have a server that was started mark crashed runs, and tell it how runs ended while it was away."""
+    import httpx
+
+    from latent.prefect.late_ends import ensure_reporter
+    from latent.services.crashes import install_on
+
+    try:
+        install_on(prefect, workspace)
+    except httpx.HTTPError as error:
+        logger.warning("Prefect's server will not notice runs whose process is gone: %s", error)
+    ensure_reporter(workspace)
 
 
 class _Starting:

@@ -117,6 +117,18 @@ def prefect_api(
 
 
 @contextmanager
+def service_api(workspace: Workspace, service: Service) -> Iterator[None]:
+    """Have Prefect use the server that `latent up` started, whatever its settings name."""
+    from prefect.settings import get_current_settings
+
+    keep_telemetry_off()
+    with _settings_context(
+        _settings_for_service(get_current_settings(), service, service_password(workspace))
+    ):
+        yield
+
+
+@contextmanager
 def _used(settings: Settings, *, in_memory: bool) -> Iterator[None]:
     """Hold the settings in force, for this context and for threads that have none of their own."""
     global _in_force
