@@ -38,6 +38,7 @@ COMMANDS = {
     "up": "Start Prefect's and MLflow's servers.",
     "down": "Stop the servers that `latent up` started.",
     "status": "Show where the servers are, and what decides that.",
+    "sync": "Send what servers that were away do not know yet.",
     "ui": "Print where the servers' pages and the last report are.",
     "doctor": "Look for what is wrong here, and say what to do.",
     "limits": "Show the limits: who holds and waits, what was learned.",

@@ -37,6 +37,8 @@ _RETRY_SECONDS = 1.0
 """A server that did not answer is asked again so soon: its return must not find a silent run."""
 
 _LAST_CHECK_SECONDS = 5.0
+_GIVE_WAY_SECONDS = 5.0
+"""A flow whose rows were stopped has so long to end by itself."""
 
 
 @contextmanager
@@ -105,7 +107,7 @@ class _Heart:
         Raises:
             RunSupersededError: It does, and another one goes on.
         """
-        if time.monotonic() - self._checked_at > 2 * self.every_seconds:
+        if self.successor is None and time.monotonic() - self._checked_at > 2 * self.every_seconds:
             asking = threading.Thread(
                 target=contextvars.copy_context().run, args=(self._ask_once,), daemon=True
             )
@@ -157,9 +159,14 @@ class _Heart:
                 mapped.stop(f"The run was superseded by {successor_name!r}.")
         if self.task is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self.task.cancel)
-        elif os.environ.get("PREFECT__FLOW_RUN_ID") == self.run.run_id and os.name != "nt":
-            # The process is there for this run alone; Prefect's engine raises an exception for the signal.
-            os.kill(os.getpid(), signal.SIGTERM)
+        # A flow that waits for its rows ends by itself by now, and its end is on its way to the server.
+        elif not self._stopped.wait(_GIVE_WAY_SECONDS) and _is_process_of(self.run) and os.name != "nt":
+            os.kill(os.getpid(), signal.SIGTERM)  # for which Prefect's engine raises an exception
+
+
+def _is_process_of(run: Run) -> bool:
+    """Whether this process is there for the run alone."""
+    return os.environ.get("PREFECT__FLOW_RUN_ID") == run.run_id
 
 
 _hearts: dict[str, _Heart] = {}

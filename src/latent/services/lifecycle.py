@@ -26,6 +26,7 @@ from latent.services import process
 from latent.services.exposure import Exposure
 from latent.services.servers import MARK, mlflow_server, prefect_server
 from latent.services.stores import Stores
+from latent.tracking import ensure_writer, has_unsent_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -133,6 +134,8 @@ def _start_all(
         else:
             if each.server.name == "prefect":  # MLflow's takes longer to start: nobody waits for this
                 _settle_in(workspace, each.service)
+            elif has_unsent_runs(workspace):
+                ensure_writer(workspace)
     if failed:
         raise failed[0]
     return reports

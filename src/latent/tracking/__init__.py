@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from latent.tracking.rows_view import failure_groups as failure_groups
     from latent.tracking.rows_view import load_failures as load_failures
     from latent.tracking.rows_view import load_rows as load_rows
+    from latent.tracking.sync import Synced as Synced
+    from latent.tracking.sync import has_unsent_runs as has_unsent_runs
+    from latent.tracking.sync import sync_runs as sync_runs
     from latent.tracking.views import RunView as RunView
     from latent.tracking.views import list_runs as list_runs
     from latent.tracking.views import load_run as load_run
@@ -38,6 +41,9 @@ _HOME = {
     "RunRecorder": "recorder",
     "RunView": "views",
     "SpanRecord": "records",
+    "Synced": "sync",
+    "has_unsent_runs": "sync",
+    "sync_runs": "sync",
     "TaskRecord": "records",
     "Where": "where",
     "current_recorder": "recorder",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
-from latent.config.running_services import running_service, service_password
+from latent.config.running_services import lock_file, recorded_services, service_password
 
 if TYPE_CHECKING:
     from latent.config import Workspace
@@ -136,8 +136,14 @@ def destination(workspace: Workspace) -> Destination:
 
 
 def _shared_server(workspace: Workspace) -> str:
-    """The address of the workspace's MLflow server, where its data lie in a shared database; else empty."""
-    service = running_service(workspace, "mlflow")
+    """
+    The address of the workspace's MLflow server, where its data lie in a shared database; else empty.
+
+    Also of one that was killed: what it is to know waits for its return, and does not go elsewhere.
+    """
+    if not lock_file(workspace, "mlflow").exists():  # as in nearly every workspace: one look at the disk
+        return ""
+    service = recorded_services(workspace).get("mlflow")
     if service is None or not service.is_shared:
         return ""
     password = service_password(workspace)

@@ -32,8 +32,9 @@ _IDLE_POLL_SECONDS = 0.25
 _LOCK_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
-# With no run alive, a writer that cannot reach MLflow makes room for one with a newer environment.
-_GIVE_UP_SECONDS = 60.0
+# So long does a writer wait for an MLflow that is away, with no run alive. Then it makes room for one with a
+# newer environment, which the next run starts, or `latent up`, or `latent sync`.
+_GIVE_UP_SECONDS = 600.0
 
 
 @dataclass

@@ -1,0 +1,124 @@
+"""Runs whose process is gone are marked, and go on in another run; those that live do not stay marked."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from latent.services.crashes import AUTOMATION, RESUMES, install_automation, resume_crashed, resuming
+from tests.services.deployed_runs import FILES, Deployed, until
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def workspace(make_workspace):
+    return make_workspace(FILES)
+
+
+@pytest.fixture
+def client(on_server, workspace) -> Iterator:
+    """A client of the shared server, which marks silent runs for as long as the test takes."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        install_automation(client, workspace)
+        yield client
+        for automation in client.read_automations_by_name(AUTOMATION):
+            client.delete_automation(automation.id)
+
+
+def test_the_automation_is_installed_once_corrected_and_stays_off(client, make_workspace, workspace):
+    install_automation(client, workspace)
+    (installed,) = client.read_automations_by_name(AUTOMATION)
+    assert installed.trigger.within.total_seconds() == 10
+    client.pause_automation(installed.id)
+    slower = make_workspace({"config/latent.toml": "[services]\nheartbeat_seconds = 30\n"})
+    install_automation(client, slower)
+    (corrected,) = client.read_automations_by_name(AUTOMATION)
+    assert corrected.id == installed.id and not corrected.enabled
+    assert corrected.trigger.within.total_seconds() == 180
+
+
+def test_a_killed_run_is_marked_and_another_goes_on_from_its_rows(client, workspace):
+    deployed = Deployed(client, workspace)
+    killed = deployed.new_run(name="killed", rows=40)
+    with deployed.process(killed) as process:
+        until(lambda: len(deployed.calls("killed")) > 8, "some rows", deployed)
+        process.kill()
+    in_flight = 40  # at most; see the rows computed twice below
+    deployed.wait_for(killed, "Crashed")
+    (resumed,) = resume_crashed(client, deployments=[deployed.id])
+    assert resume_crashed(client, deployments=[deployed.id]) == []
+    assert resumed.crashed.id == killed
+    with deployed.process(resumed.successor.id):
+        deployed.wait_for(resumed.successor.id, "Completed")
+    calls = deployed.calls("killed")
+    assert set(calls) == {str(row) for row in range(40)}
+    assert len(calls) - 40 < in_flight
+
+
+def test_a_run_is_resumed_three_times_at_most_and_not_where_it_is_not_wanted(client, workspace):
+    from prefect.states import Crashed, Running
+
+    deployed, unwanted = Deployed(client, workspace), Deployed(client, workspace, on_crash="nothing")
+
+    def crash(run_id):
+        client.set_flow_run_state(run_id, Running())
+        client.set_flow_run_state(run_id, Crashed())
+
+    crash(unwanted.new_run())
+    run_id = deployed.new_run(rows=3)
+    names = []
+    for _ in range(RESUMES):
+        crash(run_id)
+        (resumed,) = resume_crashed(client, deployments=[deployed.id, unwanted.id])
+        assert resumed.crashed.id == run_id and resumed.successor.parameters["rows"] == 3
+        run_id = resumed.successor.id
+        names.append(resumed.successor.name)
+    crash(run_id)
+    assert resume_crashed(client, deployments=[deployed.id, unwanted.id]) == []
+    assert [name.rpartition(" (")[2] for name in names] == ["resumed 1)", "resumed 2)", "resumed 3)"]
+
+
+def test_a_run_that_was_held_ends_cancelled_when_another_has_taken_its_place(client, workspace):
+    deployed = Deployed(client, workspace)
+    held = deployed.new_run(name="held", rows=300)
+    with deployed.process(held) as process, resuming(workspace, [deployed.id]):
+        until(lambda: len(deployed.calls("held")) > 8, "some rows", deployed)
+        os.kill(process.pid, signal.SIGSTOP)
+        deployed.wait_for(held, "Crashed")
+        successor = until(lambda: _successor(client, held), "a successor", deployed)
+        with deployed.process(successor):
+            deployed.wait_for(successor, "Running")
+            os.kill(process.pid, signal.SIGCONT)
+            assert deployed.wait_for(held, "Superseded").is_cancelled()
+            assert process.wait(60) == 0
+            deployed.wait_for(successor, "Completed")
+    assert deployed.state(held).name == "Superseded"
+
+
+def test_a_run_that_lives_takes_back_that_it_crashed(client, workspace):
+    from prefect.states import Crashed
+
+    deployed = Deployed(client, workspace)
+    alive = deployed.new_run(name="alive")
+    with deployed.process(alive):
+        until(lambda: deployed.calls("alive"), "some rows", deployed)
+        client.set_flow_run_state(alive, Crashed(), force=True)
+        deployed.wait_for(alive, "Running", "Completed")
+        deployed.wait_for(alive, "Completed")
+    assert resume_crashed(client, deployments=[deployed.id]) == []
+
+
+def _successor(client, run_id):
+    from prefect.client.schemas import filters
+
+    from latent.prefect.late_ends import SUCCESSOR_KEY
+
+    key = filters.FlowRunFilterIdempotencyKey(any_=[SUCCESSOR_KEY.format(run_id)])
+    found = client.read_flow_runs(flow_run_filter=filters.FlowRunFilter(idempotency_key=key))
+    return found[0].id if found else None
