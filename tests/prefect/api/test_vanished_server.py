@@ -95,7 +95,7 @@ def relay(url: str, port: int = 0) -> Iterator[Relay]:
 def test_a_run_outlives_the_server_which_is_told_of_its_end_when_it_is_back(
     make_workspace: MakeWorkspace, real_server: str
 ) -> None:
-    """The run ends well and at once, says what is not reported, and a process that it leaves behind reports it."""
+    """The run ends well and at once, says what is not reported, and leaves a process that reports it."""
     workspace = make_workspace(FILES)
     with relay(real_server) as way:
         url = f"http://127.0.0.1:{way.port}/api"
