@@ -13,6 +13,7 @@ Each says what happened, where, and what to do next::
     │   │   ├── BrokenTextError            a text to send that holds half a character
     │   │   └── AttachmentError            an image or a file of a message that cannot be read
     │   ├── EmptyTextError (ValueError)    a text without words, among texts to embed
+    │   ├── DeploymentNotFoundError (LookupError)   no deployment of that name
     │   ├── MissingKeyError         a provider's key is not set
     │   ├── RecordingError (ValueError)    a file of recorded answers that cannot be read
     │   ├── RecordingMissError (LookupError)   a call that is not among the recorded ones
@@ -452,7 +453,25 @@ class DeploymentError(ConfigError):
         self.name, self.reason = name, reason
 
     def __str__(self) -> str:
-        return f"Deployment {self.name!r}: {self.reason}."
+        end = "" if self.reason.endswith((".", "?")) else "."
+        return f"Deployment {self.name!r}: {self.reason}{end}"
+
+
+class DeploymentNotFoundError(UsageError, LookupError):
+    """There is no deployment of that name in the settings, or on the server."""
+
+    def __init__(self, name: str, known: tuple[str, ...], where: str) -> None:
+        """
+        Args:
+            where: Where there is none: `latent.toml`, or an address.
+        """
+        super().__init__(name, known, where)
+        self.name, self.known, self.where = name, known, where
+
+    def __str__(self) -> str:
+        known = f"known there: {', '.join(self.known)}." if self.known else "none is known there."
+        hint = did_you_mean(self.name, self.known, known)
+        return f"There is no deployment {self.name!r} in {self.where}: {hint}"
 
 
 class CatalogError(LatentError):

@@ -40,6 +40,8 @@ COMMANDS = {
     "status": "Show where the servers are, and what decides that.",
     "sync": "Send what servers that were away do not know yet.",
     "ui": "Print where the servers' pages and the last report are.",
+    "deploy": "Put the [[deployments]] of the settings on the server.",
+    "deployments": "Look at the deployments, and start or pause them.",
     "doctor": "Look for what is wrong here, and say what to do.",
     "limits": "Show the limits: who holds and waits, what was learned.",
     "simulate-provider": "Answer like OpenAI and Anthropic, for tests.",

@@ -18,3 +18,15 @@ def complete_flow(incomplete: str) -> list[str]:
     except (LatentError, OSError):
         return []  # a message here would land in the middle of the user's command line
     return [name for name in dict.fromkeys((*folders, *READY)) if name.startswith(incomplete)]
+
+
+def complete_deployment(incomplete: str) -> list[str]:
+    """The deployments of the settings that begin with what is typed so far."""
+    from latent.config import find_workspace
+    from latent.errors import LatentError
+
+    try:
+        deployments = find_workspace().settings.deployments
+    except (LatentError, OSError):
+        return []
+    return [each.name for each in deployments if each.name.startswith(incomplete)]

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import inspect
+import logging
+from contextlib import contextmanager
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Self
 
+from latent.errors import UsageError
 from latent.prefect.flows import Flow, Launch
 from latent.prefect.run import configuration
-from latent.prefect.running import flow_arguments
+from latent.prefect.running import flow_arguments, refused_arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from prefect.client.schemas.objects import FlowRun
 
     from latent.config import Workspace
@@ -59,6 +64,44 @@ class DeployedFlow(Flow[..., Any]):
     def launched_by(self, flow_run: FlowRun) -> Launch:
         """What the flow run asks for: its parameters, for this flow only."""
         return Launch(dict(flow_run.parameters))
+
+
+def check_parameters(workspace: Workspace, found: FoundFlow, parameters: Mapping[str, Any]) -> None:
+    """
+    See that a run with these parameters over those of the workspace would begin.
+
+    Raises:
+        ConfigValidationError: The flow's schema refuses them.
+        UsageError: The flow's function takes no such arguments, or needs others.
+    """
+    from prefect.exceptions import ParameterTypeError
+
+    flow = found.flow
+    configuration(workspace, flow_name=found.name, schema=flow.config_schema, overrides=parameters)
+    arguments = flow_arguments(workspace, found, parameters)
+    try:
+        inspect.signature(flow.fn).bind(**arguments)
+    except TypeError as error:
+        raise UsageError(
+            f"Flow {found.name!r} cannot run with these parameters: {error}. Set it here, or in the flow's "
+            "parameters.yaml"
+        ) from None
+    try:
+        with _without_its_log_line():
+            flow.validate_parameters(arguments) if flow.should_validate_parameters else None
+    except ParameterTypeError as error:
+        raise refused_arguments(error, found.name) or error from None
+
+
+@contextmanager
+def _without_its_log_line() -> Iterator[None]:
+    """Prefect logs what it refuses before it raises it."""
+    logger = logging.getLogger("prefect.flows")
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
 
 
 def parameter_names(workspace: Workspace, found: FoundFlow) -> list[str]:

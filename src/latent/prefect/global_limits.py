@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextvars
 import math
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from logging import INFO, WARNING
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from latent.files.forks import after_fork
 from latent.limits import limiter_for
@@ -23,7 +25,7 @@ from latent.prefect.logs import get_flow_logger, warn_once
 from latent.prefect.server_slots import ServerSlots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
@@ -95,9 +97,9 @@ def _agree(limits: tuple[GlobalLimit, ...]) -> bool:
             return True
         try:
             with get_client(sync_client=True) as client:
-                known = server_limits(client)
-                for wanted in limits:
-                    _make(client, wanted, known.get(wanted.name))
+                for change in limit_changes(client, limits):
+                    change.apply(client)
+                    get_flow_logger().log(WARNING if change.before else INFO, "%s", change)
         except Exception as error:  # a server that is too old, too strict or not there: the run goes on
             warn_once(
                 f"global-limits:{key[0]}",
@@ -107,6 +109,50 @@ def _agree(limits: tuple[GlobalLimit, ...]) -> bool:
             return False
         _agreed.add(key)
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChange:
+    """A limit that the server does not have, or has with other numbers than the settings."""
+
+    wanted: GlobalLimit
+    before: str | None
+    """What it has, for people; None: nothing."""
+
+    def apply(self, client: SyncPrefectClient) -> None:
+        """Make the server's limit that of the settings."""
+        from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
+
+        numbers: dict[str, Any] = {
+            "limit": self.wanted.limit,
+            "slot_decay_per_second": self.wanted.slot_decay_per_second,
+        }
+        if self.before is None:
+            made = GlobalConcurrencyLimitCreate(name=self.wanted.name, **numbers)
+            client.create_global_concurrency_limit(made)
+        else:
+            changed = GlobalConcurrencyLimitUpdate(active=True, **numbers)
+            client.update_global_concurrency_limit(self.wanted.name, changed)
+
+    def __str__(self) -> str:
+        limit = f"the global concurrency limit {self.wanted.name!r} ({self.wanted.numbers})"
+        if self.before is None:
+            return f"Made {limit} on the Prefect server."
+        return f"Changed {limit} on the Prefect server, as latent.toml says; it was {self.before}."
+
+
+def limit_changes(client: SyncPrefectClient, limits: Iterable[GlobalLimit]) -> list[LimitChange]:
+    """What has to be done so that the server has these limits."""
+    known = server_limits(client)
+    changes = []
+    for wanted in limits:
+        there = known.get(wanted.name)
+        if there is None:
+            changes.append(LimitChange(wanted, None))
+        elif not _is_the_same(wanted, there):
+            before = GlobalLimit(there.name, there.limit, there.slot_decay_per_second).numbers
+            changes.append(LimitChange(wanted, before if there.active else f"{before}, switched off"))
+    return changes
 
 
 def server_limits(client: SyncPrefectClient) -> dict[str, GlobalConcurrencyLimitResponse]:
@@ -119,43 +165,12 @@ def server_limits(client: SyncPrefectClient) -> dict[str, GlobalConcurrencyLimit
             return known
 
 
-def _make(
-    client: SyncPrefectClient, wanted: GlobalLimit, there: GlobalConcurrencyLimitResponse | None
-) -> None:
-    from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, GlobalConcurrencyLimitUpdate
-
-    if there is None:
-        client.create_global_concurrency_limit(
-            GlobalConcurrencyLimitCreate(
-                name=wanted.name,
-                limit=wanted.limit,
-                slot_decay_per_second=wanted.slot_decay_per_second,
-            )
-        )
-        get_flow_logger().info("Made the global concurrency limit %s on the Prefect server.", _shown(wanted))
-        return
-    same = there.limit == wanted.limit and math.isclose(
-        there.slot_decay_per_second, wanted.slot_decay_per_second
+def _is_the_same(wanted: GlobalLimit, there: GlobalConcurrencyLimitResponse) -> bool:
+    return (
+        there.active
+        and there.limit == wanted.limit
+        and math.isclose(there.slot_decay_per_second, wanted.slot_decay_per_second)
     )
-    if same:
-        return
-    client.update_global_concurrency_limit(
-        wanted.name,
-        GlobalConcurrencyLimitUpdate(limit=wanted.limit, slot_decay_per_second=wanted.slot_decay_per_second),
-    )
-    get_flow_logger().warning(
-        "Changed the global concurrency limit %s on the Prefect server, as latent.toml says; it was %s.",
-        _shown(wanted),
-        _numbers(there.limit, there.slot_decay_per_second),
-    )
-
-
-def _shown(limit: GlobalLimit) -> str:
-    return f"{limit.name!r} ({_numbers(limit.limit, limit.slot_decay_per_second)})"
-
-
-def _numbers(limit: int, decay: float) -> str:
-    return f"{limit} slots" + (f", {decay:g} freed each second" if decay else "")
 
 
 class _Bindings:

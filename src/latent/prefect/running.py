@@ -113,7 +113,7 @@ def run(
             value = copy_context().run(start)
     except Exception as failure:
         has_begun = launched.run is not None
-        refused = None if has_begun else _refused_arguments(failure, found.name)
+        refused = None if has_begun else refused_arguments(failure, found.name)
         state, error = "failed", refused or unreachable_server(failure, has_begun=has_begun) or failure
     except BaseException as interruption:
         if not _is_interruption(interruption):
@@ -186,7 +186,7 @@ def _check_names(flow_name: str, overrides: Iterable[str], known: set[str]) -> N
             )
 
 
-def _refused_arguments(error: BaseException, flow_name: str) -> UsageError | None:
+def refused_arguments(error: BaseException, flow_name: str) -> UsageError | None:
     """What to tell of arguments that are not of the types which the flow's function names."""
     from prefect.exceptions import ParameterTypeError
 

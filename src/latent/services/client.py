@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from latent.config import Workspace
 
+    ServerClient = SyncPrefectClient
+    """For packages that do not know Prefect, and hand a client on."""
+
 _WHO_ARE_YOU = "Correct PREFECT_API_AUTH_STRING (for Prefect Cloud PREFECT_API_KEY), as its operator says."
 
 

@@ -35,6 +35,12 @@ class GlobalLimit:
     slot_decay_per_second: float = 0.0
     """More than 0 makes it a rate limit: that many slots free themselves each second."""
 
+    @property
+    def numbers(self) -> str:
+        """What it allows, for people: `10 slots, 2 freed each second`."""
+        decay = self.slot_decay_per_second
+        return f"{self.limit} slots" + (f", {decay:g} freed each second" if decay else "")
+
 
 class GlobalLimits:
     """

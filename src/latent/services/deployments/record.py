@@ -20,17 +20,13 @@ KEY = "latent"
 
 
 class DeploymentRecord(BaseModel):
-    """The settings of a deployment as they were deployed, and of which workspace and code."""
+    """The settings of a deployment as they were deployed, and of which workspace."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     workspace: str
     """The name of the workspace's folder: deployments of others are left alone."""
-    path: str
-    """Where the workspace lay when it was deployed."""
-    code: str
-    """The digest of its code."""
     settings: DeploymentSettings
     """Without parameters: those are Prefect's."""
 

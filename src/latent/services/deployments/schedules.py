@@ -7,8 +7,8 @@ runs are really made.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 from latent.config.durations import duration_text
@@ -43,7 +43,7 @@ def schedule_of(
         DeploymentError: It is malformed, or never comes due from `now` on.
     """
     try:
-        schedule = _made(settings, timezone or settings.timezone)
+        schedule = _made(settings, timezone)
         if schedule is None or _dates(schedule, now, count=1):
             return schedule
     except ValueError:  # of pydantic, or of a rule that contradicts itself
@@ -57,17 +57,28 @@ _FORMS = (
 )
 
 
-def _made(settings: DeploymentSettings, zone: str) -> Schedule | None:
-    from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
-
+def schedule_facts(settings: DeploymentSettings, timezone: str | None = None) -> dict[str, Any] | None:
+    """The schedule as Prefect writes one; None for a deployment that only runs on demand."""
+    zone = timezone or settings.timezone
     if settings.cron is not None:
-        return CronSchedule(cron=settings.cron, timezone=zone)
+        return {"cron": settings.cron, "timezone": zone}
     if settings.interval is not None:
         anchor = ANCHOR.replace(tzinfo=ZoneInfo(zone))
-        return IntervalSchedule(interval=settings.interval, anchor_date=anchor, timezone=zone)
+        return {"interval": settings.interval, "anchor_date": anchor, "timezone": zone}
     if settings.rrule is not None:
-        return RRuleSchedule(rrule=settings.rrule, timezone=zone)
+        return {"rrule": settings.rrule, "timezone": zone}
     return None
+
+
+def _made(settings: DeploymentSettings, timezone: str | None) -> Schedule | None:
+    from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
+
+    facts = schedule_facts(settings, timezone)
+    if facts is None:
+        return None
+    kinds = {"cron": CronSchedule, "interval": IntervalSchedule, "rrule": RRuleSchedule}
+    made: Schedule = kinds[next(iter(facts))](**facts)
+    return made
 
 
 def _written(settings: DeploymentSettings) -> str:
@@ -115,8 +126,8 @@ def clock_remarks(settings: DeploymentSettings, now: datetime, days: int = 366) 
     remarks = []
     for change in changes_of_the_clock(ZoneInfo(settings.timezone), now, days):
         begin, end = change.at - _WINDOW, change.at + _WINDOW
-        shown = (change.local(each).replace(tzinfo=ZoneInfo("UTC")) for each in (begin, end))
-        meant = [time.replace(tzinfo=None) for time in _dates(by_the_clock, *shown)]
+        first, last = (change.local(each).replace(tzinfo=UTC) for each in (begin, end))
+        meant = [time.replace(tzinfo=None) for time in _dates(by_the_clock, first, last)]
         if (text := remark(change, meant, _dates(real, begin, end))) is not None:
             remarks.append(text)
     return remarks
@@ -129,9 +140,13 @@ def _dates(
     from prefect._vendor.croniter.croniter import CroniterBadDateError
     from prefect.utilities.asyncutils import run_coro_as_sync
 
+    async def dates() -> list[datetime]:
+        # A rule's `end` may be None, too, though Prefect does not say so.
+        return [*await schedule.get_dates(count, begin, cast("datetime", end))]
+
     try:
-        dates = run_coro_as_sync(schedule.get_dates(n=count, start=begin, end=end))
+        found: list[datetime] = run_coro_as_sync(dates())
     except CroniterBadDateError:
         return []
     zone = ZoneInfo(schedule.timezone or "UTC")
-    return [datetime.fromtimestamp(date.timestamp(), zone) for date in dates or ()]
+    return [datetime.fromtimestamp(date.timestamp(), zone) for date in found]
