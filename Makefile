@@ -19,29 +19,22 @@ LATENT := cd $(WORKSPACE) && ../../$(BIN)/latent
 export PIP_CONSTRAINT := constraints.txt
 # Python writes and uses compiled files, which starts latent in a fraction of the time.
 unexport PYTHONDONTWRITEBYTECODE
-# The demo's workspace is the one it changes into.
+# The examples' workspaces are the folders that they change into.
 unexport LATENT_WORKSPACE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench
+.PHONY: help setup demo story test check bench
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## make .venv with latent in it (once; later runs need no network)
 
-demo: $(VENV)/.installed ## evaluate searching the Python language reference; run it twice
-	@$(LATENT) run prepare
-	@$(LATENT) run evaluate
-	@echo
-	@$(LATENT) graph
-	@echo
-	@echo "Where to look, in $(WORKSPACE):"
-	@echo "  the report, with distributions       data/evaluate/report.md"
-	@echo "  every question with its scores       data/evaluate/scores.json"
-	@echo "  all runs                             ../../$(BIN)/latent runs list"
-	@echo "  the runs in MLflow                   ../../$(BIN)/mlflow ui --backend-store-uri sqlite:///.latent/mlflow.db"
-	@echo "Run 'make demo' again: all but a look at the index is reused."
+demo: $(VENV)/.installed ## evaluate search and answers over the Python language reference; run it twice
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/python_reference/demo.sh
+
+story: $(VENV)/.installed ## a support bot that may have got worse: a kill, a resume, three flips, a gate
+	@$(BIN)/python examples/support_bot/story.py
 
 test: $(VENV)/.developing ## run all tests
 	@$(PYTEST) -n 2 --dist worksteal || { [ $$? = 1 ] && \

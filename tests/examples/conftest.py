@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-PYTHON_REFERENCE = Path(__file__).parents[2] / "examples" / "python_reference"
+EXAMPLES = Path(__file__).parents[2] / "examples"
+PYTHON_REFERENCE = EXAMPLES / "python_reference"
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +26,16 @@ def forget_flows() -> None:
     """Every workspace has a package called `flows`: what was imported from another one must not answer."""
     for name in [name for name in sys.modules if name.split(".")[0] == "flows"]:
         del sys.modules[name]
+
+
+def files_of(example: str) -> dict[str, bytes]:
+    """The files of an example, without what its runs have made; no tracking, which is tested elsewhere."""
+    folder = EXAMPLES / example
+    patterns = ("*.py", "config/*", "data/*.*", "flows/**/*.py", "flows/**/*.yaml", "flows/**/*.md")
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for pattern in patterns
+        for path in folder.glob(pattern)
+    }
+    settings = files.get("config/latent.toml", b"")
+    return files | {"config/latent.toml": settings + b"\n[tracking]\nenabled = false\n"}

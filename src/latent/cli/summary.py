@@ -54,14 +54,17 @@ def show_evaluations(run_folder: Path) -> None:
     from latent.evals.records import evaluations_in
     from latent.evals.table import lines_of
 
-    for folder in evaluations_in(run_folder):
+    folders = evaluations_in(run_folder)
+    for folder in folders:
         try:
             evaluation = load_evaluation(folder)
         except EvaluationNotFoundError as error:
             say(printable(str(error)))
             continue
         if evaluation.metrics:
-            show_table(*lines_of(evaluation.metrics.values()))
+            heads, rows = lines_of(evaluation.metrics.values())
+            # Of several, each table says which evaluation it is of.
+            show_table(heads if len(folders) == 1 else [evaluation.name, *heads[1:]], rows)
         if evaluation.gates is not None:
             show_table(HEADS, gate_rows(evaluation.gates))
 

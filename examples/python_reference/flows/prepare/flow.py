@@ -46,7 +46,7 @@ def describe_index() -> dict[str, Any]:
 
 
 @flow("prepare", config_schema=PrepareConfig)
-def prepare() -> dict[str, Any]:
+def prepare() -> None:
     """From the reference to an index of its chunks, by a flow that comes with latent."""
     load_topics(sys.version)
     document_ingestion(
@@ -57,4 +57,4 @@ def prepare() -> dict[str, Any]:
         embedder=params.embedder,
         max_loss=1.0,  # another Python has other topics
     )
-    return describe_index()
+    describe_index()
