@@ -17,25 +17,31 @@ run latent run search
 run latent runs tag last vector
 run latent run search -p mode=hybrid
 run latent compare vector last
+run latent compare vector last --html --no-open -o comparison.html
 echo
-echo "Good enough? The gates in flows/search/parameters.yaml decide, for the search by meaning:"
+echo "Good enough? The search by meaning, held against the gates in flows/search/parameters.yaml:"
 run latent gate vector
 
 step "3 of 5: a small model answers 20 of the questions from the passages that were found by meaning"
 run latent run answer
+echo
+echo "Good enough? Of 20 rows little can be said, but this much can: so small a model is not."
+run latent gate || true
 
-step "4 of 5: the same answers once more, graded by a model; nothing is asked again"
-echo "The judge is as small as the model that answered: it shows how judging works, and cannot judge."
+step "4 of 5: those answers are graded by a model; nothing is asked of the one that answered"
+echo "The judge is as small as the model: it shows how judging works, and its grades mean nothing."
 run latent score last --with judges.py:tiny_judge
 
-step "5 of 5: the gates of the answers, and the page"
-run latent gate || echo "So it should be: 20 rows are enough to see that so small a model is not good enough."
+step "5 of 5: the page, with every answer, its passages and its scores"
 run latent report --no-open -o report.html
 
 cat <<'END'
 
-Open examples/python_reference/report.html: every answer with its passages and scores.
-Run `make demo` again: only what has changed is computed. Then try, in examples/python_reference,
-  latent run answer -p mode=hybrid       # the model reads other passages; `latent compare` says what that does
-  latent run answer -p model=openai:gpt-5-mini           # a model that can answer; it takes OPENAI_API_KEY
+Open in a browser:
+  examples/python_reference/report.html        what the model answered
+  examples/python_reference/comparison.html    what the two ways of searching found
+Run `make demo` again: nothing is computed twice. Then, in examples/python_reference, try
+  latent run answer -p mode=hybrid                      the model reads what the other search finds
+  latent run answer -p model=openai:gpt-5-mini          a model that can answer, with OPENAI_API_KEY set
+  latent graph                                          what depends on what
 END

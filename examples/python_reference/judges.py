@@ -9,4 +9,5 @@ tiny_judge = Judge(
     model=Model("local:smollm2", max_tokens=96, temperature=0),
     scale={0: "no", 1: "yes"},
     name="tiny_judge",
+    recheck=0,
 )

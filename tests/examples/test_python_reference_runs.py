@@ -63,6 +63,8 @@ def test_the_model_reads_the_passages_and_they_are_kept_for_scorers(workspace, m
     assert run(workspace, "answer", {**ASKING, "passages": 3}).error is None
     for answered in load_evaluation("last").answered():
         passages = answered.values["passages"]
-        (asked,) = [prompt for prompt in provider.record().asked if answered.item.values["question"] in prompt]
+        (asked,) = [
+            prompt for prompt in provider.record().asked if answered.item.values["question"] in prompt
+        ]
         assert len(passages) == 3
         assert all(passage.strip() in asked for passage in passages)

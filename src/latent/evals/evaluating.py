@@ -209,6 +209,7 @@ def _evaluated(request: Request) -> Evaluation:
         "data": about_data(items, request.row_id),
         "target": {"name": request.target.name, **request.target.about},
         "target_recipe": recipe_of_target(request.target),
+        "parameters": dict(run.parameters.values),
         "repeats": request.repeats,
         "cluster": request.cluster,
         "slice_columns": list(request.slices),

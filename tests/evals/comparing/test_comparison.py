@@ -9,6 +9,7 @@ import pytest
 from latent.errors import ComparisonError
 from latent.evals import compare, evaluate, scorer
 from latent.evals.comparing.changes import word_diff
+from latent.prefect import flow, params
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -65,6 +66,23 @@ def test_an_evaluation_against_itself_has_no_flips_and_no_difference():
         assert same.metrics[name].verdict == "no difference seen"
     assert same.metrics["topic"].verdict == "not compared"
     assert same.flips == [] and same.changes == []
+
+
+def test_a_changed_parameter_is_among_what_differs(make_workspace):
+    """What a target of one's own reads through `params` is seen nowhere else."""
+    make_workspace({"config/global.yaml": "mode: words"})
+
+    def answer(question: str) -> str:
+        return f"{question} by {params.mode}"
+
+    @flow("asking")
+    def asking():
+        return evaluate(rows(["yes"] * 5), answer, right)
+
+    old = asking()
+    make_workspace({"config/global.yaml": "mode: meaning"})
+    changes = compare(old, asking()).changes
+    assert [(each.what, each.old, each.new) for each in changes] == [("parameter.mode", "words", "meaning")]
 
 
 def test_rows_of_other_content_are_left_out_and_named():

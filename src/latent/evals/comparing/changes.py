@@ -22,8 +22,15 @@ class Change:
 
 
 def changes_between(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """Data, target and its settings, prompt, scorers and judges, repeats: each that is not the same."""
-    before, after = dict(_facts(old)), dict(_facts(new))
+    """Data, target and its settings, prompt, scorers, judges, parameters: each that is not the same."""
+    found = _different(dict(_facts(old)), dict(_facts(new)))
+    known = {(change.old, change.new) for change in found}
+    parameters = _different(*(dict(_flat("parameter", each.get("parameters") or {})) for each in (old, new)))
+    # The parameter that holds the prompt or the model has been told with the target.
+    return found + [change for change in parameters if (change.old, change.new) not in known]
+
+
+def _different(before: Mapping[str, str], after: Mapping[str, str]) -> list[Change]:
     return [
         Change(what, before.get(what), after.get(what))
         for what in dict.fromkeys([*before, *after])
