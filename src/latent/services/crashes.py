@@ -93,15 +93,18 @@ def install_automation(client: SyncPrefectClient, workspace: Workspace) -> None:
 
 def install_on(service: Service, workspace: Workspace) -> None:
     """
-    `install_automation` on a server that `latent up` started.
+    The automations of the workspace on a server that `latent up` started: also that of `notify_webhook`.
 
     Raises:
         httpx.HTTPError: The server does not take it.
     """
     from prefect.client.orchestration import get_client
 
+    from latent.services.notifications import install_notification
+
     with service_api(workspace, service), get_client(sync_client=True) as client:
         install_automation(client, workspace)
+        install_notification(client, workspace)
 
 
 def _automation(seconds: float) -> Any:
