@@ -88,6 +88,22 @@ def test_a_model_is_asked_judged_and_scored_again(latent: Cli, folder, provider)
     assert metrics["exact_match"].mean == pytest.approx(1 / 3)
 
 
+def test_recorded_answers_are_replayed_without_a_provider(latent: Cli, folder, provider, monkeypatch):
+    recorded = latent("eval", "questions.jsonl", *ASK, "--score", "contains", "--record")
+    assert recorded.code == 0, recorded.err
+    assert (folder.root / "recordings" / "openai-gpt-5-mini.jsonl").exists()
+    provider.stop()
+    monkeypatch.delenv("OPENAI_API_KEY")
+    replayed = latent("eval", "questions.jsonl", *ASK, "--score", "contains", "--replay")
+    assert replayed.code == 0, replayed.err
+    (line,) = re.findall(r"^contains.*", recorded.out, re.M)[-1:]
+    assert line in replayed.out
+    assert "LATENT_RECORDINGS__MODE" not in os.environ
+    both = latent("eval", "questions.jsonl", *ASK, "--record", "--replay")
+    assert both.code == 2
+    assert "exclude one another" in both.err
+
+
 def test_a_plan_tells_the_price_and_sends_nothing(latent: Cli, folder, provider):
     judge = ("--judge", "Is it right?", "--judge-model", "anthropic:claude-opus-4-6")
     planned = latent("eval", "questions.jsonl", *ASK, "--score", "contains", *judge, "--plan")

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from pydantic import BaseModel
 
+from latent.config import find_workspace
 from latent.errors import RecordingError, RecordingMissError
 from latent.llm import Embedder, Image, Model
+from latent.llm.recordings import recording_of
 from latent.prefect import flow
 from latent.testing import ProviderSimulator
 
@@ -171,19 +173,17 @@ def test_a_miss_shows_the_nearest_recorded_call_and_what_differs(folder, turn, p
 
 
 def test_files_are_sorted_each_line_stands_once_and_half_a_line_is_left_out(folder, turn, provider):
-    from latent.llm.recordings import put_recordings_in_order
-
     turn("record")
     for prompt in ("c", "a", "b"):
         Model("openai:gpt-5-mini").complete(prompt)
-    put_recordings_in_order()
+    recording_of(find_workspace()).put_in_order()
     (file,) = folder.iterdir()
     content = file.read_bytes()
     assert file.name == "openai-gpt-5-mini.jsonl"
     assert sorted(line["id"] for line in lines_in(folder)) == [line["id"] for line in lines_in(folder)]
     file.write_bytes(content + content.splitlines()[0][:40])
     Model("openai:gpt-5-mini").complete("d")
-    put_recordings_in_order()
+    recording_of(find_workspace()).put_in_order()
     assert {line["prompt"] for line in lines_in(folder)} == {"a", "b", "c", "d"}
 
 

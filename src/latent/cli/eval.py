@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from latent.cli.execution import carry_out
+from latent.cli.execution import carry_out, recorded_answers
 from latent.cli.exits import DONE, FAILED
 from latent.cli.options import (
     DebugOption,
@@ -20,7 +20,9 @@ from latent.cli.options import (
     OnlyFailedOption,
     ParameterOption,
     PlanOption,
+    RecordOption,
     RefreshOption,
+    ReplayOption,
     WaitTrackingOption,
     new_app,
 )
@@ -109,6 +111,8 @@ def evaluate(
     max_calls: MaxCallsOption = None,
     max_minutes: MaxMinutesOption = None,
     inconclusive: InconclusiveOption = None,
+    record: RecordOption = False,
+    replay: ReplayOption = False,
     wait_tracking: WaitTrackingOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -119,6 +123,8 @@ def evaluate(
     without --model nothing is asked. Answers and scores are remembered: whatever has not changed costs
     nothing again. It is the flow batch_evaluation.
     """
+    # Before the workspace is looked for: its settings follow from it.
+    recordings = context.with_resource(recorded_answers(record=record, replay=replay))
     workspace = workspace_for_results()
     given: dict[str, Any] = {
         "dataset": as_seen_from(workspace, data),
@@ -142,6 +148,7 @@ def evaluate(
         max_cost=max_cost,
         max_calls=max_calls,
         max_minutes=max_minutes,
+        recordings=recordings,
         inconclusive=inconclusive,
     )
     if tool is not None or column is not None:

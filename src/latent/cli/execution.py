@@ -13,6 +13,7 @@ import typer
 from latent.cli.exits import BUDGET_USED_UP, DONE, INTERRUPTED, TERMINATED, gates_code, report
 from latent.cli.terminal import say
 from latent.cli.wishes import Wishes, options_of
+from latent.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 WAIT_TRACKING_SECONDS = 120.0
 """`--wait-tracking` waits so long; what MLflow does not know by then is sent later."""
+
+RECORDINGS = "LATENT_RECORDINGS__MODE"
 
 EXIT_CODES: dict[int, int] = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 
@@ -127,6 +130,31 @@ def _wait_for_tracking(workspace: Workspace, run_id: str) -> None:
 
     if not wait_for_tracking(workspace, run_id, WAIT_TRACKING_SECONDS):
         say(f"Tracking is {load_run(workspace, run_id).tracking_text}")
+
+
+@contextmanager
+def recorded_answers(*, record: bool, replay: bool) -> Iterator[str | None]:
+    """
+    Say by the environment, which worker processes inherit, how recorded answers are used in the block.
+
+    Gives the mode; None where nothing was asked for, and the settings decide.
+
+    Raises:
+        UsageError: Both are asked for.
+    """
+    if record and replay:
+        raise UsageError("--record and --replay exclude one another: say one of them.")
+    mode = "record" if record else "replay" if replay else None
+    before = os.environ.get(RECORDINGS)
+    if mode is not None:
+        os.environ[RECORDINGS] = mode
+    try:
+        yield mode
+    finally:
+        if mode is not None:
+            del os.environ[RECORDINGS]
+        if before is not None:
+            os.environ[RECORDINGS] = before
 
 
 @contextmanager

@@ -73,6 +73,12 @@ MaxCallsOption = Annotated[
 MaxMinutesOption = Annotated[
     float | None, typer.Option("--max-minutes", metavar="N", help="Begin no row after so many minutes.")
 ]
+RecordOption = Annotated[
+    bool, typer.Option("--record", help="Keep what models answer in files to commit, in recordings/.")
+]
+ReplayOption = Annotated[
+    bool, typer.Option("--replay", help="Take models' answers from recordings/: no key, no network.")
+]
 WaitTrackingOption = Annotated[
     bool, typer.Option("--wait-tracking", help="End only when MLflow knows everything about the run.")
 ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from latent.cli.execution import carry_out
+from latent.cli.execution import carry_out, recorded_answers
 from latent.cli.options import (
     DebugOption,
     FlowArgument,
@@ -17,7 +17,9 @@ from latent.cli.options import (
     OnlyFailedOption,
     ParameterOption,
     PlanOption,
+    RecordOption,
     RefreshOption,
+    ReplayOption,
     WaitTrackingOption,
     new_app,
     workspace_here,
@@ -43,6 +45,8 @@ def run(
     max_calls: MaxCallsOption = None,
     max_minutes: MaxMinutesOption = None,
     inconclusive: InconclusiveOption = None,
+    record: RecordOption = False,
+    replay: ReplayOption = False,
     wait_tracking: WaitTrackingOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -52,6 +56,8 @@ def run(
     What earlier runs have finished is reused. Ctrl-C stops new work and keeps what is done, and so does a
     budget that is used up.
     """
+    # Before the workspace is looked for: its settings follow from it.
+    recordings = context.with_resource(recorded_answers(record=record, replay=replay))
     workspace = workspace_here()
     wishes = Wishes(
         parameters=parameter or (),
@@ -61,6 +67,7 @@ def run(
         max_cost=max_cost,
         max_calls=max_calls,
         max_minutes=max_minutes,
+        recordings=recordings,
         inconclusive=inconclusive,
     )
     if flow is None:

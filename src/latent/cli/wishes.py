@@ -29,6 +29,8 @@ class Wishes:
     max_minutes: float | None = None
     inconclusive: str | None = None
     """What inconclusive gates are taken for; see `gates_code`."""
+    recordings: str | None = None
+    """`record` or `replay`; see `recorded_answers`."""
 
     def check_numbers(self) -> None:
         """
@@ -70,6 +72,8 @@ class Wishes:
                 yield from (option, f"{value:g}" if value < 1_000_000 else str(value))
         if self.inconclusive is not None:
             yield from ("--inconclusive", self.inconclusive)
+        if self.recordings is not None:
+            yield f"--{self.recordings}"
 
     def half_refreshed(self, tasks: Mapping[str, TaskAccount]) -> list[str]:
         """The refreshes that `words` leaves out although not all of their rows were computed anew."""

@@ -101,7 +101,7 @@ def evaluated(what: Any, parameters: Mapping[str, Any]) -> Evaluation:
 
 
 def _run_by_name(workspace: Workspace, name: str, parameters: Mapping[str, Any]) -> Evaluation:
-    from latent.prefect.running import run
+    from latent.prefect import run_flow
 
     # flows/ stands above this room: it is asked by its name.
     ready = import_module("latent.flows").READY
@@ -109,7 +109,7 @@ def _run_by_name(workspace: Workspace, name: str, parameters: Mapping[str, Any])
     if folder is not None and not (folder / "flow.py").exists() and name.replace("-", "_") not in ready:
         own = load_yaml(folder / "parameters.yaml", workspace.label(folder / "parameters.yaml"))
         flow, parameters = BATCH, {**{key: own[key] for key in own if key != "gates"}, **parameters}
-    result = run(workspace, flow, parameters, ready=ready)
+    result = run_flow(workspace, flow, parameters, ready=ready)
     if result.error is not None:
         raise result.error
     return _made(result.value, name, result.run_id)

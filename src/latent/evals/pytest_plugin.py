@@ -10,7 +10,6 @@ It comes with latent, so pytest loads it in every project: what is heavy is impo
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -62,11 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave the recordings sorted, and the environment as it was."""
-    if "latent.llm.recordings" in sys.modules:
-        from latent.llm.recordings import put_recordings_in_order
-
-        put_recordings_in_order()
+    """Leave the environment as it was."""
     for name, value in config.stash.get(_environment, {}).items():
         if value is None:
             os.environ.pop(name, None)

@@ -141,12 +141,6 @@ def recording_of(workspace: Workspace) -> Recording | None:
         return known
 
 
-def put_recordings_in_order() -> None:
-    """Sort what this process has recorded; it is done at the end of the process in any case."""
-    for recording in list(_open.values()):
-        recording.put_in_order()
-
-
 def _stamps(folder: Path) -> dict[Path, object]:
     return {file: stamp(file) for file in sorted(folder.glob("*.jsonl"))}
 

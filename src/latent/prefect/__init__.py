@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from latent.prefect.parameters import params
     from latent.prefect.rows.ends import RowEnd
     from latent.prefect.run import current_run
+    from latent.prefect.running import run_flow
     from latent.prefect.tasks import Task, task
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "log_metric",
     "logger",
     "params",
+    "run_flow",
     "spend",
     "task",
 ]
@@ -59,6 +61,7 @@ _HOME = {
     "log_metric": "metrics",
     "logger": "logs",
     "params": "parameters",
+    "run_flow": "running",
     "spend": "budget",
     "task": "tasks",
 }

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from latent.prefect.outlook import Outlook
     from latent.prefect.usage import ServiceAccount
 
-__all__ = ["FlowIndex", "FoundFlow", "RunResult", "discover", "find_flow", "run"]
+__all__ = ["FlowIndex", "FoundFlow", "RunResult", "discover", "find_flow", "run", "run_flow"]
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,10 @@ def run(
             raise
         state, error = "interrupted", interruption
     return _result(found, launched, state, value, error, time.perf_counter() - started)
+
+
+run_flow = run
+"""Its name in `latent.prefect`, where `run` is a module."""
 
 
 def _result(
