@@ -17,7 +17,7 @@ import pytest
 from latent.errors import TrackingError
 from latent.files import FileLock
 from latent.testing.workspace import temporary_workspace
-from latent.tracking import TaskRecord, load_run
+from latent.tracking import TaskRecord, has_unsent_runs, load_run, stop_writer, sync_runs
 from latent.tracking.folders import default_tracking_uri, destination
 from latent.tracking.mlflow_database import ensure_database
 from latent.tracking.payload import trace_id
@@ -85,7 +85,7 @@ def test_a_server_that_does_not_answer_costs_a_run_nothing(start, workspace, mon
         writer.round()
         assert writer.failing_since is not None
         assert not writer._is_done(1.0)  # patient for a while
-        writer.failing_since -= 100.0
+        writer.failing_since -= 1_000.0
         assert writer._is_done(1.0)  # no run is alive that could need it
     text = load_run(workspace, run.info.run_id).tracking_text
     assert text.startswith("incomplete: ")
@@ -132,11 +132,19 @@ def test_a_database_that_is_being_made_by_somebody_else_is_waited_for(workspace)
 
 
 def test_a_real_server_receives_runs(start, workspace, monkeypatch, tmp_path):
-    """One run through `mlflow server` on loopback: spans, metrics, artifacts and inputs over HTTP."""
+    """
+    Runs through `mlflow server` on loopback: spans, metrics, artifacts and inputs over HTTP.
+
+    One is recorded before the server is there: `sync_runs` says so, and sends it once the server answers.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     uri = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    early = finish_one(start)
+    synced = sync_runs(workspace, timeout_seconds=1.0)
+    assert synced.sent == [] and early.info.run_id in synced.waiting
     ensure_database(workspace)  # a database with its tables: the server need not replay every migration
     arguments = {
         "--host": "127.0.0.1",
@@ -154,9 +162,11 @@ def test_a_real_server_receives_runs(start, workspace, monkeypatch, tmp_path):
         )
     try:
         _wait_for_answer(uri, server)
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        synced = sync_runs(workspace, timeout_seconds=120.0)
+        assert (synced.sent, synced.waiting) == ([early.info.run_id], {})
+        assert load_run(workspace, early.info.run_id).tracking_complete
+        assert not has_unsent_runs(workspace) and stop_writer(workspace)
         target = destination(workspace)
-        target.pending_dir.mkdir(parents=True)
         with FileLock(target.lock_file):
             run = start(tracked=True, parameters={"a": 1})
             run.dataset("raw", "input", fingerprint="ab" * 16, path="data/raw.csv")
