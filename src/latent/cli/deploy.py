@@ -51,7 +51,7 @@ def deploy(
     """
     from latent.config import masker_for
     from latent.flows import READY
-    from latent.services import carry_out, plan_deployments, server_client
+    from latent.services import carry_out, install_notification, plan_deployments, server_client
 
     workspace = workspace_here()
     now = datetime.now(UTC)
@@ -72,6 +72,9 @@ def deploy(
                     f"{printable(', '.join(found.behind))} still has other code, which workers refuse: "
                     "`latent deploy` updates all."
                 )
+            if install_notification(client, workspace):
+                has_webhook = workspace.settings.services.notify_webhook is not None
+                say(f"Runs that fail are {'told to' if has_webhook else 'no longer told to'} notify_webhook.")
 
 
 def _lines(plan: Plan, masker: Masker, now: datetime, *, prune: bool) -> Iterator[str]:

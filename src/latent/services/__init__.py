@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from latent.services.lifecycle import answers as answers
     from latent.services.lifecycle import down as down
     from latent.services.lifecycle import up as up
+    from latent.services.notifications import install_notification as install_notification
     from latent.services.status import ServiceStatus as ServiceStatus
     from latent.services.status import effective_settings as effective_settings
     from latent.services.status import service_statuses as service_statuses
@@ -53,6 +54,7 @@ _HOME = {
     "examine": "doctor",
     "follow_run": "deployments.runs",
     "history": "deployments.runs",
+    "install_notification": "notifications",
     "named_deployment": "deployments.runs",
     "next_times": "deployments.schedules",
     "plan_deployments": "deployments.deploying",
