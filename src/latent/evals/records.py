@@ -36,6 +36,14 @@ FORMAT = 1
 _ANSWER_FIELDS = [each.name for each in dataclasses.fields(Answer)]
 
 FOLDER, ABOUT, ROWS, SCORES = "evaluations", "evaluation.json", "rows.parquet", "scores.parquet"
+NEEDED = (
+    "name", "run_id", "flow", "created_at", "data", "target", "repeats", "cluster", "metrics", "slices",
+    "slice_columns", "agreement", "scorers", "totals", "cost",
+)  # fmt: skip
+"""What readers look for in `evaluation.json`."""
+ROW_COLUMNS = ("id", "repeat", "input", "expected", "output", "outcome")
+SCORE_COLUMNS = ("id", "repeat", "metric", "value", "label", "outcome", "scorer")
+
 REPORT = "report.md"
 PAGE = "report.html"
 
@@ -323,7 +331,7 @@ def read(folder: Path) -> tuple[dict[str, Any], pa.Table, pa.Table]:
     The parts of a written evaluation.
 
     Raises:
-        EvaluationNotFoundError: It is not there, is damaged, or was written by a newer version.
+        EvaluationNotFoundError: It is not there, is damaged, or was written by another version.
     """
     from pyarrow import ArrowException, parquet
 
@@ -331,11 +339,28 @@ def read(folder: Path) -> tuple[dict[str, Any], pa.Table, pa.Table]:
         about = json.loads((folder / ABOUT).read_bytes())
         if about["format"] > FORMAT:
             raise EvaluationNotFoundError(str(folder), "a newer version of latent wrote it: upgrade latent.")
-        return about, parquet.read_table(folder / ROWS), parquet.read_table(folder / SCORES)
+        rows, scores = parquet.read_table(folder / ROWS), parquet.read_table(folder / SCORES)
+        _check_layout(folder, about, rows, scores)
+        return about, rows, scores
     except FileNotFoundError as error:
         raise EvaluationNotFoundError(str(folder), f"{error.filename} is missing.") from error
     except (OSError, ValueError, KeyError, ArrowException) as error:
         raise EvaluationNotFoundError(str(folder), f"it cannot be read: {error}") from error
+
+
+def _check_layout(folder: Path, about: Mapping[str, Any], rows: pa.Table, scores: pa.Table) -> None:
+    """See that an older version has written all that is read now."""
+    missing = [name for name in NEEDED if name not in about]
+    missing += [
+        name for name in ("id", "repeat", "input", "output", "outcome") if name not in rows.column_names
+    ]
+    missing += [name for name in ("id", "metric", "value", "label") if name not in scores.column_names]
+    if missing:
+        raise EvaluationNotFoundError(
+            str(folder),
+            f"an older version of latent wrote it, without {', '.join(missing)}. Run it again: what is "
+            "remembered is not paid for twice.",
+        )
 
 
 def evaluations_in(run_folder: Path) -> list[Path]:

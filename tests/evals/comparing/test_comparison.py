@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 
 import pytest
 
-from latent.errors import ComparisonError
+from latent.errors import ComparisonError, EvaluationNotFoundError
 from latent.evals import compare, evaluate, scorer
 from latent.evals.comparing.changes import word_diff
 from latent.prefect import flow, params
@@ -125,6 +127,69 @@ def test_evaluations_without_a_common_metric_are_refused():
     data = rows(["yes"] * 5)
     with pytest.raises(ComparisonError, match="no metric in common"):
         compare(evaluate(data, None, right), evaluate(data, None, marks))
+
+
+def test_evaluations_of_different_flows_that_share_no_row_say_so():
+    old = evaluate(rows(["yes"] * 5), None, right, name="support")
+    new = evaluate([{"id": "other", "expected": "yes", "output": "yes"}], None, right, name="routing")
+    with pytest.raises(ComparisonError, match=r"not one row is the same .* of different flows, routing and"):
+        compare(old, new)
+    assert compare(old, new, force=True).metrics["right"].verdict == "not compared"
+
+
+def test_an_evaluation_of_an_older_layout_is_refused_by_name():
+    once = evaluate(rows(["yes"] * 5), None, right)
+    file = once.folder / "evaluation.json"
+    about = json.loads(file.read_text())
+    del about["slices"], about["totals"]
+    file.write_text(json.dumps(about))
+    with pytest.raises(EvaluationNotFoundError, match=r"older version .*, without slices, totals"):
+        compare(once, once.folder)
+
+
+def test_metrics_with_gates_are_adjusted_for_how_many_they_are(make_workspace):
+    """Six of 100 rows gained and none lost: mid-p 0.5^6; two gated metrics double the smaller p."""
+    old = evaluate(rows(["yes"] * 50 + ["no"] * 50), None, [right, said_yes, marks])
+    new = evaluate(rows(["yes"] * 56 + ["no"] * 44), None, [right, said_yes, marks])
+    alone = compare(old, new).metrics["right"]
+    assert (alone.verdict, alone.p_adjusted) == ("better", None)
+    assert "not adjusted" in str(compare(old, new))
+    found = compare(old, new, gated=["right", "said_yes"])
+    assert found.metrics["right"].p_adjusted == pytest.approx(2 * 0.5**6)
+    assert found.metrics["marks"].p_adjusted is None
+    assert "p of right, said_yes, which have gates, are adjusted for how many" in str(found)
+    make_workspace({"flows/evaluate/parameters.yaml": "gates:\n  right: '>= 0.5'\n  marks: '>= 1'\n"})
+    assert compare(old, new).gated.keys() == {"right", "marks"}
+
+
+def test_a_difference_that_is_none_after_adjusting_is_not_called_one():
+    """Five of 100 rows gained: mid-p 0.5^5 = 0.031 alone, 0.062 of two."""
+    old = evaluate(rows(["yes"] * 50 + ["no"] * 50), None, [right, said_yes])
+    new = evaluate(rows(["yes"] * 55 + ["no"] * 45), None, [right, said_yes])
+    assert compare(old, new).metrics["right"].verdict == "better"
+    assert compare(old, new, gated=["right", "said_yes"]).metrics["right"].verdict == "no difference seen"
+
+
+@scorer
+def said_yes(output: str) -> bool:
+    return output == "yes"
+
+
+def test_a_sentence_says_how_many_rows_and_dollars_would_settle_it(make_provider_simulator):
+    from latent.llm import Model
+
+    make_provider_simulator(
+        answer=lambda said: "yes" if int(said.split()[-1]) < (12 if "Think" in said else 10) else "no"
+    )
+    data = [{"id": f"r{n}", "question": f"q {n}", "expected": "yes"} for n in range(20)]
+    model = Model("openai:gpt-5-mini")
+    old = evaluate(data, model, right, prompt="{{ question }}")
+    new = evaluate(data, model, right, prompt="Think. {{ question }}")
+    found = compare(old, new).metrics["right"]
+    assert found.verdict == "no difference seen" and found.difference.rows_needed > 20
+    spent = old.cost.total_usd + new.cost.total_usd
+    assert found.cost_usd == pytest.approx((found.difference.rows_needed - 20) * spent / 20)
+    assert re.search(r"it would take \d+ rows \(some \$0\.\d+ more\) to show this one\.", found.sentence)
 
 
 def test_lower_is_better_where_the_scorer_says_so():
