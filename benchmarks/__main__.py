@@ -3,7 +3,7 @@ Measure everything, or the groups named, and print the tables.
 
     python -m benchmarks [GROUP ...] [--write]
 
-The groups: starts, calls, rows, stream, limits, models, ingestion, evals, services, peers, numbers,
+The groups: starts, calls, rows, stream, limits, models, ingestion, evals, services, peers, page, numbers,
 alarms.
 
 With `--write`, the figures are kept in `benchmarks/RESULTS.md`; groups that were not measured keep theirs.
@@ -34,6 +34,7 @@ GROUPS = (
     "evals",
     "services",
     "peers",
+    "page",
     "numbers",
     "alarms",
 )

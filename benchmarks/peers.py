@@ -25,6 +25,7 @@ ENVIRONMENTS = ROOT / ".venv-peers"
 PACKAGES = {
     "inspect": ("inspect-ai>=0.3.285,<0.4", "openai>=3.54,<4"),
     "pydantic": ("pydantic-evals>=2.62,<3", "openai>=3.54,<4"),
+    "pytest_html": ("pytest-html>=4.1,<5",),
 }
 """What a peer's environment holds: one for each, since what they require is not what latent does."""
 
@@ -37,7 +38,7 @@ NOTE = (
     f"The simulated provider answers after {LATENCY_SECONDS * 1e3:.0f} ms; each tool asks {AT_ONCE} rows "
     "at a time. Times are those of whole\nprocesses, with imports and records; pydantic-evals keeps none. "
     "The scorers are deterministic, and all tools must come\nto the same means. Beside: "
-    f"{' and '.join(packages[0] for packages in PACKAGES.values())}."
+    f"{' and '.join(packages[0] for packages in map(PACKAGES.__getitem__, NAMES))}."
 )
 
 

@@ -85,11 +85,11 @@ def provider_answers(prompt: str) -> str | None:
     """What the simulated provider says: mostly right, a little better when it is asked for one sentence."""
     chance = random.Random(prompt)  # noqa: S311
     if "Give the reason first" in prompt:
-        is_good = any(
-            f"{verb} {text}" in prompt for text, _ in TOPICS.values() for verb in ("is granted", "have it")
-        )
+        is_good = not any(each in prompt for each in ("I do not know", "see our handbook"))
         score = chance.choice((4, 5, 5)) if is_good else chance.choice((1, 2, 3))
-        return json.dumps({"reason": "The answer names the term that the handbook gives.", "score": score})
+        return json.dumps(
+            {"reason": "The answer names the term." if is_good else "No term is named.", "score": score}
+        )
     asked = prompt.rsplit("\n", 1)[-1]
     topic = next(name for name, (_, text) in TOPICS.items() if asked.startswith(text.partition("{")[0]))
     text = TOPICS[topic][0]

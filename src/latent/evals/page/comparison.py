@@ -176,7 +176,7 @@ def _widest(comparison: Comparison) -> float:
         for end in (each.difference.estimate.ci_low, each.difference.estimate.ci_high)
         if end is not None
     ]
-    return max(ends, default=0.0)
+    return 1.1 * max(ends, default=0.0)
 
 
 def _is_share(comparison: Comparison, each: MetricComparison) -> bool:
@@ -188,7 +188,7 @@ def _drawn(each: MetricComparison, most: float) -> str:
         return ""
     estimate = each.difference.estimate
     ends = [abs(end) for end in (value, estimate.ci_low, estimate.ci_high) if end is not None]
-    return difference(each.name, value, estimate.ci_low, estimate.ci_high, max(most, *ends))
+    return difference(each.name, value, estimate.ci_low, estimate.ci_high, max(most, 1.1 * max(ends)))
 
 
 def _metrics(comparison: Comparison) -> str:

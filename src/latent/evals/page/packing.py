@@ -15,10 +15,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
+
 BLOCK_ROWS = 250
 SHOWN_CHARS = 160
 """Of inputs and outputs in the table, which is also what the search looks at."""
 ASKED = ("question", "prompt", "query", "input")
+COMPRESSION = 6
+"""The highest level takes twice the time for a hundredth of the size."""
 LONG_CHARS = 200
 """Texts of this length that stand in several places are kept once."""
 JOINED = "$joined"
@@ -45,8 +49,11 @@ def packed(table: Mapping[str, Any], details: Sequence[Detail], mask: Mask) -> d
 
 
 def _pack(content: Any, mask: Mask) -> str:
-    text = mask(json.dumps(content, ensure_ascii=False, separators=(",", ":")))
-    return base64.b64encode(zlib.compress(text.encode("utf-8", "replace"), 9)).decode()
+    try:
+        text = orjson.dumps(content, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:  # half characters, which UTF-8 has no form for
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    return base64.b64encode(zlib.compress(mask(text).encode("utf-8", "replace"), COMPRESSION)).decode()
 
 
 def one_line(values: Mapping[str, Any]) -> str:
@@ -94,7 +101,7 @@ class _Shared:
         if isinstance(value, str):
             place = self._places.get(value) if len(value) >= LONG_CHARS else None
             return value if place is None else {"$shared": place}
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             return {name: self.replaced(inner) for name, inner in value.items()}
         return [self.replaced(inner) for inner in value] if isinstance(value, list) else value
 
@@ -103,9 +110,7 @@ def _long_texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         if len(value) >= LONG_CHARS:
             yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _long_texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _long_texts(inner)
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            if isinstance(inner, str | dict | list):
+                yield from _long_texts(inner)

@@ -14,7 +14,8 @@ const visible = (text) => text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]
 const unpacked = new Map();
 const unpack = (id) => {
   if (!unpacked.has(id)) {
-    const bytes = Uint8Array.from(atob(at(id).textContent), (c) => c.charCodeAt(0));
+    const raw = atob(at(id).textContent), bytes = new Uint8Array(raw.length);
+    for (let n = 0; n < raw.length; n++) bytes[n] = raw.charCodeAt(n);
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     unpacked.set(id, new Response(stream).json());
   }

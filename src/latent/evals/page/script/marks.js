@@ -6,10 +6,13 @@ const markKey = (place, metric) => `${table.key[place]}-${metric.rubric}`;
 const isMarked = (place) => marks.size > 0 && table.metrics.some((metric) => metric.rubric && marks.has(markKey(place, metric)));
 const restoreMarks = () => {
   if (!table.key) return countMarks();
-  const known = new Set();
-  for (const metric of table.metrics) for (let place = 0; place < table.id.length; place++) known.add(markKey(place, metric));
   try {
-    for (const mark of JSON.parse(localStorage.getItem(STORE) || "[]")) if (known.has(mark.key)) marks.set(mark.key, mark);
+    const kept = JSON.parse(localStorage.getItem(STORE) || "[]");
+    if (kept.length) {
+      const known = new Set();
+      for (const metric of table.metrics) for (let place = 0; place < table.id.length; place++) known.add(markKey(place, metric));
+      for (const mark of kept) if (known.has(mark.key)) marks.set(mark.key, mark);
+    }
   } catch { /* no store, or what is in it is not ours */ }
   countMarks();
 };

@@ -2,6 +2,11 @@
 
 const CHOICES = ["outcome", "metric", "score", "slice"];
 const options = (id, first, names) => at(id).replaceChildren(new Option(first, ""), ...names.map((name) => new Option(name, name)));
+const searched = () => {
+  at("clear").hidden = !["q", ...CHOICES, "sort"].some((name) => state[name]);
+  choose();
+  writeHash();
+};
 const changed = () => {
   const metric = table.metrics.find((each) => each.name === state.metric);
   options("score", "any score", metric ? Object.keys(scoreTests(metric)) : []);
@@ -9,10 +14,8 @@ const changed = () => {
   if (!metric) state.score = "";
   for (const id of CHOICES) at(id).value = state[id];
   at("search").value = state.q;
-  at("clear").hidden = !["q", ...CHOICES, "sort"].some((name) => state[name]);
   drawHead();
-  choose();
-  writeHash();
+  searched();
 };
 const KEYS = { j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1), PageDown: () => move(15), PageUp: () => move(-15), "/": () => at("search").focus() };
 const pressed = (event) => {
@@ -42,7 +45,7 @@ const start = async () => {
   at("browser").hidden = false;
   layOut();
   for (const id of CHOICES) at(id).addEventListener("change", (event) => { state[id] = event.target.value; changed(); });
-  at("search").addEventListener("input", (event) => { state.q = event.target.value; changed(); });
+  at("search").addEventListener("input", (event) => { state.q = event.target.value; searched(); });
   at("clear").addEventListener("click", () => { Object.assign(state, { ...NO_STATE, row: state.row }); changed(); });
   let isAsked = false;
   at("grid").addEventListener("scroll", () => {
