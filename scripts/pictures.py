@@ -23,6 +23,7 @@ IMAGES = Path(__file__).parent.parent / "docs" / "images"
 JUDGE = "anthropic:claude-opus-4-6"
 MODEL = "openai:gpt-5-mini"
 ROWS = 240
+LABELLED = 60
 QUIET = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 
 TOPICS = {
@@ -85,7 +86,7 @@ def provider_answers(prompt: str) -> str | None:
     """What the simulated provider says: mostly right, a little better when it is asked for one sentence."""
     chance = random.Random(prompt)  # noqa: S311
     if "Give the reason first" in prompt:
-        is_good = not any(each in prompt for each in ("I do not know", "see our handbook"))
+        is_good = not any(each in prompt for each in ("I do not know", "as our handbook says"))
         score = chance.choice((4, 5, 5)) if is_good else chance.choice((1, 2, 3))
         return json.dumps(
             {"reason": "The answer names the term." if is_good else "No term is named.", "score": score}
@@ -95,36 +96,42 @@ def provider_answers(prompt: str) -> str | None:
     text = TOPICS[topic][0]
     if f"granted {text}" not in prompt:
         return "I do not know." if chance.random() < 0.8 else f"Usually {text}."
-    if chance.random() < (0.05 if "one short sentence" in prompt else 0.14):
-        return "Please see our handbook, which has all the terms that apply to your order."
-    return (
-        f"You have it {text}."
-        if "one short sentence" in prompt
-        else f"Thank you for asking! It is granted {text}."
-    )
+    is_short = "one short sentence" in prompt
+    told = "as our handbook says" if chance.random() < (0.05 if is_short else 0.14) else text
+    return f"It is granted {told}." if is_short else f"Thank you for asking! It is granted {told}."
 
 
 def evaluated(folder: Path) -> list[Any]:
     """The example evaluated with either prompt, and the second one judged by people in part."""
     from latent.evals import Judge, evaluate
-    from latent.evals.scorers import contains, refused
+    from latent.evals.scorers import contains, rouge_l
     from latent.llm import Model
     from latent.testing import ProviderSimulator, write_files
 
     write_files(folder, {"config/latent.toml": "[tracking]\nenabled = false\n"})
     os.environ["LATENT_WORKSPACE"] = str(folder)
     data = rows()
-    labels = [{"id": row["id"], "label": 5 if number % 5 else 3} for number, row in enumerate(data[:40])]
     with ProviderSimulator(answer=provider_answers) as provider:
         os.environ |= provider.environment
         judge = Judge("Does the answer name the term that applies?", model=JUDGE, name="helpful", recheck=0.1)
         return [
             evaluate(
-                data, Model(MODEL), [contains, refused, judge], prompt=prompt, slices="topic",
-                labels=labels, name=f"support-{name}",
+                data, Model(MODEL), [contains, rouge_l, judge], prompt=prompt, slices="topic",
+                labels=labels(data, prompt), name=f"support-{name}",
             )
             for name, prompt in PROMPTS.items()
         ]  # fmt: skip
+
+
+def labels(data: list[dict[str, Any]], prompt: str) -> list[dict[str, Any]]:
+    """What people would say of the first answers."""
+    from latent.llm import PromptTemplate
+
+    answers = [provider_answers(PromptTemplate(prompt).render(**row)) or "" for row in data[:LABELLED]]
+    return [
+        {"id": row["id"], "label": 5 if row["expected"] in answer else 2}
+        for row, answer in zip(data, answers, strict=False)
+    ]
 
 
 def take(pages: dict[str, Path]) -> None:
