@@ -65,7 +65,7 @@ def deploy(
         for line in _lines(found, masker_for(workspace), now, prune=prune):
             say(line)
         if not plan:
-            carry_out(client, found, prune=prune)
+            carry_out(client, workspace, found, prune=prune)
             say(_summary(found, prune=prune))
             if found.behind:
                 say(

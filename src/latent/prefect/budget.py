@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,43 @@ _booking = Lock()
 """One row's calls may be made by several threads."""
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What runs have used up of a budget."""
+
+    calls: int = 0
+    cost_usd: float = 0.0
+    seconds: float = 0.0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(self.calls + other.calls, self.cost_usd + other.cost_usd, self.seconds + other.seconds)
+
+
+@dataclass(slots=True, kw_only=True)
+class SharedBudget:
+    """A budget that a run shares with others, such as those of a day; what is None is not limited."""
+
+    max_calls: int | None = None
+    max_cost_usd: float | None = None
+    max_minutes: float | None = None
+    per: str = "day"
+    """The time that it is for."""
+    others: Spent = Spent()
+    """What the others have used up; whoever watches them puts a new value here."""
+
+    def used_up(self, cost_usd: float, seconds: float) -> str | None:
+        """What a run that spent so much has used up together with the others; None: there is more."""
+        cost = self.others.cost_usd + cost_usd
+        if self.max_cost_usd is not None and cost >= self.max_cost_usd:
+            return (
+                f"The budget of {_dollars(self.max_cost_usd)} a {self.per} is used up ({_dollars(cost)} were "
+                f"spent, {_dollars(self.others.cost_usd)} of it by other runs)."
+            )
+        if self.max_minutes is not None and self.others.seconds + seconds >= self.max_minutes * 60:
+            return f"The budget of {self.max_minutes:g} minutes a {self.per} is used up."
+        return None
+
+
 class Budget:
     """
     What is left of a run's budget; subflows share it; safe in threads.
@@ -34,6 +72,7 @@ class Budget:
             rows of all mapped tasks.
         max_cost_usd: What calls may cost, as told by `spend`; rows under way may bring more.
         max_minutes: Time from now on in which rows may begin.
+        shared: A budget that holds beside this one, and for other runs, too.
     """
 
     def __init__(
@@ -42,7 +81,10 @@ class Budget:
         max_calls: int | None = None,
         max_cost_usd: float | None = None,
         max_minutes: float | None = None,
+        shared: SharedBudget | None = None,
     ) -> None:
+        self.shared = shared
+        self._began = time.monotonic()
         self.max_calls, self.max_cost_usd, self.max_minutes = max_calls, max_cost_usd, max_minutes
         self.calls = 0
         self.cost_usd = 0.0
@@ -59,6 +101,7 @@ class Budget:
             max_calls=given.max_calls if wanted.max_calls is None else wanted.max_calls,
             max_cost_usd=given.max_cost_usd if wanted.max_cost_usd is None else wanted.max_cost_usd,
             max_minutes=given.max_minutes if wanted.max_minutes is None else wanted.max_minutes,
+            shared=wanted.shared_budget,
         )
 
     def admit(self, task: Task[..., Any] | None, rows: int = 1) -> int:
@@ -70,7 +113,7 @@ class Budget:
         """
         if task is not None and task.is_free:
             return rows
-        bounds = (self.reached, self.max_calls, self.max_cost_usd, self._deadline)
+        bounds = (self.reached, self.max_calls, self.max_cost_usd, self._deadline, self.shared)
         if all(bound is None for bound in bounds):
             return rows
         with self._lock:
@@ -80,14 +123,14 @@ class Budget:
 
     def admit_inside(self) -> bool:
         """Whether a task that is under way may ask a model; once money or time is used up, it still may."""
-        if self.max_calls is None:
+        if not self._limits_calls:
             return True
         with self._lock:
             return self._counted(1) > 0
 
     def counts(self, task: Task[..., Any] | None) -> bool:
         """Whether rows of a task count as calls; None: a request to a model."""
-        if self.max_calls is None:
+        if not self._limits_calls:
             return False
         is_service = task is None or task.limit is not None or task.estimator is not None
         return is_service or not TaskRegistry.is_any_paid()
@@ -102,14 +145,23 @@ class Budget:
         with self._lock:
             self.reached = self.reached or reason
 
+    @property
+    def _limits_calls(self) -> bool:
+        return self.max_calls is not None or (self.shared is not None and self.shared.max_calls is not None)
+
     def _counted(self, calls: int) -> int:
         """How many of so many calls may be made; these are counted."""
-        if self.max_calls is None:
-            return calls
-        granted = min(calls, self.max_calls - self.calls)
+        granted, reason = calls, ""
+        if self.max_calls is not None and self.max_calls - self.calls < granted:
+            granted = self.max_calls - self.calls
+            reason = f"The budget of {self.max_calls:,} calls is used up."
+        if (shared := self.shared) is not None and shared.max_calls is not None:
+            left = max(shared.max_calls - shared.others.calls - self.calls, 0)
+            if left < granted:
+                granted = left
+                reason = f"The budget of {shared.max_calls:,} calls a {shared.per} is used up."
         self.calls += granted
-        if granted < calls:
-            self.reached = self.reached or f"The budget of {self.max_calls:,} calls is used up."
+        self.reached = self.reached or reason or None
         return granted
 
     def _is_used_up(self) -> bool:
@@ -118,6 +170,8 @@ class Budget:
             self.reached = f"The budget of {budget} is used up ({spent} were spent)."
         if self.reached is None and self._deadline is not None and time.monotonic() >= self._deadline:
             self.reached = f"The budget of {self.max_minutes:g} minutes is used up."
+        if self.reached is None and self.shared is not None:
+            self.reached = self.shared.used_up(self.cost_usd, time.monotonic() - self._began)
         return self.reached is not None
 
 

@@ -14,7 +14,7 @@ from latent.prefect.run import configuration
 from latent.prefect.running import flow_arguments, refused_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from prefect.client.schemas.objects import FlowRun
 
@@ -38,12 +38,22 @@ class DeployedFlow(Flow[..., Any]):
 
     workspace: Workspace
     found: FoundFlow
+    launcher: Callable[[FlowRun], Launch]
 
     @classmethod
-    def of(cls, workspace: Workspace, found: FoundFlow) -> Self:
+    def of(
+        cls,
+        workspace: Workspace,
+        found: FoundFlow,
+        launcher: Callable[[FlowRun], Launch] = lambda flow_run: Launch(dict(flow_run.parameters)),
+    ) -> Self:
+        """
+        Args:
+            launcher: What a flow run asks for: its parameters, for this flow only, and perhaps a budget.
+        """
         # Parameters pass by `validate_parameters` in any case.
         made = found.flow.copied_as(cls, validate_parameters=True)
-        made.workspace, made.found = workspace, found
+        made.workspace, made.found, made.launcher = workspace, found, launcher
         names = parameter_names(workspace, found)
         made.fn.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # read by `inspect`
             [
@@ -62,8 +72,8 @@ class DeployedFlow(Flow[..., Any]):
         return original.validate_parameters(arguments) if original.should_validate_parameters else arguments
 
     def launched_by(self, flow_run: FlowRun) -> Launch:
-        """What the flow run asks for: its parameters, for this flow only."""
-        return Launch(dict(flow_run.parameters))
+        """What the flow run asks for."""
+        return self.launcher(flow_run)
 
 
 def check_parameters(workspace: Workspace, found: FoundFlow, parameters: Mapping[str, Any]) -> None:

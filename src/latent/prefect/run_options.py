@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from latent.prefect.budget import SharedBudget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,3 +24,5 @@ class RunOptions:
     """None: the `[budget]` of the settings decides; the same goes for the two below."""
     max_calls: int | None = None
     max_minutes: float | None = None
+    shared_budget: SharedBudget | None = None
+    """What the run shares with others of its deployment; None: nothing."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -106,6 +107,7 @@ def load_deployed(name: str, ready: Mapping[str, str]) -> DeployedFlow:
     """
     from latent.prefect.deployed import DeployedFlow
     from latent.prefect.discovery import find_flow
+    from latent.services.deployments.budgets import launch_for
 
     with said_to_the_server():
         workspace = find_workspace()
@@ -114,7 +116,8 @@ def load_deployed(name: str, ready: Mapping[str, str]) -> DeployedFlow:
                 f"The flow {unquote(name)!r} was deployed from a workspace, and {workspace.root} is none: "
                 "set LATENT_WORKSPACE to where it lies on this machine."
             )
-        return DeployedFlow.of(workspace, find_flow(workspace, unquote(name), ready))
+        found = find_flow(workspace, unquote(name), ready)
+        return DeployedFlow.of(workspace, found, partial(launch_for, workspace))
 
 
 @contextmanager

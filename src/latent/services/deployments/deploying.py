@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from latent.errors import DeploymentError, DeploymentNotFoundError
 from latent.prefect.global_limits import LimitChange, global_limits, limit_changes
 from latent.services.code_digest import code_digest
+from latent.services.crashes import install_automation
 from latent.services.deployed import deployed_digest
 from latent.services.deployments.changes import PlannedDeployment, compared, own_schedule
 from latent.services.deployments.definitions import define
@@ -134,13 +135,14 @@ def _has_pool(client: SyncPrefectClient, name: str) -> bool:
     return True
 
 
-def carry_out(client: SyncPrefectClient, plan: Plan, *, prune: bool) -> None:
+def carry_out(client: SyncPrefectClient, workspace: Workspace, plan: Plan, *, prune: bool) -> None:
     """
-    Do what the plan says; a paused deployment stays paused.
+    Do what the plan says; a paused deployment stays paused. Runs that die are marked as crashed from then on.
 
     Args:
         prune: Whether what the settings do not have is removed: deployments, and schedules of other hands.
     """
+    install_automation(client, workspace)
     for pool in plan.pools:
         _make_pool(client, pool)
     for limit in plan.limits:
