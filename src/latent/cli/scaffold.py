@@ -43,7 +43,10 @@ def workspace_files(template: str) -> dict[str, bytes]:
         known = template_names()
         hint = did_you_mean(template, known, f"there are {', '.join(known)}.")
         raise UsageError(f"There is no template {template!r}: {hint}")
-    return dict(_walk(_templates() / template)) | {"config/latent.toml": settings_template().encode()}
+    files = dict(_walk(_templates() / template))
+    flow = next(name.split("/")[1] for name in sorted(files) if name.startswith("flows/"))
+    settings = settings_template(examples={"flow": flow, "name": f"nightly-{flow}"})
+    return files | {"config/latent.toml": settings.encode()}
 
 
 def flow_files(name: str) -> dict[str, bytes]:

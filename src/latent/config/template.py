@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from textwrap import wrap
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
@@ -26,19 +27,28 @@ An environment variable wins over this file: LATENT_ENVIRONMENT=dev, LATENT_TASK
 """
 
 
-def settings_template(settings: type[Section] = Settings, **values: Any) -> str:
+def settings_template(
+    settings: type[Section] = Settings, *, examples: Mapping[str, str] = MappingProxyType({}), **values: Any
+) -> str:
     """
     The text of a `latent.toml` in which every setting stands with its meaning, commented out at its default.
 
     Args:
         settings: The model to describe.
+        examples: What stands for settings without a default, by their names: a flow that the workspace has.
         values: Top-level settings to write as set rather than commented out, such as `environment="dev"`.
     """
     tables = {name: _table(name, field) for name, field in settings.model_fields.items()}
     plain = {name: field for name, field in settings.model_fields.items() if tables[name] is None}
-    lines = [*_comment(_HEAD), *_settings(plain, values)]
+    lines = [*_comment(_HEAD), *_settings(plain, values, examples)]
     for heading, section in filter(None, tables.values()):
-        lines += ["", "", *_comment(section.__doc__ or ""), heading, *_settings(section.model_fields, {})]
+        lines += [
+            "",
+            "",
+            *_comment(section.__doc__ or ""),
+            heading,
+            *_settings(section.model_fields, {}, examples),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -53,7 +63,9 @@ def _table(name: str, field: FieldInfo) -> tuple[str, type[BaseModel]] | None:
     return (f"# [[{name}]]" if get_origin(annotation) in (list, tuple) else f"# [{name}.NAME]"), inner
 
 
-def _settings(fields: Mapping[str, FieldInfo], values: dict[str, Any]) -> Iterator[str]:
+def _settings(
+    fields: Mapping[str, FieldInfo], values: Mapping[str, Any], examples: Mapping[str, str]
+) -> Iterator[str]:
     for name, field in fields.items():
         yield ""
         yield from _comment(_described(field))
@@ -62,7 +74,7 @@ def _settings(fields: Mapping[str, FieldInfo], values: dict[str, Any]) -> Iterat
         else:
             default = field.get_default(call_default_factory=True)
             if default is PydanticUndefined and field.examples:
-                default = field.examples[0]
+                default = examples.get(name, field.examples[0])
             # TOML has no null: what is unset by default stands without a value.
             unset = default is PydanticUndefined or default is None
             yield f"# {name} =" + ("" if unset else f" {_toml(default)}")
