@@ -84,8 +84,10 @@ def run_and_wait(client, *words: str) -> tuple[int, FlowRun]:
     command = [sys.executable, "-m", "latent", "deployments", "run", "nightly", "--wait", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as waiting:
         run_id = waiting.stdout.readline().split()[1]
-        work = [sys.executable, "-m", "prefect.flow_engine"]
-        subprocess.run(work, env={**os.environ, "PREFECT__FLOW_RUN_ID": run_id}, check=False, timeout=300)
-        waiting.stdout.read()
-        code = waiting.wait(timeout=300)
+        work = [sys.executable, "-m", "prefect.engine"]
+        subprocess.run(work, env={**os.environ, "PREFECT__FLOW_RUN_ID": run_id}, check=False, timeout=120)
+        try:
+            code = waiting.wait(timeout=60)
+        finally:
+            waiting.kill()
     return code, client.read_flow_run(UUID(run_id))

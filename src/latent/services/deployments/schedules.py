@@ -71,6 +71,7 @@ def schedule_facts(settings: DeploymentSettings, timezone: str | None = None) ->
 
 
 def _made(settings: DeploymentSettings, timezone: str | None) -> Schedule | None:
+    from prefect._internal.schemas.validators import normalize_schedule_rrule
     from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 
     facts = schedule_facts(settings, timezone)
@@ -78,7 +79,8 @@ def _made(settings: DeploymentSettings, timezone: str | None) -> Schedule | None
         return None
     kinds = {"cron": CronSchedule, "interval": IntervalSchedule, "rrule": RRuleSchedule}
     made: Schedule = kinds[next(iter(facts))](**facts)
-    return made
+    # As the server does with one that it takes: else a rule of minutes is counted from 2020 each time.
+    return normalize_schedule_rrule(made)
 
 
 def _written(settings: DeploymentSettings) -> str:
