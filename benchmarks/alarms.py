@@ -40,7 +40,7 @@ GATE_TRIES = 2_000
 OTHER_ROWS = (30, 100, 300)
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)
-FAILING_TRIES = 100
+FAILING_TRIES = 25
 
 NOTE = """\
 Alarms: two independent runs of one system on 100 rows; an alarm is an interval of the difference that
