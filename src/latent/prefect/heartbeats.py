@@ -122,6 +122,9 @@ class _Heart:
                 self._check(client)
 
     def _beat(self) -> None:
+        import httpx
+        from prefect.exceptions import ObjectNotFound
+
         wait_seconds = 0.0
         while not self._stopped.wait(wait_seconds):
             try:
@@ -133,8 +136,11 @@ class _Heart:
                         post_events(client, [_event(run) for run in list(self.runs)])
                         self._check(client)
                         wait_seconds = self.every_seconds
-            except Exception:  # whatever the server or the network says: the run goes on, and so does this
-                wait_seconds = _RETRY_SECONDS
+            except ObjectNotFound:  # somebody deleted the run
+                return
+            except Exception as error:  # whatever the network says: the run goes on, and so does this
+                is_refused = isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error
+                wait_seconds = self.every_seconds if is_refused else _RETRY_SECONDS
 
     def _check(self, client: SyncPrefectClient) -> None:
         """See what the server thinks of the run: one that counts as dead is superseded, or says it lives."""

@@ -72,6 +72,10 @@ class _Ends:
     def add(self, run: Run, context: FlowRunContext) -> None:
         self._runs[run.run_id] = run, context
 
+    def forget(self, run_id: str) -> None:
+        """The server knows how a run ended."""
+        self._runs.pop(run_id, None)
+
     def ending(self, request: httpx.Request) -> tuple[str, dict[str, Any]] | None:
         """The run that a request ends, and what it says; None when it does not end one of ours for good."""
         found = _SET_STATE.search(request.url.path) if request.method == "POST" else None
@@ -132,6 +136,7 @@ class _Transport(httpx.BaseTransport):
             try:
                 response = self.inner.handle_request(request)
                 if response.status_code not in _UNAVAILABLE:
+                    self.ends.forget(ending[0])
                     return response
                 response.close()
                 error: httpx.TransportError = _unavailable(response)
@@ -157,6 +162,7 @@ class _AsyncTransport(httpx.AsyncBaseTransport):
             try:
                 response = await self.inner.handle_async_request(request)
                 if response.status_code not in _UNAVAILABLE:
+                    self.ends.forget(ending[0])
                     return response
                 await response.aclose()
                 error: httpx.TransportError = _unavailable(response)
