@@ -35,6 +35,8 @@ COMMANDS = {
     "cache": "Look at what is remembered, and clear it.",
     "runs": "Look at past runs.",
     "why": "Say why the last run of a flow reused results or not.",
+    "serve": "Deploy [[deployments]], and run them when they are due.",
+    "worker": "Run what is due in a work pool, until it is stopped.",
     "up": "Start Prefect's and MLflow's servers.",
     "down": "Stop the servers that `latent up` started.",
     "status": "Show where the servers are, and what decides that.",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from latent.cli.completion import complete_flow
-from latent.errors import WorkspaceError
+from latent.errors import UsageError, WorkspaceError
 
 if TYPE_CHECKING:
     from latent.config import Workspace
@@ -88,7 +88,43 @@ InconclusiveOption = Annotated[
         "--inconclusive", help="End as if inconclusive gates had passed, or failed, and not with 5."
     ),
 ]
+ConcurrencyOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        envvar="LATENT_WORKER_CONCURRENCY",
+        help="Runs at the same time; else all due ones.",
+    ),
+]
+DrainOption = Annotated[
+    str,
+    typer.Option(
+        metavar="DURATION", envvar="LATENT_WORKER_DRAIN", help="The time to end in, such as 30s or 5m."
+    ),
+]
+HealthOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PORT", envvar="LATENT_WORKER_HEALTH", help="Answer on /health while it asks for runs."
+    ),
+]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def drain_seconds(text: str) -> float:
+    """
+    What `--drain` says, in seconds.
+
+    Raises:
+        UsageError: It is no duration.
+    """
+    from latent.config.durations import parse_duration
+
+    try:
+        return parse_duration(text).total_seconds()
+    except ValueError as error:
+        raise UsageError(f"--drain {text!r}: {error}.") from error
 
 
 def workspace_here() -> Workspace:

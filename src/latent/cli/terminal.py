@@ -45,6 +45,12 @@ def complain(text: str) -> None:
     typer.echo(f"{colour('Error:', 'red', sys.stderr)} {text}", err=True)
 
 
+def log_to_stdout() -> None:
+    """Send what this process and its children write to stderr to stdout from now on, as containers want."""
+    sys.stderr.flush()
+    os.dup2(1, 2)
+
+
 def printable(text: str) -> str:
     """`text` on one line, with control characters spelled out: data must not steer the terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

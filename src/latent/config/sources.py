@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from latent.config.workspace import Workspace
 
 PREFIX = "LATENT_"
-NOT_SETTINGS = frozenset({"LATENT_WORKSPACE", "LATENT_DEBUG", "LATENT_LIMITS_DIR"})
+WORKER_VARIABLES = {f"LATENT_WORKER_{name}" for name in ("POOL", "NAME", "CONCURRENCY", "DRAIN", "HEALTH")}
+"""Options of `latent worker` and `latent serve`: those of one process, and not of the workspace."""
+
+NOT_SETTINGS = frozenset({"LATENT_WORKSPACE", "LATENT_DEBUG", "LATENT_LIMITS_DIR"} | WORKER_VARIABLES)
 """Variables that say where things lie, and how errors are told, before there are settings."""
 
 KeyPath = tuple[str, ...]

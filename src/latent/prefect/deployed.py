@@ -6,7 +6,7 @@ import inspect
 import logging
 from contextlib import contextmanager
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from latent.errors import UsageError
 from latent.prefect.flows import Flow, Launch
@@ -28,6 +28,16 @@ class _Unset(Enum):
     FROM_CONFIGURATION = "from the configuration"
 
 
+class BeginChecks(Protocol):
+    """Whether a run may begin; each raises Prefect's `Abort` when it may not."""
+
+    def before(self) -> None:
+        """Before it begins."""
+
+    def begun(self) -> None:
+        """When the server knows that it has begun."""
+
+
 class DeployedFlow(Flow[..., Any]):
     """
     A copy of a workspace's flow whose flow runs bring run-time parameters, and not only arguments.
@@ -39,6 +49,8 @@ class DeployedFlow(Flow[..., Any]):
     workspace: Workspace
     found: FoundFlow
     launcher: Callable[[FlowRun], Launch]
+    checks: BeginChecks | None
+    """None where the flow is only looked at."""
 
     @classmethod
     def of(
@@ -46,6 +58,7 @@ class DeployedFlow(Flow[..., Any]):
         workspace: Workspace,
         found: FoundFlow,
         launcher: Callable[[FlowRun], Launch] = lambda flow_run: Launch(dict(flow_run.parameters)),
+        checks: BeginChecks | None = None,
     ) -> Self:
         """
         Args:
@@ -53,7 +66,7 @@ class DeployedFlow(Flow[..., Any]):
         """
         # Parameters pass by `validate_parameters` in any case.
         made = found.flow.copied_as(cls, validate_parameters=True)
-        made.workspace, made.found, made.launcher = workspace, found, launcher
+        made.workspace, made.found, made.launcher, made.checks = workspace, found, launcher, checks
         names = parameter_names(workspace, found)
         made.fn.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # read by `inspect`
             [
@@ -65,14 +78,22 @@ class DeployedFlow(Flow[..., Any]):
         return made
 
     def validate_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """The function's arguments, from what the run gives and what the workspace says."""
+        """
+        The function's arguments, from what the run gives and what the workspace says.
+
+        Prefect asks for them right before the run begins.
+        """
+        if self.checks is not None:
+            self.checks.before()
         given = {name: value for name, value in parameters.items() if not isinstance(value, _Unset)}
         arguments = flow_arguments(self.workspace, self.found, given)
         original = self.found.flow
         return original.validate_parameters(arguments) if original.should_validate_parameters else arguments
 
     def launched_by(self, flow_run: FlowRun) -> Launch:
-        """What the flow run asks for."""
+        """What the flow run asks for; the server knows by now that it has begun."""
+        if self.checks is not None:
+            self.checks.begun()
         return self.launcher(flow_run)
 
 

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
     from latent.services.supervision import compose_file as compose_file
     from latent.services.supervision import server_unit as server_unit
     from latent.services.supervision import worker_unit as worker_unit
+    from latent.services.working import WorkerOptions as WorkerOptions
+    from latent.services.working import run_worker as run_worker
+    from latent.services.working import serve as serve
 
 _HOME = {
     "DeployedRun": "deployments.runs",
@@ -45,6 +48,7 @@ _HOME = {
     "PlannedDeployment": "deployments.changes",
     "Report": "lifecycle",
     "ServiceStatus": "status",
+    "WorkerOptions": "working",
     "answers": "lifecycle",
     "carry_out": "deployments.deploying",
     "clock_remarks": "deployments.schedules",
@@ -58,6 +62,8 @@ _HOME = {
     "named_deployment": "deployments.runs",
     "next_times": "deployments.schedules",
     "plan_deployments": "deployments.deploying",
+    "run_worker": "working",
+    "serve": "working",
     "server_client": "client",
     "server_unit": "supervision",
     "service_statuses": "status",

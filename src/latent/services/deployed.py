@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 from uuid import UUID
 
-from latent.config import find_workspace
+from latent.config import Workspace, find_workspace
 from latent.errors import CodeChangedError, LatentError, WorkspaceError
 from latent.services.code_digest import code_digest
+from latent.services.due_runs import check_before, check_begun, fail
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from latent.config import Workspace
+    from prefect.client.orchestration import SyncPrefectClient
+
     from latent.prefect.deployed import DeployedFlow
 
 ENTRYPOINTS = "latent.flows.deployed"
@@ -40,10 +42,17 @@ def pull_steps(workspace: Workspace) -> list[dict[str, Any]]:
     return [{step: {"path": str(workspace.root), "digest": code_digest(workspace)}}]
 
 
+def deployed_from(steps: list[dict[str, Any]] | None) -> tuple[str, str] | None:
+    """The path and the digest that a deployment's `pull_steps` ask for; None when it is none of ours."""
+    step = f"{__name__}.{enter_workspace.__name__}"
+    ours = next((each[step] for each in steps or () if step in each), None)
+    return None if ours is None else (str(ours.get("path")), str(ours.get("digest")))
+
+
 def deployed_digest(steps: list[dict[str, Any]] | None) -> str | None:
     """The digest that a deployment's `pull_steps` ask for; None when it is none of ours."""
-    step = f"{__name__}.{enter_workspace.__name__}"
-    return next((str(each[step].get("digest")) for each in steps or () if step in each), None)
+    found = deployed_from(steps)
+    return None if found is None else found[1]
 
 
 def enter_workspace(path: str, digest: str) -> dict[str, str]:
@@ -81,6 +90,21 @@ def workspace_of_deployment(path: str) -> Workspace:
     )
 
 
+def workspace_with_code(own: Workspace, path: str, digest: str) -> Workspace:
+    """
+    The workspace of a worker that has what was deployed: its own one, or the one that was deployed.
+
+    Raises:
+        CodeChangedError: Neither has.
+    """
+    deployed = Workspace(Path(path))
+    if own.settings.code.check == "trust" or code_digest(own) == digest:
+        return own
+    if deployed.root.is_dir() and deployed.root != own.root and code_digest(deployed) == digest:
+        return deployed
+    raise CodeChangedError(str(own.root), code_digest(own), digest)
+
+
 def check_code(workspace: Workspace, deployed: str) -> None:
     """
     See that the code is what was deployed, unless `[code] check = "trust"`.
@@ -116,8 +140,36 @@ def load_deployed(name: str, ready: Mapping[str, str]) -> DeployedFlow:
                 f"The flow {unquote(name)!r} was deployed from a workspace, and {workspace.root} is none: "
                 "set LATENT_WORKSPACE to where it lies on this machine."
             )
-        found = find_flow(workspace, unquote(name), ready)
-        return DeployedFlow.of(workspace, found, partial(launch_for, workspace))
+        found, run_id = find_flow(workspace, unquote(name), ready), _run_of_process()
+        checks = None if run_id is None else _Checks(run_id)
+        return DeployedFlow.of(workspace, found, partial(launch_for, workspace), checks)
+
+
+class _Checks:
+    """The checks of the run that this process is for."""
+
+    def __init__(self, run_id: UUID) -> None:
+        self.run_id = run_id
+
+    def before(self) -> None:
+        with _client() as client:
+            check_before(client, client.read_flow_run(self.run_id))
+
+    def begun(self) -> None:
+        with _client() as client:
+            check_begun(client, client.read_flow_run(self.run_id))
+
+
+def _run_of_process() -> UUID | None:
+    """The flow run that Prefect started this process for."""
+    named = os.environ.get("PREFECT__FLOW_RUN_ID")
+    return None if named is None else UUID(named)
+
+
+def _client() -> SyncPrefectClient:
+    from prefect.client.orchestration import get_client
+
+    return get_client(sync_client=True)
 
 
 @contextmanager
@@ -126,10 +178,7 @@ def said_to_the_server() -> Iterator[None]:
     try:
         yield
     except LatentError as error:
-        if (run_id := os.environ.get("PREFECT__FLOW_RUN_ID")) is not None:
-            from prefect.client.orchestration import get_client
-            from prefect.states import Failed
-
-            with get_client(sync_client=True) as client:
-                client.set_flow_run_state(UUID(run_id), Failed(message=str(error)))
+        if (run_id := _run_of_process()) is not None:
+            with _client() as client:
+                fail(client, run_id, str(error))
         raise

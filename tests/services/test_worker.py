@@ -1,0 +1,91 @@
+"""A worker as a process, on a real server: which runs it takes, and how it ends."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from prefect.client.orchestration import get_client
+
+from latent.config import find_workspace
+from tests.services.workers import FILES, background, deploy, make_pool, missed, runs_of, until
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def client(on_server):
+    with get_client(sync_client=True) as made:
+        yield made
+
+
+@pytest.fixture
+def workspace(make_workspace):
+    return make_workspace(FILES)
+
+
+def states(client, deployment):
+    return [run.state.name for run in runs_of(client, deployment)]
+
+
+def rows_begun(workspace):
+    calls = workspace.root / "calls.txt"
+    return calls.read_text().split() if calls.exists() else []
+
+
+def test_after_a_pause_the_newest_run_happens_and_nothing_new_begins_after_sigterm(client, workspace):
+    pool = make_pool(client)
+    deployment = deploy(client, workspace, pool, parameters={"rows": 2})
+    missed(client, deployment, 6)
+    with background(workspace, "worker", "--pool", pool) as worker:
+        until(lambda: states(client, deployment)[-1] == "Completed", worker.said)
+        assert states(client, deployment)[:-1] == ["Skipped"] * 5
+        newest = runs_of(client, deployment)[-1]
+        assert all(f"{newest.name!r}" in run.state.message for run in runs_of(client, deployment)[:-1])
+        assert all(run.state.timestamp > run.expected_start_time for run in runs_of(client, deployment))
+        assert sorted(rows_begun(workspace)) == ["0", "1"]
+        # Where those of `latent run` do: below the workspace, and nowhere else.
+        assert [folder.name for folder in workspace.runs_dir.iterdir()] == [str(newest.id)]
+        worker.tell()
+        assert worker.wait() == 0
+    assert "has ended" in worker.said()
+
+
+def test_a_stopped_worker_hands_its_run_over_and_the_next_one_finishes_it(client, workspace):
+    pool = make_pool(client)
+    deployment = deploy(client, workspace, pool, parameters={"rows": 40, "seconds": 0.5})
+    run = client.create_flow_run_from_deployment(deployment)
+    with background(workspace, "worker", "--pool", pool, "--drain", "4s") as worker:
+        until(lambda: rows_begun(workspace), worker.said)
+        worker.tell()
+        assert worker.wait() == 0, worker.said()
+    assert states(client, deployment) == ["HandedOver"], worker.said()
+    with background(workspace, "worker", "--pool", pool) as second:
+        until(lambda: states(client, deployment) == ["Completed"], second.said)
+        assert client.read_flow_run(run.id).run_count == 2
+        second.tell()
+        second.wait()
+    rows = rows_begun(workspace)
+    assert set(rows) == {str(row) for row in range(40)}
+    assert len(rows) <= 42  # what was finished is reused: at most the two in progress are done again
+
+
+def test_a_worker_with_other_code_refuses_the_run_with_both_digests(client, workspace, tmp_path_factory):
+    pool = make_pool(client)
+    deployment = deploy(client, workspace, pool)
+    copy = tmp_path_factory.mktemp("other") / "workspace"
+    shutil.copytree(workspace.root, copy)
+    (workspace.root / "flows/squares/flow.py").write_text("# another\n")
+    (copy / "flows/squares/parameters.yaml").write_text("rows: 5\n")
+    run = client.create_flow_run_from_deployment(deployment)
+    with background(find_workspace(copy), "worker", "--pool", pool) as worker:
+        until(lambda: client.read_flow_run(run.id).state.is_final(), worker.said)
+    state = client.read_flow_run(run.id).state
+    assert state.name == "Failed"
+    assert "was deployed" in state.message and "digest" in state.message
+
+
+def test_a_pool_that_is_not_there_is_said_with_the_next_step(on_server, workspace):
+    with background(workspace, "worker", "--pool", "nowhere") as worker:
+        assert worker.wait() == 1
+    assert "it has no work pool 'nowhere': `latent deploy` makes" in worker.said()
