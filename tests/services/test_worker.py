@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from uuid import uuid4
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -89,3 +90,21 @@ def test_a_pool_that_is_not_there_is_said_with_the_next_step(on_server, workspac
     with background(workspace, "worker", "--pool", "nowhere") as worker:
         assert worker.wait() == 1
     assert "it has no work pool 'nowhere': `latent deploy` makes" in worker.said()
+
+
+def test_serve_deploys_and_runs_without_a_pool_of_its_own(client, make_workspace):
+    name = f"served-{uuid4()}"
+    pool = f"pool-{uuid4()}"
+    settings = f'[[deployments]]\nflow = "squares"\nname = "{name}"\ninterval = "1d"\nwork_pool = "{pool}"\n'
+    files = FILES | {"config/latent.toml": FILES["config/latent.toml"] + settings}
+    workspace = make_workspace(files)
+    with background(workspace, "serve", name) as serving:
+        until(lambda: "started!" in serving.said(), serving.said)
+        deployment = client.read_deployment_by_name(f"squares/{name}")
+        run = client.create_flow_run_from_deployment(deployment.id, parameters={"rows": 1})
+        until(lambda: client.read_flow_run(run.id).state.is_completed(), serving.said)
+        serving.tell()
+        assert serving.wait() == 0
+    assert rows_begun(workspace) == ["0"]
+    # Prefect's own `serve` pauses schedules when it ends.
+    assert all(each.active for each in client.read_deployment(deployment.id).schedules)

@@ -88,7 +88,7 @@ def serve(
         found = []
         for name in names or known:
             plan = plan_deployments(client, workspace, name, ready, datetime.now(UTC))
-            carry_out(client, plan, prune=False)
+            carry_out(client, workspace, plan, prune=False)
             found += [find_deployment(client, each.flow_name, each.name) for each in plan.deployments]
         with _settings(options):
             from latent.services.worker import ServingWorker
