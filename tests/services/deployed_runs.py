@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from latent.config import DeploymentSettings, Workspace
-from latent.services.code_digest import code_digest
 from latent.services.deployed import entrypoint, pull_steps
 from latent.services.deployments.record import TAG, DeploymentRecord
 
@@ -58,8 +57,6 @@ class Deployed:
         self.name = f"slow-{uuid4().hex[:8]}"
         record = DeploymentRecord(
             workspace=workspace.root.name,
-            path=str(workspace.root),
-            code=code_digest(workspace),
             settings=DeploymentSettings(flow="slow", name=self.name, **{"overlap": "allow"} | settings),
         )
         self.id: UUID = client.create_deployment(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from latent.services.crashes import AUTOMATION, RESUMES, install_automation, resume_crashed, resuming
+from tests.services import workers
 from tests.services.deployed_runs import FILES, Deployed, until
 
 pytestmark = pytest.mark.services
@@ -112,6 +113,26 @@ def test_a_run_that_lives_takes_back_that_it_crashed(client, workspace):
         deployed.wait_for(alive, "Running", "Completed")
         deployed.wait_for(alive, "Completed")
     assert resume_crashed(client, deployments=[deployed.id]) == []
+
+
+def test_a_worker_has_another_run_go_on_when_the_process_of_one_is_killed(client, workspace, make_workspace):
+    settings = FILES["config/latent.toml"] + "[rows]\nmax_workers = 4\n"
+    make_workspace(workers.FILES | {"config/latent.toml": settings})
+    pool = workers.make_pool(client)
+    deployment = workers.deploy(client, workspace, pool, parameters={"rows": 30, "seconds": 0.5})
+    run = client.create_flow_run_from_deployment(deployment)
+    calls = workspace.root / "calls.txt"
+    with workers.background(workspace, "worker", "--pool", pool) as worker:
+        workers.until(lambda: calls.exists() and len(calls.read_text().split()) > 4, worker.said)
+        pid = client.read_flow_run(run.id).infrastructure_pid
+        os.kill(int(pid.rpartition(":")[2]), signal.SIGKILL)
+        workers.until(
+            lambda: (
+                [each.state.name for each in workers.runs_of(client, deployment)] == ["Crashed", "Completed"]
+            ),
+            worker.said,
+        )
+    assert len(calls.read_text().split()) < 30 + 20  # those in progress were computed again
 
 
 def _successor(client, run_id):
