@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import urllib.request
 from uuid import uuid4
 
+import prefect
 import pytest
 from prefect.client.orchestration import get_client
 
@@ -23,6 +26,11 @@ def client(on_server):
 @pytest.fixture
 def workspace(make_workspace):
     return make_workspace(FILES)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
 
 
 def states(client, deployment):
@@ -108,3 +116,44 @@ def test_serve_deploys_and_runs_without_a_pool_of_its_own(client, make_workspace
     assert rows_begun(workspace) == ["0"]
     # Prefect's own `serve` pauses schedules when it ends.
     assert all(each.active for each in client.read_deployment(deployment.id).schedules)
+
+
+def test_under_prefects_own_worker_the_newest_run_goes_as_well(client, workspace):
+    pool = make_pool(client)
+    deployment = deploy(client, workspace, pool, parameters={"rows": 1})
+    missed(client, deployment, 3)
+    words = ("worker", "start", "--pool", pool)
+    with background(workspace, *words, module="prefect") as worker:
+        until(lambda: states(client, deployment) == ["Skipped", "Skipped", "Completed"], worker.said)
+    assert rows_begun(workspace) == ["0"]
+    assert len(list(workspace.runs_dir.iterdir())) == 1  # in the workspace, not in the worker's folder
+
+
+def test_flows_that_prefect_itself_deployed_run_in_the_workspace_of_their_code(client, workspace):
+    pool = make_pool(client)
+    flow = prefect.flow.from_source(str(workspace.root), "flows/squares/flow.py:squares")
+    deployment = flow.deploy(
+        "prefects-own", work_pool_name=pool, parameters={"rows": 1}, print_next_steps=False
+    )
+    run = client.create_flow_run_from_deployment(deployment)
+    with background(workspace, "worker", "--pool", pool, "--health", str(free_port())) as worker:
+        until(lambda: client.read_flow_run(run.id).state.is_final(), worker.said)
+    assert client.read_flow_run(run.id).state.is_completed(), worker.said()
+    assert [folder.name for folder in workspace.runs_dir.iterdir()] == [str(run.id)]
+
+
+def test_a_worker_answers_on_its_health_port_and_a_second_signal_ends_it_at_once(client, workspace):
+    pool, port = make_pool(client), free_port()
+    deployment = deploy(client, workspace, pool, parameters={"rows": 1, "seconds": 600})
+    client.create_flow_run_from_deployment(deployment)
+    with background(
+        workspace, "worker", "--pool", pool, "--drain", "1h", LATENT_WORKER_HEALTH=str(port)
+    ) as worker:
+        until(lambda: rows_begun(workspace), worker.said)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
+            assert answer.status == 200
+        worker.tell()
+        until(lambda: "SIGTERM" in worker.said(), worker.said)
+        worker.tell()
+        worker.wait()  # the row takes ten minutes, and the time to end in is an hour
+    assert states(client, deployment) == ["HandedOver"]

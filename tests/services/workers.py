@@ -110,11 +110,11 @@ def until(condition, what):
 class Process:
     """A `latent` command in the background, and what it says."""
 
-    def __init__(self, workspace, words, log, variables):
+    def __init__(self, workspace, words, log, variables, module):
         self.log = log
         self._output = log.open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "latent", *words], cwd=workspace.root, stdout=self._output,
+            [sys.executable, "-m", module, *words], cwd=workspace.root, stdout=self._output,
             stderr=self._output, env={**os.environ, **variables}, start_new_session=True,
         )  # fmt: skip
 
@@ -135,10 +135,12 @@ class Process:
 
 
 @contextmanager
-def background(workspace, *words, **variables):
+def background(workspace, *words, module="latent", **variables):
     """The command while the block runs."""
     log = workspace.root / f"{words[0]}-{uuid4()}.log"
-    started = Process(workspace, words, log, {"CALLS": str(workspace.root / "calls.txt"), **variables})
+    started = Process(
+        workspace, words, log, {"CALLS": str(workspace.root / "calls.txt"), **variables}, module
+    )
     try:
         yield started
     finally:
