@@ -56,7 +56,6 @@ class _Active:
     flow_run: FlowRun
     handle: ProcessHandle
     context: FlowRunExecutorContext
-    is_interrupted: bool = False
 
 
 class Worker(ProcessWorker):
@@ -163,12 +162,16 @@ class Worker(ProcessWorker):
         """Start the process of a run and wait for its end; hand the run over when that was interrupted."""
         working_dir = configuration.working_dir
         folder = nullcontext(str(working_dir)) if working_dir else tempfile.TemporaryDirectory("latent")
-        with folder as cwd:
-            async with FlowRunExecutorContext() as context:
-                executor = self._executor(context, flow_run, configuration, Path(cwd).resolve())
-                status = await self._execute(context, executor, flow_run, task_status)
-            if self.is_draining:
-                await self._hand_over(flow_run)
+        try:
+            with folder as cwd:
+                async with FlowRunExecutorContext() as context:
+                    executor = self._executor(context, flow_run, configuration, Path(cwd).resolve())
+                    status = await self._execute(context, executor, flow_run, task_status)
+                if self.is_draining:
+                    await self._hand_over(flow_run)
+        finally:
+            # Only now: the worker ends when nothing is active any more.
+            self._active.pop(flow_run.id, None)
         return status
 
     def _executor(
@@ -213,14 +216,11 @@ class Worker(ProcessWorker):
             nonlocal ended
             ended = await executor.submit(task_status=task_status)
 
-        try:
-            async with anyio.create_task_group() as group:
-                handle = await group.start(execute)
-                self._active[flow_run.id] = _Active(flow_run, handle, context)
-                if task_status is not None:
-                    task_status.started(handle.pid)
-        finally:
-            self._active.pop(flow_run.id, None)
+        async with anyio.create_task_group() as group:
+            handle = await group.start(execute)
+            self._active[flow_run.id] = _Active(flow_run, handle, context)
+            if task_status is not None:
+                task_status.started(handle.pid)
         if ended is None or ended.status_code is None:
             raise RuntimeError("The process of the flow run did not start.")
         return ProcessWorkerResult(status_code=ended.status_code, identifier=str(ended.handle.pid))
@@ -242,9 +242,9 @@ class Worker(ProcessWorker):
             await self._interrupt(active)
         await self._until_ended(told + seconds)
         for active in list(self._active.values()):
-            active.is_interrupted = True
-            with suppress(OSError):
-                active.handle.hard_kill()
+            if active.handle.returncode is None:
+                with suppress(OSError):
+                    active.handle.hard_kill()
         self._is_hurried = False
         await self._until_ended(time.monotonic() + _KILL_SECONDS)
 
@@ -258,7 +258,8 @@ class Worker(ProcessWorker):
 
     async def _interrupt(self, active: _Active) -> None:
         """Tell a run to begin nothing more; that it is rescheduled, so that it leaves its state to us."""
-        active.is_interrupted = True
+        if active.handle.returncode is not None:
+            return
         await active.context.control_channel.signal(active.flow_run.id, "reschedule")
         if active.handle.pid is not None:
             with suppress(ProcessLookupError):
