@@ -80,6 +80,7 @@ def main() -> None:
         say("A colleague changes the prompt, and the score falls by half a point. Is it worse?")
         latent("run", "support", "-p", "prompt=careful")
         latent("compare", "main", "last", "--flips", "3")
+        latent("compare", "main", "last", "--html", "--no-open", "-o", "comparison.html")
 
         say("The gate says what is known: 200 tickets cannot tell. So many would, at this price")
         latent("gate", may_end_with=GATE_INCONCLUSIVE)

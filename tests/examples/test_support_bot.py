@@ -29,6 +29,6 @@ def test_a_killed_run_pays_nothing_twice_and_a_changed_prompt_is_not_called_wors
     assert re.search(r"- Answer with the name.*\n\+ Think of who can solve it", told)
     flips = re.findall(r"^(\S+-\d\d)  exact_match: (\d) -> (\d)$", told, re.MULTILINE)
     assert sorted(flips) == [("account-07", "1", "0"), ("billing-03", "0", "1"), ("shipping-02", "1", "0")]
-    settled = re.search(r"inconclusive +(\d+) rows would settle it, some \$(\d+\.\d\d) more", told)
+    settled = re.search(r"inconclusive +(\d+) rows would settle it \(some \$(\d+\.\d\d) more\)", told)
     assert settled is not None
     assert (settled[1], float(settled[2]) > 0.5) == ("523", True)
