@@ -26,7 +26,7 @@ from latent.llm.bodies import document_in
 from latent.llm.characters import check_whole
 from latent.llm.endpoints import is_loopback, shown_url
 from latent.llm.failures import refusal
-from latent.prefect.rows.loop_lane import row_loop
+from latent.prefect.rows.loop_executor import row_loop
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping

@@ -133,8 +133,8 @@ class Call:
         self.outcome: Outcome | None = None
         """None until the call has ended."""
         self.task_run_id: str | None = None
-        self.is_away = False
-        """Whether it is at work in a process of a task runner, and will bring home what it knows."""
+        self.is_remote = False
+        """Whether it is at work in a process of a task runner, and will bring back what it knows."""
         self._failure: TaskExecutionError | None = None
 
     # -- before Prefect ----------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ class Call:
         return {**self.__dict__, "run": self.run.reference(), "_around": (), "transaction": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, run=attached(state["run"]), is_away=True)
+        self.__dict__.update(state, run=attached(state["run"]), is_remote=True)
 
 
 class Attempt:
@@ -462,7 +462,7 @@ class Attempt:
     def _changes(self, key: CallKey) -> list[str]:
         """The arguments that the function has changed in place; in another process it changes copies."""
         call = self.call
-        if call.is_away:
+        if call.is_remote:
             return []
         but = call.shared.unwatched(call.arguments)
         return changed_arguments(call.task, key, call.arguments, call.run.workspace.root, but=but)
@@ -500,7 +500,7 @@ def work(call: Call, given: Mapping[str, Any]) -> Any:
                         value = call.task.fn(*args, **kwargs)
             if not attempt.is_recalled:
                 attempt.value = attempt.keep(value)
-    return packed(call, attempt.value) if call.is_away else attempt.value
+    return packed(call, attempt.value) if call.is_remote else attempt.value
 
 
 async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
@@ -520,7 +520,7 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
                     value = await timely_async(call, coroutine)
             if not attempt.is_recalled:
                 attempt.value = attempt.keep(value)
-    return packed(call, attempt.value) if call.is_away else attempt.value
+    return packed(call, attempt.value) if call.is_remote else attempt.value
 
 
 def _is_state(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a call brings home from a worker process beside its value, so that it is counted where the run is."""
+"""What a call brings back from a worker process beside its value, so that it is counted where the run is."""
 
 from __future__ import annotations
 

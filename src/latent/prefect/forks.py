@@ -1,5 +1,5 @@
 """
-What forked processes read of parameters comes home to the process that forked them.
+What forked processes read of parameters comes back to the process that forked them.
 
 A pool of forked processes works for the call that uses it, but in a copy of everything that is known here.
 So a process that forks holds an unnamed file to which its children write what they read, and looks into it

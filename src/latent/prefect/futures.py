@@ -36,7 +36,7 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
     ) -> None:
         super().__init__(inner.task_run_id if inner is not None else uuid4())
         self.call = call
-        self.looked_at = False
+        self.observed = False
         """Whether anybody asked how it ended: a failure that nobody looked at fails the flow."""
         self._inner = inner
         self._final_state = final_state
@@ -51,7 +51,7 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
     @property
     def state(self) -> State[R]:
         """The state of the task run; `Cached` for a remembered result."""
-        self.looked_at = True
+        self.observed = True
         return self._state()
 
     def is_done(self) -> bool:
@@ -85,7 +85,7 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
             state = self._inner.state
             if not state.is_final():
                 return state
-            with _unpacking:  # several threads may ask at once, and what came home is booked once
+            with _unpacking:  # several threads may ask at once, and what came back is booked once
                 if self._final_state is None:
                     deliveries.unpack(self.call, state)
                     self._final_state = state
@@ -105,7 +105,7 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
             TaskExecutionError: The call failed; also an instance of what the task raised.
             TimeoutError: It was not finished in time.
         """
-        self.looked_at = True
+        self.observed = True
         if self._inner is None:
             return cast("R", result_in(self._state()))
         self._inner.wait(timeout)

@@ -47,12 +47,12 @@ def call_key(task: Task[..., Any], run: Run, arguments: Mapping[str, Any], share
         if task.users_key:
             return _users_key(task, arguments)
         fills = task.binder.fills
-        looked_at = {name: shared.look_at(name, value) for name, value in arguments.items()}
-        parts = {name: known for name, (known, _) in looked_at.items() if name not in fills}
-        code = code_with(task, run, frozenset().union(*(classes for _, classes in looked_at.values())))
+        observed = {name: shared.look_at(name, value) for name, value in arguments.items()}
+        parts = {name: known for name, (known, _) in observed.items() if name not in fills}
+        code = code_with(task, run, frozenset().union(*(classes for _, classes in observed.values())))
         if not task.inputs:
             return CallKey(key_of_parts(task.name, parts), parts, code)
-        given = {dataset: looked_at[name][0] for name, dataset in fills.items() if name in looked_at}
+        given = {dataset: observed[name][0] for name, dataset in fills.items() if name in observed}
         datasets = _dataset_fingerprints(task, run, given, shared)
         key = file_key_of_parts(list(datasets.values()), task.key_signature, parts)
         return CallKey(key, datasets | parts, code)

@@ -69,7 +69,7 @@ def warn_once(topic: str, message: str) -> None:
 
 
 @contextmanager
-def harmless(doing: str) -> Iterator[None]:
+def log_errors(doing: str) -> Iterator[None]:
     """Log an error of the block, and go on: work that others wait for must not end with it."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""Batches: many rows in one Prefect task run, at home or in another process, told of by artifacts."""
+"""Batches: many rows in one Prefect task run, in this process or in another, told of by artifacts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from latent.prefect.call import in_run
 from latent.prefect.global_limits import attached
 from latent.prefect.inputs import name_of
 from latent.prefect.rows.artifacts import Artifacts, counted
-from latent.prefect.rows.lanes import Ticket, lane_for
-from latent.prefect.rows.parcels import packed
-from latent.prefect.rows.tally import Tally
+from latent.prefect.rows.executors import BatchHandle, executor_for
+from latent.prefect.rows.failure_threshold import FailureThreshold
+from latent.prefect.rows.payloads import packed
 from latent.prefect.rows.work import RowWork
 from latent.prefect.undone import in_task_run
 
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
     from latent.cache.code import CodeFingerprint
     from latent.prefect.rows.ends import RowEnd
-    from latent.prefect.rows.home import Home
     from latent.prefect.rows.job import Job
-    from latent.prefect.rows.parcels import Parcel
+    from latent.prefect.rows.map_run import MapRun
+    from latent.prefect.rows.payloads import Payload
     from latent.prefect.run import RunReference
     from latent.prefect.shared import Shared
     from latent.prefect.tasks import Task
@@ -51,7 +51,7 @@ ORDER_SECONDS = 5.0
 """A batch waits at most so long for the one before it, which may never come to its thread."""
 
 MAPS_KEPT = 8
-"""Maps whose lanes a worker process keeps for their next batches."""
+"""Maps whose executors a worker process keeps for their next batches."""
 
 
 class Batch:
@@ -61,62 +61,66 @@ class Batch:
         self,
         spec: MapSpec,
         jobs: Sequence[Job],
-        home: Home | None,
+        map_run: MapRun | None,
         *,
         after: Batch | None = None,
         row_ids: Mapping[int, str] | None = None,
         span_id: str | None = None,
     ) -> None:
         self.spec, self.jobs = spec, list(jobs)
-        self.home, self.row_ids = home, row_ids or {}
+        self.map_run, self.row_ids = map_run, row_ids or {}
         self.came = Event()
-        """Set once its rows stand in the lane, or never will."""
+        """Set once its rows stand in the executor, or never will."""
         self._before = None if after is None else after.came
         self.span_id = span_id or f"{getrandbits(64):016x}"
         self.__name__ = name_of(spec.task.fn)
 
     def __call__(self) -> Any:
-        return self._run_away() if self.home is None else self._run_at_home(self.home)
+        return self._run_remotely() if self.map_run is None else self._run_locally(self.map_run)
 
-    def _run_away(self) -> list[Parcel]:
+    def _run_remotely(self) -> list[Payload]:
         with in_run(attached(self.spec.run)):
-            away, artifacts = _away_for(self.spec), self._artifacts()
+            remote, artifacts = _remote_for(self.spec), self._artifacts()
             ends: list[RowEnd] = []
 
             def report(some: Sequence[RowEnd]) -> Sequence[RowEnd]:
-                away.tally.add(Counter(end.outcome for end in some))
+                remote.threshold.add(Counter(end.outcome for end in some))
                 ends.extend(some)
                 return ()
 
             with in_task_run(None):
-                ticket = Ticket(away.work, self.jobs, report, span_id=self.span_id)
-            away.work.lane.add(ticket)
-            _wait(ticket, artifacts)
+                handle = BatchHandle(remote.work, self.jobs, report, span_id=self.span_id)
+            remote.work.executor.add(handle)
+            _wait(handle, artifacts)
             artifacts.tell_failures(
                 [end for end in ends if end.outcome == "failed"], self.row_ids.__getitem__
             )
             return [packed(end) for end in ends]
 
-    def _run_at_home(self, home: Home) -> State[None]:
+    def _run_locally(self, map_run: MapRun) -> State[None]:
         began, task_run_id = time.time(), _task_run_id()
         if task_run_id is not None:
-            home.batch_began(self.rows, task_run_id)
-        with in_task_run(home.transaction):
-            ticket = Ticket(self.spec.work_at(home), self.jobs, home.report, span_id=self.span_id)
+            map_run.batch_began(self.rows, task_run_id)
+        with in_task_run(map_run.transaction):
+            handle = BatchHandle(
+                self.spec.local_work(map_run), self.jobs, map_run.report, span_id=self.span_id
+            )
         artifacts = self._artifacts()
         if self._before is not None:  # threads start in any order, and rows are begun in theirs
             self._before.wait(ORDER_SECONDS)
-        ticket.work.lane.add(ticket)
+        handle.work.executor.add(handle)
         self.came.set()
-        _wait(ticket, artifacts)
-        home.note_bulk(
-            ticket.totals, began_at=began, task_run_id=str(task_run_id or "") or None, span_id=self.span_id
+        _wait(handle, artifacts)
+        map_run.note_bulk(
+            handle.totals, began_at=began, task_run_id=str(task_run_id or "") or None, span_id=self.span_id
         )
-        home.note_bulk(ticket.twins, began_at=began)
-        ends = [end for job in self.jobs if (end := home.table.end(job.index)) is not None]
-        artifacts.tell_failures([end for end in ends if getattr(end, "outcome", "") == "failed"], home.row_id)
-        message = counted(ticket.totals.counts)
-        if ticket.totals.counts["failed"] and home.options.on_error == "raise":
+        map_run.note_bulk(handle.duplicates, began_at=began)
+        ends = [end for job in self.jobs if (end := map_run.table.end(job.index)) is not None]
+        artifacts.tell_failures(
+            [end for end in ends if getattr(end, "outcome", "") == "failed"], map_run.row_id
+        )
+        message = counted(handle.totals.counts)
+        if handle.totals.counts["failed"] and map_run.options.on_error == "raise":
             return Failed(message=message)
         return Completed(message=message)
 
@@ -147,7 +151,7 @@ class Batch:
             setattr(engine, f"{hooks}_hooks", [])
         return cast("prefect.Task[..., Any]", engine)
 
-    # Another process works for itself and sends home how its rows ended.
+    # Another process works for itself and sends back how its rows ended.
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(Batch, row_ids=self.row_ids, span_id=self.span_id), (self.spec, self.jobs, None)
@@ -166,72 +170,72 @@ class MapSpec:
         code: CodeFingerprint | None,
         shares: bool,
         max_failures: float | None,
-        width: int,
+        concurrency: int,
     ) -> None:
         self.task, self.run, self.shared, self.map_id, self.code = task, run, shared, map_id, code
-        self.shares, self.max_failures, self.width = shares, max_failures, width
+        self.shares, self.max_failures, self.concurrency = shares, max_failures, concurrency
         self._lock = Lock()
-        self._at_home: RowWork | None = None
+        self._local_work: RowWork | None = None
 
-    def work_at(self, home: Home) -> RowWork:
+    def local_work(self, map_run: MapRun) -> RowWork:
         """The work of all batches that run where the map was called: they share its threads."""
         with self._lock:
-            if self._at_home is None:
-                self._at_home = RowWork(
-                    self.task, home.run, home.planner.shared, code=self.code, shares=self.shares,
-                    stop=home.stop,
+            if self._local_work is None:
+                self._local_work = RowWork(
+                    self.task, map_run.run, map_run.planner.shared, code=self.code, shares=self.shares,
+                    stop=map_run.stop,
                 )  # fmt: skip
-                self._at_home.lane = lane_for(self._at_home, self.width)
-            return self._at_home
+                self._local_work.executor = executor_for(self._local_work, self.concurrency)
+            return self._local_work
 
-    def away(self) -> Away:
-        """The work of the batches in this worker process: how rows ended travels home with each."""
-        tally = Tally(self.max_failures, None)
+    def remote(self) -> RemoteMap:
+        """The work of the batches in this worker process: how rows ended travels back with each."""
+        threshold = FailureThreshold(self.max_failures, None)
         work = RowWork(
             self.task, self.run.attach(), self.shared, code=self.code, shares=self.shares,
-            stop=tally.stop,
+            stop=threshold.stop,
         )  # fmt: skip
-        work.is_away = True
-        work.lane = lane_for(work, self.width)
-        return Away(work, tally)
+        work.is_remote = True
+        work.executor = executor_for(work, self.concurrency)
+        return RemoteMap(work, threshold)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_at_home")}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_lock", "_local_work")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=Lock(), _at_home=None)
+        self.__dict__.update(state, _lock=Lock(), _local_work=None)
 
 
-class Away(NamedTuple):
+class RemoteMap(NamedTuple):
     """One map in a worker process."""
 
     work: RowWork
-    tally: Tally
+    threshold: FailureThreshold
     """Of the rows of this process: a map that is clearly broken here ends in the middle of a batch."""
 
 
-_away: OrderedDict[tuple[int, str], Away] = OrderedDict()
-_away_lock = Lock()
+_remote: OrderedDict[tuple[int, str], RemoteMap] = OrderedDict()
+_remote_lock = Lock()
 
 
-def _away_for(spec: MapSpec) -> Away:
-    with _away_lock:
+def _remote_for(spec: MapSpec) -> RemoteMap:
+    with _remote_lock:
         which = (os.getpid(), spec.map_id)
-        if which not in _away:
-            _away[which] = spec.away()
-            while len(_away) > MAPS_KEPT:
-                _away.popitem(last=False)
-        _away.move_to_end(which)
-        return _away[which]
+        if which not in _remote:
+            _remote[which] = spec.remote()
+            while len(_remote) > MAPS_KEPT:
+                _remote.popitem(last=False)
+        _remote.move_to_end(which)
+        return _remote[which]
 
 
-def _wait(ticket: Ticket, artifacts: Artifacts) -> None:
+def _wait(handle: BatchHandle, artifacts: Artifacts) -> None:
     try:
-        while not ticket.done.wait(PROGRESS_SECONDS):
-            artifacts.move(ticket.totals.counts, ticket.total)
+        while not handle.done.wait(PROGRESS_SECONDS):
+            artifacts.move(handle.totals.counts, handle.total)
     finally:
-        ticket.done.wait()  # whatever becomes of the task run: rows under way are paid for, and end
-    artifacts.move(ticket.totals.counts, ticket.total)
+        handle.done.wait()  # whatever becomes of the task run: rows under way are paid for, and end
+    artifacts.move(handle.totals.counts, handle.total)
 
 
 def _task_run_id() -> UUID | None:

@@ -13,7 +13,7 @@ from threading import Condition, Thread
 from typing import TYPE_CHECKING
 
 from latent.files.forks import after_fork
-from latent.prefect.logs import harmless
+from latent.prefect.logs import log_errors
 
 if TYPE_CHECKING:
     from latent.prefect.rows.job import Job
@@ -52,8 +52,8 @@ class Committer:
     def _run(self) -> None:
         while jobs := self._take():
             for together in _by_work(jobs):
-                with harmless("Reporting rows"):  # one map's trouble must not leave all others without ends
-                    together[0].ticket.work.finish(together)
+                with log_errors("Reporting rows"):  # one map's trouble must not leave all others without ends
+                    together[0].handle.work.finish(together)
 
     def _take(self) -> list[Job]:
         """All rows that have come; none when nothing came for a while, and then the thread ends."""
@@ -75,7 +75,7 @@ def _by_work(jobs: list[Job]) -> list[list[Job]]:
     """The rows of each map: two maps may run at once, each with its own memory and records."""
     groups: dict[int, list[Job]] = {}
     for job in jobs:
-        groups.setdefault(id(job.ticket.work), []).append(job)
+        groups.setdefault(id(job.handle.work), []).append(job)
     return list(groups.values())
 
 

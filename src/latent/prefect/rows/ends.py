@@ -8,7 +8,7 @@ from math import inf
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from latent.prefect.logs import harmless
+from latent.prefect.logs import log_errors
 
 if TYPE_CHECKING:
     from latent.prefect.futures import TaskFuture
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class RowEnd(NamedTuple):
-    """How one row ended; made by the hundred thousand, and sent home from worker processes."""
+    """How one row ended; made by the hundred thousand, and sent back from worker processes."""
 
     index: int  # type: ignore[assignment]  # the row's, in the place of a tuple's method that nobody needs
     """Position among the mapped rows, from 0."""
@@ -162,7 +162,7 @@ class RowTable:
 
     def _tell(self, callbacks: Iterable[Callable[[], None]]) -> None:
         for callback in callbacks:
-            with harmless("A callback of a row's future"):
+            with log_errors("A callback of a row's future"):
                 callback()
         if not self._left:
             self._all_done.set()

@@ -50,9 +50,9 @@ class Feeder:
         self._wake = Condition()
         self._context = copy_context()
 
-    def load(self, pieces: Sequence[Piece], width: int) -> None:
-        """Take the pieces, `width` of which may be under way at a time; none begins before `start`."""
-        self._places, self._waiting = width, pieces
+    def load(self, pieces: Sequence[Piece], concurrency: int) -> None:
+        """Take the pieces, `concurrency` of which may be under way at a time; none begins before `start`."""
+        self._places, self._waiting = concurrency, pieces
 
     def start(self) -> None:
         """Begin."""

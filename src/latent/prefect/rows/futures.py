@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
     from prefect.futures import PrefectFuture
 
-    from latent.prefect.rows.home import Home
+    from latent.prefect.rows.map_run import MapRun
 
 R = TypeVar("R")
 
@@ -33,14 +33,14 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
     """The eventual result of one row."""
 
     # Defaults stand on the class: a map makes thousands of futures, and most are never asked for these.
-    looked_at = False
+    observed = False
     """Whether anybody asked how it ended: a failure that nobody looked at fails the flow."""
     _made_state: State[R] | None = None
     _made_id: UUID | None = None
 
-    def __init__(self, home: Home, index: int) -> None:
+    def __init__(self, map_run: MapRun, index: int) -> None:
         # Prefect's own __init__ wants the id of a task run, which a remembered row never has.
-        self._home = home
+        self._home = map_run
         self.index = index
         """Position among the mapped rows, from 0."""
 
@@ -69,7 +69,7 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
     @property
     def state(self) -> State[R]:
         """How the row stands, as a Prefect state; `Cached` for a remembered result."""
-        self.looked_at = True
+        self.observed = True
         if (state := self.state_now()) is not None:
             return state
         started = self._home.started.get(self.index)
@@ -105,7 +105,7 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
             RunStoppedError: The row was skipped.
             TimeoutError: It did not end in time.
         """
-        self.looked_at = True
+        self.observed = True
         end = self._home.table.end(self.index)
         if type(end) is RowEnd and end.error is None:  # nearly always, and asked of each of ten thousand
             return cast("R", end.value)
@@ -140,11 +140,11 @@ class MappedFutures(PrefectFutureList[R]):
         """As its type, when Prefect puts results in the place of futures: a plain list of them."""
         return list(*given) if given and isinstance(given[0], list) else super().__new__(cls)
 
-    def __init__(self, home: Home) -> None:
-        self.rows: list[RowFuture[R]] = [RowFuture(home, index) for index in home.rows]
+    def __init__(self, map_run: MapRun) -> None:
+        self.rows: list[RowFuture[R]] = [RowFuture(map_run, index) for index in map_run.rows]
         """The same futures under their own type."""
         super().__init__(self.rows)
-        self._home = home
+        self._home = map_run
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until all rows have ended, at most `timeout` seconds for all of them together."""
@@ -163,7 +163,7 @@ class MappedFutures(PrefectFutureList[R]):
             TimeoutError: Not all rows ended in time.
         """
         for row in self.rows:
-            row.looked_at = True
+            row.observed = True
         if not self._home.table.wait_all(timeout):
             raise TimeoutError(
                 f"Task {self._home.task.name!r}: {len(self._home.table.unfinished):,} of {len(self):,} rows "
@@ -183,7 +183,7 @@ class MappedFutures(PrefectFutureList[R]):
         Failures are the caller's to deal with from here on, as after `result(raise_on_failure=False)`.
         """
         for row in self.rows:
-            row.looked_at = True
+            row.observed = True
         self.settle()
         return [self._home.end_of(row.index) for row in self.rows]
 
@@ -203,7 +203,7 @@ class MappedFutures(PrefectFutureList[R]):
         self.settle()
         self._home.feeder.wait()  # a batch tells of itself once its last row has ended
         if self._home.options.on_error == "raise":
-            unseen = [row.error() for row in self.rows if not row.looked_at]
+            unseen = [row.error() for row in self.rows if not row.observed]
             self._raise([error for error in unseen if error is not None])
 
     def stop(self, reason: str) -> None:

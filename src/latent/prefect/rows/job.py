@@ -31,6 +31,7 @@ class Job:
         "began",
         "cost_usd",
         "error",
+        "handle",
         "index",
         "keeps",
         "key",
@@ -44,7 +45,6 @@ class Job:
         "queue_seconds",
         "refreshes",
         "started_at",
-        "ticket",
         "used",
         "value",
         "waited_seconds",
@@ -58,8 +58,8 @@ class Job:
         """Whether it is computed again, whatever is remembered."""
         self.looked_up = False
         """Whether the memory was asked since the row was claimed: nobody else can have finished it since."""
-        self.ticket: Any = None
-        """The batch that the row belongs to; None until a lane has it."""
+        self.handle: Any = None
+        """The batch that the row belongs to; None until an executor has it."""
         self.life: Generator[Any, Any, None] | None = None
         self.outcome: Outcome | None = None
         self.value: Any = None

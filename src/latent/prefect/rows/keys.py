@@ -88,11 +88,11 @@ class MapKeys:
         ):
             return None
         try:
-            looked_at = {name: self._shared.look_at(name, value) for name, value in columns.shared.items()}
+            observed = {name: self._shared.look_at(name, value) for name, value in columns.shared.items()}
         except UnhashableError:
             return None  # `call_key` explains it
-        self._shared_classes = frozenset().union(*(classes for _, classes in looked_at.values()))
-        hashes = {name: known for name, (known, _) in looked_at.items()}
+        self._shared_classes = frozenset().union(*(classes for _, classes in observed.values()))
+        hashes = {name: known for name, (known, _) in observed.items()}
         return RowKeys(task.name, list(columns.columns), hashes)
 
     def _codes_of(self, keys: Sequence[str]) -> dict[str, CodeFingerprint]:

@@ -1,8 +1,8 @@
 """
 The life of one row, from its claim over its attempts to its end.
 
-`life` decides and never waits: it yields what has to happen next, and a lane makes it happen, on a thread or
-on an event loop. So both kinds of tasks share every decision, and a row that pauses holds no thread.
+`life` decides and never waits: it yields what has to happen next, and an executor makes it happen, on a thread
+or on an event loop. So both kinds of tasks share every decision, and a row that pauses holds no thread.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ MOST_PEER_POLL_SECONDS = 0.5
 """What takes long elsewhere is not asked after more often: thousands of rows may wait for it."""
 
 
-class Pause(NamedTuple):
+class Sleep(NamedTuple):
     """Go on with the row after this many seconds; others run meanwhile."""
 
     seconds: float
 
 
 class Step(Enum):
-    """What a lane does for a row."""
+    """What an executor does for a row."""
 
     ADMIT = "wait for the task's limit, and send its permit; None when the map was stopped meanwhile"
     CALL = "call the task's function, and send what it raised; None when it returned"
 
 
-def life(work: RowWork, job: Job) -> Generator[Pause | Step, Any, None]:
+def life(work: RowWork, job: Job) -> Generator[Sleep | Step, Any, None]:
     """Bring a row to its end; afterwards `job.outcome` is set."""
     if job.has_ended:
         return None
@@ -67,7 +67,7 @@ def life(work: RowWork, job: Job) -> Generator[Pause | Step, Any, None]:
         if delay is None:
             return work.fail(job, error)
         job.waited_seconds += delay
-        yield Pause(delay)
+        yield Sleep(delay)
 
 
 def _left(work: RowWork, job: Job, error: BaseException | None) -> None:
@@ -78,16 +78,16 @@ def _left(work: RowWork, job: Job, error: BaseException | None) -> None:
         work.fail(job, error)
 
 
-def _claimed(work: RowWork, job: Job) -> Generator[Pause, Any, None]:
+def _claimed(work: RowWork, job: Job) -> Generator[Sleep, Any, None]:
     """Wait until nobody else works on the row, or the map is stopped."""
     waited = 0.0
     while not (work.stop.is_set or work.claim(job)):
         pause = min(MOST_PEER_POLL_SECONDS, max(PEER_POLL_SECONDS, waited / 8))
         waited += pause
-        yield Pause(pause)
+        yield Sleep(pause)
 
 
-def _was_overtaken(work: RowWork, job: Job) -> Generator[Pause, Any, bool]:
+def _was_overtaken(work: RowWork, job: Job) -> Generator[Sleep, Any, bool]:
     """Whether a row has ended whose lease was taken over while it waited for its place under the limit."""
     job.lease = None
     yield from _claimed(work, job)

@@ -59,14 +59,14 @@ class Planner:
         self._keys = MapKeys(task, run, columns, shared)
         self.missed: dict[str, str] = {}
         """Why a row was not reused, by key, where something was remembered under it."""
-        self.twins: dict[int, list[int]] = {}
+        self.duplicates: dict[int, list[int]] = {}
         """Rows that ask for the same as an earlier one, by that one's index: they share its end."""
         self._first: dict[str, int] = {}
         self._ended: set[int] = set()
         """First ones that have ended, where later rows may still ask for the same."""
 
     def plan(self, indices: Sequence[int]) -> tuple[list[RowEnd], list[Job]]:
-        """The rows that have ended already, and a job for each of the others but twins."""
+        """The rows that have ended already, and a job for each of the others but duplicates."""
         with self._lock, collector_paused(len(indices)):
             keys = self._keys.of(indices)
             hits = self._recall(keys)
@@ -100,15 +100,15 @@ class Planner:
     @property
     def may_have_twins(self) -> bool:
         """Whether rows wait for others that ask for the same, or still may."""
-        return bool(self.twins) or self.columns.have_futures
+        return bool(self.duplicates) or self.columns.have_futures
 
     def twins_of(self, index: int) -> list[int]:
         """The rows that ask for the same as this one, which has ended; later ones are on their own."""
         if not self.columns.have_futures:
-            return self.twins.pop(index, [])  # all rows were planned before the first one began
+            return self.duplicates.pop(index, [])  # all rows were planned before the first one began
         with self._lock:
             self._ended.add(index)
-            return self.twins.pop(index, [])
+            return self.duplicates.pop(index, [])
 
     def recalled(self, jobs: Sequence[Job]) -> dict[str, Hit]:
         """What is remembered of these rows by now, by key."""
@@ -157,7 +157,7 @@ class Planner:
         first = self._first.setdefault(key, index)
         if first == index:
             return False
-        self.twins.setdefault(first, []).append(index)
+        self.duplicates.setdefault(first, []).append(index)
         return True
 
 

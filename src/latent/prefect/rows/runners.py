@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from latent.prefect.tasks import Task
 
 
-def is_at_home(runner: Any) -> bool:
+def runs_locally(runner: Any) -> bool:
     """Whether tasks run in this process, on threads."""
     return isinstance(runner, ThreadPoolTaskRunner)
 

@@ -21,12 +21,12 @@ from latent.errors import FailedRowsError, RunStoppedError, UsageError, did_you_
 from latent.prefect.admission import limiter_of
 from latent.prefect.rows.columns import Columns, is_table, same_id
 from latent.prefect.rows.ends import RowEnd, RowTable
+from latent.prefect.rows.failure_threshold import FailureThreshold
 from latent.prefect.rows.ids import KnownIds
-from latent.prefect.rows.map import Submission, home_of
+from latent.prefect.rows.map import Submission, map_run_of
 from latent.prefect.rows.parts import Parts
 from latent.prefect.rows.runners import forget_runs
 from latent.prefect.rows.sources import rows_of
-from latent.prefect.rows.tally import Tally
 from latent.prefect.run import current_run, surroundings
 from latent.prefect.shared import Shared
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from latent.prefect.futures import TaskFuture
     from latent.prefect.rows.batches import MapSpec
-    from latent.prefect.rows.home import Home
+    from latent.prefect.rows.map_run import MapRun
     from latent.prefect.rows.options import RowOptions
     from latent.prefect.run import Run
     from latent.prefect.tasks import Task
@@ -96,9 +96,9 @@ def stream_rows(
 class _Table(RowTable):
     """Hands on every row that has ended."""
 
-    def __init__(self, rows: range, ended: SimpleQueue[tuple[Home, int]], home: Home) -> None:
+    def __init__(self, rows: range, ended: SimpleQueue[tuple[MapRun, int]], map_run: MapRun) -> None:
         super().__init__(rows)
-        self._queue, self._home = ended, home
+        self._queue, self._home = ended, map_run
 
     def _enter(self, index: int, end: RowEnd | TaskFuture[Any]) -> bool:
         is_news = super()._enter(index, end)
@@ -130,12 +130,12 @@ class _Stream(Generic[R]):
         self.parts = Parts(rows_of(self.run, source, task.label), window, task.label)
         self._makes_rows = isinstance(source, (str, Path)) or is_table(source)
         """Whether the rows are made of a file or a table, so that nobody else has them."""
-        self.tally = Tally(options.max_failures, None)
+        self.threshold = FailureThreshold(options.max_failures, None)
         self.shared = Shared(self.run.workspace.root, self.arguments.values())
         self._known_ids = KnownIds()
         self._spec: MapSpec | None = None
         self._parts: list[Submission] = []
-        self._ended: SimpleQueue[tuple[Home, int]] = SimpleQueue()
+        self._ended: SimpleQueue[tuple[MapRun, int]] = SimpleQueue()
         self._errors: list[Exception] = []
 
     def results(self) -> Iterator[RowResult[R]]:
@@ -148,18 +148,18 @@ class _Stream(Generic[R]):
                     patience = self.parts.waited_seconds * PATIENCE
                 elif not waiting:
                     break
-                for home, index in self._ended_within(patience, waiting):
+                for map_run, index in self._ended_within(patience, waiting):
                     waiting -= 1
-                    yield from self._result(home, index)
+                    yield from self._result(map_run, index)
         finally:
             self._close(waiting)
         self._raise()
 
     def _may_read(self, waiting: int) -> bool:
-        is_open = self.parts.is_open and not self.tally.stop.is_set
+        is_open = self.parts.is_open and not self.threshold.stop.is_set
         return is_open and waiting + self.parts.size <= self.window
 
-    def _ended_within(self, seconds: float | None, waiting: int) -> Iterator[tuple[Home, int]]:
+    def _ended_within(self, seconds: float | None, waiting: int) -> Iterator[tuple[MapRun, int]]:
         """Of the rows under way, those that end in time; None: the first that does, whenever it is."""
         if seconds is None:
             yield self._ended.get()
@@ -175,34 +175,36 @@ class _Stream(Generic[R]):
         first = self.parts.read - len(part)
         private = self.names if self._makes_rows else ()
         columns = Columns(self._columns(part, first), self.arguments, first=first, private=private)
-        home = home_of(self.task, self.run, columns, self.options, tally=self.tally, shared=self.shared)
-        self._check_ids(home)
-        home.table = _Table(home.rows, self._ended, home)
-        home.counts_rows = False
-        submission = Submission(home, self.runner, spec=self._spec)
+        map_run = map_run_of(
+            self.task, self.run, columns, self.options, threshold=self.threshold, shared=self.shared
+        )
+        self._check_ids(map_run)
+        map_run.table = _Table(map_run.rows, self._ended, map_run)
+        map_run.counts_rows = False
+        submission = Submission(map_run, self.runner, spec=self._spec)
         self._spec = submission.spec
         self._let_go()
         self._parts.append(submission)
-        submission.load(submission.plan(home.rows))
-        home.feeder.start()
+        submission.load(submission.plan(map_run.rows))
+        map_run.feeder.start()
         return len(part)
 
     def _let_go(self) -> None:
         """Forget parts that are over; task runs must not pile up behind rows that are quicker than they."""
-        ending = [part for part in self._parts if part.home.table.wait_all(0)]
+        ending = [part for part in self._parts if part.map_run.table.wait_all(0)]
         for part in ending[:-ENDING_PARTS]:
-            part.home.feeder.wait()
+            part.map_run.feeder.wait()
         for part in ending:
-            if part.home.feeder.is_over:
+            if part.map_run.feeder.is_over:
                 self._parts.remove(part)
-                forget_runs(self.runner, part.home.task_runs)
+                forget_runs(self.runner, part.map_run.task_runs)
 
-    def _check_ids(self, home: Home) -> None:
+    def _check_ids(self, map_run: MapRun) -> None:
         if self.options.row_id is None:
             return
-        ids = [home.row_id(index) for index in home.rows]
-        if (pair := self._known_ids.add(ids, home.rows.start)) is not None:
-            raise same_id(self.task, *pair, home.row_id(pair[1]))
+        ids = [map_run.row_id(index) for index in map_run.rows]
+        if (pair := self._known_ids.add(ids, map_run.rows.start)) is not None:
+            raise same_id(self.task, *pair, map_run.row_id(pair[1]))
 
     def _columns(self, part: list[Any], first: int) -> dict[str, list[Any]]:
         if len(self.names) == 1:
@@ -216,31 +218,33 @@ class _Stream(Generic[R]):
                 )
         return {name: [row[name] for row in part] for name in self.names}
 
-    def _result(self, home: Home, index: int) -> Iterator[RowResult[R]]:
-        end = home.end_of(index)
+    def _result(self, map_run: MapRun, index: int) -> Iterator[RowResult[R]]:
+        end = map_run.end_of(index)
         if end.error is not None and self.options.on_error == "raise":
             if len(self._errors) < ERRORS_KEPT:
                 self._errors.append(end.error)
             return
-        yield RowResult(index, home.row_id(index), end.outcome, end.value, end.error)
+        yield RowResult(index, map_run.row_id(index), end.outcome, end.value, end.error)
 
     def _close(self, waiting: int) -> None:
         """Whoever stops listening stops the work: what is under way ends, and is remembered."""
         if waiting:
-            self.tally.stop.because("Nobody takes the stream's results any more.")
+            self.threshold.stop.because("Nobody takes the stream's results any more.")
         for part in self._parts:
             if waiting:
-                part.home.feeder.drain()
-            part.home.feeder.wait()
+                part.map_run.feeder.drain()
+            part.map_run.feeder.wait()
 
     def _raise(self) -> None:
         failures = [error for error in self._errors if not isinstance(error, RunStoppedError)]
-        skipped = self.tally.counts["skipped"]
+        skipped = self.threshold.counts["skipped"]
         reason = (
-            f"{self.tally.stop.reason} {skipped:,} rows were skipped." if self.tally.stop.is_set else None
+            f"{self.threshold.stop.reason} {skipped:,} rows were skipped."
+            if self.threshold.stop.is_set
+            else None
         )
         if failures and self.options.on_error == "raise":
-            more = self.tally.counts["failed"] - len(failures)
+            more = self.threshold.counts["failed"] - len(failures)
             told = (
                 f"{more:,} further rows failed: `latent runs failures last` groups them."
                 if more > 0

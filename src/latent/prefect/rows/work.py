@@ -20,7 +20,7 @@ from latent.prefect.failures import explained, row_error
 from latent.prefect.futures import failure_in, result_in, unfinished
 from latent.prefect.kept_reads import with_kept
 from latent.prefect.key import is_still_key
-from latent.prefect.logs import harmless, warn_once
+from latent.prefect.logs import log_errors, warn_once
 from latent.prefect.outputs import check_outputs
 from latent.prefect.retries import next_delay, policy_of
 from latent.prefect.rows.job import codes_of
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from latent.cache.code import CodeFingerprint
     from latent.limits import Permit
     from latent.prefect.retries import RetryPolicy
+    from latent.prefect.rows.executors import Executor
     from latent.prefect.rows.job import Job
-    from latent.prefect.rows.lanes import Lane
     from latent.prefect.rows.stop import Stop
     from latent.prefect.run import Run
     from latent.prefect.scope import Scope
@@ -67,7 +67,7 @@ class RowWork:
         shares: Whether a row that is under way elsewhere is waited for.
     """
 
-    lane: Lane
+    executor: Executor
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class RowWork:
     ) -> None:
         self.task, self.run, self.shared, self.code, self.stop = task, run, shared, code, stop
         self._shares = shares
-        self.is_away = False
+        self.is_remote = False
         """Whether the rows run in another process than the one that mapped them."""
         settings, self._root = run.workspace.settings, run.workspace.root
         self.policy: RetryPolicy = policy_of(task, settings)
@@ -193,7 +193,7 @@ class RowWork:
     @contextmanager
     def _around(self, job: Job) -> Iterator[Scope]:
         with (
-            open_scope(self.task.name, job.ticket.span_id) as scope,
+            open_scope(self.task.name, job.handle.span_id) as scope,
             job.permit or nullcontext(),
             _NOTHING if job.attempts < 2 else _run_count(job.attempts),
         ):
@@ -251,7 +251,7 @@ class RowWork:
             return True
         if job.attempts > 1 and not is_still_key(job.key, self.task, self.run, job.arguments, self.shared):
             return False
-        if self.is_away:  # there, the function changes copies
+        if self.is_remote:  # there, the function changes copies
             return True
         but = self.shared.unwatched(job.arguments)
         changed = changed_arguments(self.task, job.key, job.arguments, self._root, but=but)
@@ -285,7 +285,7 @@ class RowWork:
         job.fail(
             explained(
                 self.task, self.run, row_error(error), arguments=job.arguments, attempts=job.attempts,
-                row_index=job.index, span_id=job.ticket.span_id,
+                row_index=job.index, span_id=job.handle.span_id,
             )
         )  # fmt: skip
 
@@ -299,16 +299,16 @@ class RowWork:
 
         Whatever goes wrong on the way, the rows end: their callers wait for that.
         """
-        with harmless(f"Remembering rows of task {self.task.name!r}"):
+        with log_errors(f"Remembering rows of task {self.task.name!r}"):
             self._remember([job for job in jobs if job.keeps])
         for job in jobs:
-            with harmless("Giving back the key of a row"):
+            with log_errors("Giving back the key of a row"):
                 job.release()
         self.stop.has_results |= any(job.attempts and job.error is None for job in jobs)
         ends = [job.end() for job in jobs]
-        for ticket in {job.ticket for job in jobs}:
-            ticket.ended([end for job, end in zip(jobs, ends, strict=True) if job.ticket is ticket])
-        self.lane.committed(len(jobs))
+        for handle in {job.handle for job in jobs}:
+            handle.ended([end for job, end in zip(jobs, ends, strict=True) if job.handle is handle])
+        self.executor.committed(len(jobs))
 
     def _remember(self, jobs: Sequence[Job]) -> None:
         lost = 0

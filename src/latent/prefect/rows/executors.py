@@ -10,7 +10,7 @@ from operator import attrgetter
 from threading import Event
 from typing import TYPE_CHECKING
 
-from latent.prefect.logs import harmless
+from latent.prefect.logs import log_errors
 from latent.prefect.rows.ends import Totals
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ QUICK_SECONDS = 0.001
 """Rows that together take less than this are taken by a thread at once."""
 
 
-class Ticket:
+class BatchHandle:
     """
-    Rows that were handed to a lane together, and how many of them are still on their way.
+    Rows that were handed to an executor together, and how many of them are still on their way.
 
     Args:
         report: Told how rows ended, once they are committed; tells which others ended with them.
@@ -58,42 +58,42 @@ class Ticket:
         """What the rows see of the task run that they belong to."""
         self.totals = Totals()
         """What has become of the rows so far."""
-        self.twins = Totals()
+        self.duplicates = Totals()
         """What has become of rows elsewhere that asked for the same."""
         self.jobs = list(jobs)
         self.total = len(self.jobs)
         self.done = Event()
         for job in self.jobs:
-            job.ticket = self
+            job.handle = self
         if not self.jobs:
             self.done.set()
 
     def ended(self, ends: Sequence[RowEnd]) -> None:
         """Some of the rows have ended, and are committed."""
-        with harmless("Recording how rows ended"):
-            self.twins.with_rows(self._report(ends))
+        with log_errors("Recording how rows ended"):
+            self.duplicates.with_rows(self._report(ends))
         if self.totals.with_rows(ends).counts.total() == self.total:
             self.jobs = []
             self.done.set()
 
 
-class Lane(ABC):
+class Executor(ABC):
     """
     Runs the rows of one map in this process.
 
     A row is open from its beginning to its commit; while it pauses before another attempt, it is not.
     """
 
-    def __init__(self, work: RowWork, width: int) -> None:
-        self.work, self.width = work, width
+    def __init__(self, work: RowWork, concurrency: int) -> None:
+        self.work, self.concurrency = work, concurrency
         self._fresh: deque[Job] = deque()
         """Rows that have not begun, in the order of their indices."""
         self._row_seconds = SLOW_SECONDS
         """What a row takes, of late; slow until the first ones have ended."""
 
-    def _enqueue(self, ticket: Ticket) -> None:
+    def _enqueue(self, handle: BatchHandle) -> None:
         """Put a batch's rows in line: in the order in which they were mapped, whichever batch comes first."""
-        jobs = ticket.jobs
+        jobs = handle.jobs
         if self._fresh and jobs and jobs[0].index < self._fresh[-1].index:
             self._fresh = deque(merge(self._fresh, jobs, key=attrgetter("index")))
         else:
@@ -101,13 +101,13 @@ class Lane(ABC):
 
     @property
     def _open_at_most(self) -> int:
-        return self.width if self._row_seconds > QUICK_SECONDS else self.width * QUICK_OPEN
+        return self.concurrency if self._row_seconds > QUICK_SECONDS else self.concurrency * QUICK_OPEN
 
     def _took(self, seconds: float) -> None:
         self._row_seconds += (seconds - self._row_seconds) / 8
 
     @abstractmethod
-    def add(self, ticket: Ticket) -> None:
+    def add(self, handle: BatchHandle) -> None:
         """Run these rows, after those that came before."""
 
     @abstractmethod
@@ -115,9 +115,9 @@ class Lane(ABC):
         """So many rows that had ended are safe; called on the committer's thread."""
 
 
-def lane_for(work: RowWork, width: int) -> Lane:
-    """The lane that fits the task's function."""
-    from latent.prefect.rows.loop_lane import LoopLane
-    from latent.prefect.rows.thread_lane import ThreadLane
+def executor_for(work: RowWork, concurrency: int) -> Executor:
+    """The executor that fits the task's function."""
+    from latent.prefect.rows.loop_executor import LoopExecutor
+    from latent.prefect.rows.thread_executor import ThreadExecutor
 
-    return LoopLane(work, width) if work.task.isasync else ThreadLane(work, width)
+    return LoopExecutor(work, concurrency) if work.task.isasync else ThreadExecutor(work, concurrency)

@@ -1,4 +1,4 @@
-"""How rows travel home from a worker process: one by one, so that a result that cannot costs only its row."""
+"""How rows travel back from a worker process: one by one, so that a result that cannot costs only its row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from latent.prefect.rows.ends import RowEnd
 
 
-class Parcel(NamedTuple):
+class Payload(NamedTuple):
     """How one row ended, as bytes."""
 
     row: int
@@ -34,17 +34,17 @@ class Parcel(NamedTuple):
         return end
 
 
-def packed(end: RowEnd) -> Parcel:
-    """What a worker process sends home of a row."""
+def packed(end: RowEnd) -> Payload:
+    """What a worker process sends back of a row."""
     try:
-        return Parcel(end.index, _pickled(end))
+        return Payload(end.index, _pickled(end))
     except Exception as error:
         kind = type(end.value).__name__
         problem = (
             f"The row's result ({kind}) cannot leave the worker process: {text_of(error)}. "
             "Return plain data, or map on threads."
         )
-        return Parcel(end.index, None, problem)
+        return Payload(end.index, None, problem)
 
 
 def _pickled(value: Any) -> bytes:

@@ -15,7 +15,7 @@ MIN_ROWS_FOR_SHARE = 20
 """A share of failures says nothing before so many rows have ended."""
 
 
-class Tally:
+class FailureThreshold:
     """
     Rows of one map or stream by outcome; safe in threads.
 

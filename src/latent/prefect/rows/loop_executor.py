@@ -10,34 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 from latent.files.forks import after_fork
 from latent.prefect.rows.committer import committer
-from latent.prefect.rows.lanes import Lane
-from latent.prefect.rows.life import Pause, Step, life
+from latent.prefect.rows.executors import Executor
+from latent.prefect.rows.life import Sleep, Step, life
 
 if TYPE_CHECKING:
+    from latent.prefect.rows.executors import BatchHandle
     from latent.prefect.rows.job import Job
-    from latent.prefect.rows.lanes import Ticket
     from latent.prefect.rows.work import RowWork
 
 
-class LoopLane(Lane):
-    """Rows of async functions, each an asyncio task; all lanes of the process share one event loop."""
+class LoopExecutor(Executor):
+    """Rows of async functions, each an asyncio task; all executors of the process share one event loop."""
 
-    def __init__(self, work: RowWork, width: int) -> None:
-        super().__init__(work, width)
+    def __init__(self, work: RowWork, concurrency: int) -> None:
+        super().__init__(work, concurrency)
         self._resumed: deque[asyncio.Future[None]] = deque()
         self._running = self._uncommitted = 0
         self._fills_soon = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = row_loop()
 
-    def add(self, ticket: Ticket) -> None:
-        self._loop.call_soon_threadsafe(self._add, ticket)
+    def add(self, handle: BatchHandle) -> None:
+        self._loop.call_soon_threadsafe(self._add, handle)
 
     def committed(self, rows: int) -> None:
         self._loop.call_soon_threadsafe(self._committed, rows)
 
-    def _add(self, ticket: Ticket) -> None:
-        self._enqueue(ticket)
+    def _add(self, handle: BatchHandle) -> None:
+        self._enqueue(handle)
         self._fill()
 
     def _committed(self, rows: int) -> None:
@@ -63,12 +63,12 @@ class LoopLane(Lane):
         self._running += room
         self.work.prepare(jobs)
         for job in jobs:
-            task = self._loop.create_task(self._drive(job), context=job.ticket.context.copy())
+            task = self._loop.create_task(self._drive(job), context=job.handle.context.copy())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     def _free(self) -> int:
-        return min(self.width - self._running, self._open_at_most - self._running - self._uncommitted)
+        return min(self.concurrency - self._running, self._open_at_most - self._running - self._uncommitted)
 
     async def _drive(self, job: Job) -> None:
         steps = life(self.work, job)
@@ -76,7 +76,7 @@ class LoopLane(Lane):
         try:
             while True:
                 step = steps.send(answer)
-                if isinstance(step, Pause):
+                if isinstance(step, Sleep):
                     await self._pause(step.seconds)
                     answer = None
                 elif step is Step.ADMIT:

@@ -9,12 +9,12 @@ from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from latent.prefect.rows.committer import committer
-from latent.prefect.rows.lanes import QUICK_SECONDS, SLOW_SECONDS, Lane
-from latent.prefect.rows.life import Pause, Step, life
+from latent.prefect.rows.executors import QUICK_SECONDS, SLOW_SECONDS, Executor
+from latent.prefect.rows.life import Sleep, Step, life
 
 if TYPE_CHECKING:
+    from latent.prefect.rows.executors import BatchHandle
     from latent.prefect.rows.job import Job
-    from latent.prefect.rows.lanes import Ticket
     from latent.prefect.rows.work import RowWork
 
 IDLE_SECONDS = 2.0
@@ -32,7 +32,7 @@ LOOK_AGAIN_SECONDS = 0.5
 """How often many threads on rows that are quicker than slow make room for one that looks how busy it is."""
 
 
-class ThreadLane(Lane):
+class ThreadExecutor(Executor):
     """
     Rows of plain functions; a row that pauses gives its thread to another.
 
@@ -40,23 +40,23 @@ class ThreadLane(Lane):
     one thread until it is seen to wait; quick rows are taken several at a time.
     """
 
-    def __init__(self, work: RowWork, width: int) -> None:
-        super().__init__(work, width)
+    def __init__(self, work: RowWork, concurrency: int) -> None:
+        super().__init__(work, concurrency)
         self._parked: list[tuple[float, int, Job]] = []
         self._order = count()
         self._wake = Condition(Lock())
         self._threads = self._idle = self._open = self._begun = 0
-        self._threads_at_most = width
+        self._threads_at_most = concurrency
         self._busy_share = 1.0
         """How much of a row's time its thread computes, as seen while there is one thread only."""
-        self._hirer: Thread | None = None
+        self._starter: Thread | None = None
 
-    def add(self, ticket: Ticket) -> None:
+    def add(self, handle: BatchHandle) -> None:
         with self._wake:
-            self._enqueue(ticket)
+            self._enqueue(handle)
             if not self._threads:
-                self._hire()
-            self._wake.notify(len(ticket.jobs))
+                self._start_worker()
+            self._wake.notify(len(handle.jobs))
             self._see_to_hiring()
 
     def committed(self, rows: int) -> None:
@@ -65,39 +65,39 @@ class ThreadLane(Lane):
             if self._idle and (self._fresh or self._parked):
                 self._wake.notify(rows)
 
-    def _hire(self) -> None:
+    def _start_worker(self) -> None:
         self._threads += 1
         Thread(target=self._run, name=f"latent-rows-{self._threads}", daemon=True).start()
 
     def _see_to_hiring(self) -> None:
-        if self._hirer is None:
-            self._hirer = Thread(target=self._hire_as_needed, name="latent-rows-hirer", daemon=True)
-            self._hirer.start()
+        if self._starter is None:
+            self._starter = Thread(target=self._start_as_needed, name="latent-rows-starter", daemon=True)
+            self._starter.start()
 
-    def _hire_as_needed(self) -> None:
+    def _start_as_needed(self) -> None:
         """Twice the threads, again and again, while rows wait for something; one where they compute."""
         begun, look_again_at = -1, 0.0
         while True:
             time.sleep(self._seconds_to_next_look())
             with self._wake:
                 if not (self._fresh or self._parked):
-                    self._hirer = None
+                    self._starter = None
                     return
                 now, stands_still = time.monotonic(), self._begun == begun
                 begun = self._begun
                 if self._idle or not (self._fresh or self._parked[0][0] <= now):
                     continue
                 if stands_still or self._busy_share < BUSY_SHARE:
-                    self._threads_at_most = self.width
-                    for _ in range(min(max(self._threads, 1), self.width - self._threads)):
-                        self._hire()
+                    self._threads_at_most = self.concurrency
+                    for _ in range(min(max(self._threads, 1), self.concurrency - self._threads)):
+                        self._start_worker()
                 elif self._threads > 1 and self._row_seconds < SLOW_SECONDS and now >= look_again_at:
                     # Many threads cannot tell rows that wait from rows that get in each other's way; one can.
                     look_again_at = now + LOOK_AGAIN_SECONDS
                     self._threads_at_most = 1
 
     def _seconds_to_next_look(self) -> float:
-        if self._threads >= self.width:
+        if self._threads >= self.concurrency:
             return ALL_HIRED_SECONDS
         with self._wake:
             if self._fresh or not self._parked:
@@ -137,7 +137,7 @@ class ThreadLane(Lane):
 
     def _at_once(self) -> int:
         """Rows that a thread takes together: so many as take no time worth mentioning."""
-        return max(1, min(int(QUICK_SECONDS / self._row_seconds), self.width))
+        return max(1, min(int(QUICK_SECONDS / self._row_seconds), self.concurrency))
 
     def _advance(self, job: Job) -> None:
         """Bring a row as far as it gets without pausing."""
@@ -146,7 +146,7 @@ class ThreadLane(Lane):
         try:
             while True:
                 step = steps.send(answer)
-                if isinstance(step, Pause):
+                if isinstance(step, Sleep):
                     self._park(job, step.seconds)
                     return
                 answer = self.work.admit() if step is Step.ADMIT else self._call(job)
@@ -158,7 +158,7 @@ class ThreadLane(Lane):
 
     def _call(self, job: Job) -> BaseException | None:
         began, computed = time.perf_counter(), time.thread_time()
-        error: BaseException | None = job.ticket.context.copy().run(self.work.call, job)
+        error: BaseException | None = job.handle.context.copy().run(self.work.call, job)
         seconds, computed = time.perf_counter() - began, time.thread_time() - computed
         self._took(seconds)
         if self._threads == 1:

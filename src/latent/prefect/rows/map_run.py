@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 
     from latent.prefect.call import Call
     from latent.prefect.rows.columns import Columns
+    from latent.prefect.rows.failure_threshold import FailureThreshold
     from latent.prefect.rows.job import Job
     from latent.prefect.rows.options import RowOptions
     from latent.prefect.rows.plan import Planner
     from latent.prefect.rows.stop import Stop
-    from latent.prefect.rows.tally import Tally
     from latent.prefect.run import Run
     from latent.prefect.tasks import Task
     from latent.tracking.records import Outcome
 
 
-class Home:
+class MapRun:
     """Everything that the process which called `.map` knows of the map."""
 
     def __init__(
@@ -53,12 +53,12 @@ class Home:
         columns: Columns,
         options: RowOptions,
         ids: list[str] | None,
-        tally: Tally,
+        threshold: FailureThreshold,
     ) -> None:
         self.task, self.run, self.columns, self.options = task, run, columns, options
         self.rows = columns.rows
         self.table = RowTable(self.rows)
-        self.tally = tally
+        self.threshold = threshold
         self.started: dict[int, TaskFuture[Any]] = {}
         """Futures of rows that are task runs of their own."""
         self.counts_rows = True
@@ -83,7 +83,7 @@ class Home:
     @property
     def stop(self) -> Stop:
         """Ends the map early."""
-        return self.tally.stop
+        return self.threshold.stop
 
     # -- rows --------------------------------------------------------------------------------------------
 
@@ -101,17 +101,17 @@ class Home:
         Returns:
             How rows ended with them that asked for the same.
         """
-        twins: list[RowEnd] = []
+        duplicates: list[RowEnd] = []
         if self.planner.may_have_twins:
-            twins = [twin for end in ends for twin in self._twins_of(end)]
-            ends = [*ends, *twins]
+            duplicates = [duplicate for end in ends for duplicate in self._duplicates_of(end)]
+            ends = [*ends, *duplicates]
         try:
             self.note(ends)
             if self._watches_shared and any(end.attempts for end in ends):
                 self._look_at_shared(len(ends))
         finally:
             self.table.finish(ends)
-        return twins
+        return duplicates
 
     def _look_at_shared(self, ended: int) -> None:
         """Forget the rows' results if the function changes in place what they share."""
@@ -125,7 +125,7 @@ class Home:
     def note(self, ends: Sequence[RowEnd]) -> None:
         """Enter rows that have ended into the run's account and records."""
         counts: Counter[str] = Counter(end.outcome for end in ends)
-        self.tally.add(counts)
+        self.threshold.add(counts)
         if self.run.outcomes is not None and ends:
             now = time.time()
             began = min((end.started_at for end in ends if end.started_at), default=now)
@@ -141,8 +141,8 @@ class Home:
     def ended_unrun(self, ends: Sequence[RowEnd]) -> None:
         """Rows have ended that no task run tells of: they were skipped, say."""
         now = time.time()
-        twins = self.report(ends)
-        self.note_bulk(Totals().with_rows([*ends, *twins]), began_at=now)
+        duplicates = self.report(ends)
+        self.note_bulk(Totals().with_rows([*ends, *duplicates]), began_at=now)
 
     def note_bulk(
         self, totals: Totals, *, began_at: float, task_run_id: str | None = None, span_id: str | None = None
@@ -209,7 +209,7 @@ class Home:
     def brought(
         self, ends: Sequence[RowEnd], *, began_at: float, task_run_id: UUID, rows: range, span_id: str
     ) -> None:
-        """A batch came home from another process."""
+        """A batch came back from another process."""
         self.batch_began(rows, task_run_id)
         self.note_bulk(
             Totals().with_rows(ends), began_at=began_at, task_run_id=str(task_run_id), span_id=span_id
@@ -218,8 +218,8 @@ class Home:
             self.run.brought(self.task.name, end.cost_usd, end.used)
             if isinstance(end.error, RunStoppedError) and not end.attempts:
                 self.stop.because(end.error.reason)  # what stopped the map there stops it everywhere
-        twins = self.report(ends)
-        self.note_bulk(Totals().with_rows(twins), began_at=began_at)
+        duplicates = self.report(ends)
+        self.note_bulk(Totals().with_rows(duplicates), began_at=began_at)
 
     def waiting(self, indices: Iterable[int]) -> dict[int, list[PrefectFuture[Any]]]:
         """The rows that wait for futures among their arguments, with those that have not ended."""
@@ -248,7 +248,7 @@ class Home:
                 if (raised := failure_in(state)) is not None:
                     return self._failed(index, arguments, raised, attempts=0)
             elif (error := future.error()) is not None:
-                future.looked_at = True  # whoever looks at this row's failure sees that one
+                future.observed = True  # whoever looks at this row's failure sees that one
                 return RowEnd(
                     index, "skipped" if isinstance(error, RunStoppedError) else "failed", error=error
                 )
@@ -262,7 +262,7 @@ class Home:
             future.wait()
             error = future.error()
             value = None if error is not None else future.result_now()
-        except BaseException as crash:  # its thread or process ended with it, or its result cannot come home
+        except BaseException as crash:  # its thread or process ended with it, or its result cannot come back
             error, value, readable = call.failure(row_error(crash)), None, False
         outcome: Outcome = "ok" if error is None else "failed"
         outcome = call.outcome if call.outcome and readable else outcome
@@ -275,9 +275,9 @@ class Home:
                 self._look_at_shared(1)
             if self.run.recorder is not None:
                 self.run.recorder.rows([self._record(end)])
-            self.tally.add({outcome: 1})
-            if twins := self._twins_of(end):
-                self.ended_unrun(twins)
+            self.threshold.add({outcome: 1})
+            if duplicates := self._duplicates_of(end):
+                self.ended_unrun(duplicates)
         finally:
             if readable:
                 self.table.finish_run(index, future)
@@ -292,7 +292,7 @@ class Home:
 
     # -- rows that ask for the same as an earlier one ------------------------------------------------------
 
-    def _twins_of(self, end: RowEnd) -> list[RowEnd]:
+    def _duplicates_of(self, end: RowEnd) -> list[RowEnd]:
         """How the rows ended that asked for the same as this one: as it did, without being paid for."""
         return [self._twin(index, end) for index in self.planner.twins_of(end.index)]
 
