@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from latent.files import FileLock, is_locked
-from latent.tracking import holder
+from latent.tracking import liveness
 
 HOLD = """
 import sys, time
@@ -67,8 +67,8 @@ def test_a_forked_child_does_not_keep_its_parents_lock(tmp_path):
 
 
 def test_this_process_holds_its_runs(workspace):
-    name = holder.hold(workspace)
+    name = liveness.hold(workspace)
     assert name is not None
-    assert holder.hold(workspace) == name
-    assert holder.is_held(workspace, name)
-    assert not holder.is_held(workspace, "4711-gone.lock")
+    assert liveness.hold(workspace) == name
+    assert liveness.is_held(workspace, name)
+    assert not liveness.is_held(workspace, "4711-gone.lock")

@@ -487,18 +487,18 @@ class TestPlan:
         assert isinstance(planned.error, RunStoppedError)
         assert not (documents.root / ".latent/lancedb").exists()
         assert provider_simulator.requests == 0
-        (estimate,) = planned.outlook.estimates
+        (estimate,) = planned.cost_plan.estimates
         assert estimate.calls == 3  # a call for each wave
         ingest(**OPENAI)
         (documents.root / "docs/dogs.md").write_text(prose("wolves"))
         before = (index().read_manifest(), contents(index()), provider_simulator.requests)
-        assert ingest(**OPENAI, plan=True, fails=True).outlook.estimates[0].calls == 1
+        assert ingest(**OPENAI, plan=True, fails=True).cost_plan.estimates[0].calls == 1
         assert (index().read_manifest(), contents(index()), provider_simulator.requests) == before
 
     def test_a_plan_of_what_is_in_step_is_empty(self, ingest, index):
         done = ingest()
         planned = ingest(plan=True)
-        assert (planned.value, planned.outlook.estimates) == (done.value, [])
+        assert (planned.value, planned.cost_plan.estimates) == (done.value, [])
 
     def test_a_plan_with_free_embeddings_changes_nothing_either(self, documents, ingest, index):
         ingest()

@@ -17,7 +17,7 @@ from latent.files import is_locked, read_json
 from latent.testing.workspace import temporary_workspace
 from latent.tracking import TaskRecord, ensure_writer, load_run, stop_writer, wait_for_tracking
 from latent.tracking.folders import default_tracking_uri, destination
-from latent.tracking.launch import _started
+from latent.tracking.writer_process import _started
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 

@@ -80,7 +80,7 @@ def carry_out(
             watch=live_view,
             ready=READY,
         )
-    if result.outlook is not None and result.state != "interrupted":
+    if result.cost_plan is not None and result.state != "interrupted":
         return Ended(result, _end_of_plan(workspace, result, traceback=show_traceback))
     if not quiet or result.error is not None:
         show_result(workspace, result, wishes)
@@ -95,7 +95,7 @@ def _end_of_plan(workspace: Workspace, result: RunResult, *, traceback: bool) ->
     from latent.cli.plan import is_left_open, show_plan
 
     left_open = result.error is not None and is_left_open(result.error)
-    if result.error is None or left_open or (result.outlook is not None and not result.outlook.is_empty):
+    if result.error is None or left_open or (result.cost_plan is not None and not result.cost_plan.is_empty):
         show_plan(workspace, result)
     if result.error is None or left_open:
         return DONE

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from latent.config import Workspace
-    from latent.prefect.outlook import Estimate, Outlook, Range
+    from latent.prefect.cost_plan import CostPlan, Estimate, Range
     from latent.prefect.running import RunResult
 
 SAMPLE_CHARS = 600
@@ -22,9 +22,9 @@ SAMPLE_CHARS = 600
 
 def show_plan(workspace: Workspace, result: RunResult) -> None:
     """Print what a planned run has counted; it spent nothing."""
-    outlook = result.outlook
-    assert outlook is not None, "only a planned run has an outlook"
-    estimates = outlook.estimates
+    cost_plan = result.cost_plan
+    assert cost_plan is not None, "only a planned run has a cost plan"
+    estimates = cost_plan.estimates
     if not estimates:
         say(f"Flow {result.flow_name!r} would pay for nothing: everything is remembered, or free.")
         return
@@ -36,7 +36,7 @@ def show_plan(workspace: Workspace, result: RunResult) -> None:
         ["model", "calls", "tokens in", "tokens out", "cost", "limit", "time"],
         [_row(workspace, estimate) for estimate in estimates],
     )
-    show_facts(_facts(workspace, result, outlook))
+    show_facts(_facts(workspace, result, cost_plan))
 
 
 def is_left_open(error: BaseException | None) -> bool:
@@ -78,26 +78,26 @@ def _cost(estimate: Estimate) -> str:
 
 def _time(workspace: Workspace, estimate: Estimate) -> str | None:
     """The least time that the limit leaves; None where nothing is known of it."""
-    from latent.prefect.outlook import seconds_under
+    from latent.prefect.cost_plan import seconds_under
 
     limit = workspace.settings.limits.get(estimate.limit or "")
     seconds = None if limit is None else seconds_under(limit, estimate)
     return None if seconds is None else f"at least {duration(seconds)}"
 
 
-def _facts(workspace: Workspace, result: RunResult, outlook: Outlook) -> Iterator[tuple[str, str]]:
+def _facts(workspace: Workspace, result: RunResult, cost_plan: CostPlan) -> Iterator[tuple[str, str]]:
     from latent.config import masker_for
 
     mask = masker_for(workspace).text
-    known = [estimate.cost_usd for estimate in outlook.estimates if estimate.cost_usd is not None]
+    known = [estimate.cost_usd for estimate in cost_plan.estimates if estimate.cost_usd is not None]
     if len(known) > 1:
         least = sum(cost[0] for cost in known)
         tops = [cost[1] for cost in known]
         most = None if None in tops else sum(top for top in tops if top is not None)
         total = f"{money(least)} to {money(most)}" if most is not None else f"from {money(least)}"
-        unpriced = [each.service for each in outlook.estimates if each.cost_usd is None]
+        unpriced = [each.service for each in cost_plan.estimates if each.cost_usd is None]
         yield "Total", f"{total}, and {', '.join(unpriced)}, whose price is unknown" if unpriced else total
-    for estimate in outlook.estimates:
+    for estimate in cost_plan.estimates:
         if estimate.sample:
             shown = printable(mask(estimate.sample))
             cut = f"{shown[:SAMPLE_CHARS]}..." if len(shown) > SAMPLE_CHARS else shown

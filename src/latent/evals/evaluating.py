@@ -199,7 +199,7 @@ def _evaluated(request: Request) -> Evaluation:
     answered = request.target.answer(items, request.repeats)
     _raise_if_not_recorded(answered)
     measured = measure(request.scorers, answered, items)
-    if run.outlook is not None and any(each.outcome == "skipped" for each in answered):
+    if run.cost_plan is not None and any(each.outcome == "skipped" for each in answered):
         plan_judges(request.scorers, answered, items)
         raise RunStoppedError(PLANNED, request.name)
     about = {

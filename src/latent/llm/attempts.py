@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from latent.config import Settings
-    from latent.llm.ways import Way
+    from latent.llm.io import IO
 
 R = TypeVar("R")
 
@@ -21,7 +21,7 @@ _JITTER = 0.5
 """The share by which pauses vary, where `retries=` is given."""
 
 
-async def persistently(attempt: Callable[[int], Coroutine[Any, Any, R]], way: Way, policy: RetryPolicy) -> R:
+async def persistently(attempt: Callable[[int], Coroutine[Any, Any, R]], io: IO, policy: RetryPolicy) -> R:
     """
     What the first attempt gives that does not fail.
 
@@ -38,7 +38,7 @@ async def persistently(attempt: Callable[[int], Coroutine[Any, Any, R]], way: Wa
             if pause is None:
                 raise
         waited += pause
-        await way.sleep(pause)
+        await io.sleep(pause)
 
 
 def policy_for(retries: int | None, settings: Settings) -> RetryPolicy:

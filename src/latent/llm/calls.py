@@ -9,12 +9,12 @@ from latent.cache.entry import Result
 from latent.cache.keys import argument_hashes, key_of_parts
 from latent.llm.attempts import persistently, retry_options
 from latent.llm.estimates import estimate_of, estimator
-from latent.llm.failures import hopeless
+from latent.llm.failures import fatal
+from latent.llm.io import AsyncIO, SyncIO, finished
 from latent.llm.keeping import keep
 from latent.llm.recorded import answered, is_replayed
 from latent.llm.sending import admit
 from latent.llm.transport import check_may_block
-from latent.llm.ways import Blocking, Waiting, finished
 from latent.prefect.abstained import unremembered
 from latent.prefect.retries import policy_of
 from latent.prefect.run import current_run, surroundings
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from latent.llm.answer import Answer
+    from latent.llm.io import IO
     from latent.llm.messages import Turns
     from latent.llm.request import Request
-    from latent.llm.ways import Way
     from latent.prefect.run import Run
 
 KIND = "row"
@@ -50,7 +50,7 @@ async def ask(model: Request, prompt: Turns, repeat: int) -> Any:
         repeat: Tells further answers to the same prompt apart.
     """
     failed = 0 if (scope := current_scope()) is None else scope.attempt - 1
-    answer, is_final = await answered(model, prompt, repeat, Waiting(), failed_before=failed)
+    answer, is_final = await answered(model, prompt, repeat, AsyncIO(), failed_before=failed)
     return answer if is_final else unremembered(answer)
 
 
@@ -62,7 +62,7 @@ def task_for(
     function: Any = ask
     return Task(
         function, spec, limit=limit, span_type="LLM", counts_code=False, estimator=estimator,
-        hopeless=hopeless, cache_expiration=cache_expiration, **retry_options(retries),
+        fatal=fatal, cache_expiration=cache_expiration, **retry_options(retries),
     )  # fmt: skip
 
 
@@ -71,14 +71,14 @@ def complete(
 ) -> Answer:
     """One answer, remembered or asked for; blocks its thread."""
     check_may_block()
-    return finished(_Call(task, request, turns, repeat).answer(Blocking(), refresh))
+    return finished(_Call(task, request, turns, repeat).answer(SyncIO(), refresh))
 
 
 async def complete_async(
     task: Task[..., Answer], request: Request, turns: Turns, repeat: int, refresh: Refresh
 ) -> Answer:
     """As `complete`, without blocking the event loop."""
-    return await _Call(task, request, turns, repeat).answer(Waiting(), refresh)
+    return await _Call(task, request, turns, repeat).answer(AsyncIO(), refresh)
 
 
 def refreshing(task: Task[[Request, Turns, int], Answer], refresh: Refresh) -> Task[..., Answer]:
@@ -86,7 +86,7 @@ def refreshing(task: Task[[Request, Turns, int], Answer], refresh: Refresh) -> T
     if is_replayed():
         task = task.with_options(limit=None)  # nobody is asked, so there is nothing to hold back
     if refresh == "incomplete":
-        return task.with_options(reuses=_is_complete)
+        return task.with_options(accepts_cached=_is_complete)
     return task.with_options(refresh_cache=True) if refresh else task
 
 
@@ -99,17 +99,17 @@ class _Call:
         self.parts = argument_hashes({"model": request, "prompt": turns, "repeat": repeat})
         self.key = key_of_parts(task.name, self.parts)
 
-    async def answer(self, way: Way, refresh: Refresh) -> Answer:
+    async def answer(self, io: IO, refresh: Refresh) -> Answer:
         is_within = not refresh and self._is_within_refreshed()
         wanted = self._was_asked_again if is_within else _wanted(refresh)
         if (known := self._recall()) is not None and wanted(known):
             return known
-        with await way.claim(self.run.memory, self.key):
+        with await io.claim(self.run.memory, self.key):
             # Whoever held it may have finished between the look and the claim.
             newer = self._recall()
             if newer is not None and (wanted(newer) or (known is None and refresh is not True)):
                 return newer
-            answer, is_final = await self._traced(way)
+            answer, is_final = await self._traced(io)
             if is_final:
                 self._keep(answer)
             if is_within:
@@ -140,12 +140,12 @@ class _Call:
         )  # fmt: skip
         keep(self.run, self.task.name, [result])
 
-    async def _traced(self, way: Way) -> tuple[Answer, bool]:
+    async def _traced(self, io: IO) -> tuple[Answer, bool]:
         began, scope = time.time(), current_scope()
         answer: Answer | None = None
         failure: Exception | None = None
         try:
-            answer, is_final = await self._asked(way)
+            answer, is_final = await self._asked(io)
         except Exception as error:
             failure = error
             raise
@@ -166,16 +166,16 @@ class _Call:
                 )
         return answer, is_final
 
-    async def _asked(self, way: Way) -> tuple[Answer, bool]:
+    async def _asked(self, io: IO) -> tuple[Answer, bool]:
         """The answer of the first attempt that has one, and whether it is to be remembered."""
-        if self.run.outlook is not None:
-            raise self.run.outlook.refuse(estimate_of(self.request, self.turns))
+        if self.run.cost_plan is not None:
+            raise self.run.cost_plan.refuse(estimate_of(self.request, self.turns))
         admit(self.run, self.task.name)
 
         async def attempt(failed: int) -> tuple[Answer, bool]:
-            return await answered(self.request, self.turns, self.repeat, way, failed_before=failed)
+            return await answered(self.request, self.turns, self.repeat, io, failed_before=failed)
 
-        return await persistently(attempt, way, policy_of(self.task, self.run.workspace.settings))
+        return await persistently(attempt, io, policy_of(self.task, self.run.workspace.settings))
 
 
 def _wanted(refresh: Refresh) -> Callable[[Answer], bool]:

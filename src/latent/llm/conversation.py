@@ -16,9 +16,9 @@ from latent.llm.tokens import booked_tokens
 from latent.prefect.run import current_run, surroundings
 
 if TYPE_CHECKING:
+    from latent.llm.io import IO
     from latent.llm.messages import Turns
     from latent.llm.request import Reading, Request
-    from latent.llm.ways import Way
 
 _REFUSES_THE_CONVERSATION = (400, 413, 422)
 """Statuses that say that what was sent will not be answered, whoever sends it and when."""
@@ -39,9 +39,7 @@ class _Account:
         self.cost_usd = None if cost is None or self.cost_usd is None else self.cost_usd + cost
 
 
-async def converse(
-    request: Request, turns: Turns, way: Way, *, failed_before: int = 0
-) -> tuple[Answer, bool]:
+async def converse(request: Request, turns: Turns, io: IO, *, failed_before: int = 0) -> tuple[Answer, bool]:
     """
     One answer, repairs included.
 
@@ -57,7 +55,7 @@ async def converse(
         ModelCallError: The first request has no answer.
     """
     account, is_final = _Account(), True
-    reading, seconds = await _ask(request, turns, way, account)
+    reading, seconds = await _ask(request, turns, io, account)
     text, problem, invalid = _judged(request, reading)
     said, failed_repair = turns, ""
     for _ in range(request.repairs if invalid is not None else 0):
@@ -68,7 +66,7 @@ async def converse(
             Message("user", (mending(request.output, invalid),)),
         )
         try:
-            newer, seconds = await _ask_again(request, sent_back, way, account)
+            newer, seconds = await _ask_again(request, sent_back, io, account)
         except LatentError as error:
             failed_repair = f" Asking again failed: {error}"
             is_final = isinstance(error, ModelRefusedError) and error.status in _REFUSES_THE_CONVERSATION
@@ -100,22 +98,22 @@ async def converse(
     return answer, is_final
 
 
-async def _ask_again(request: Request, turns: Turns, way: Way, account: _Account) -> tuple[Reading, float]:
+async def _ask_again(request: Request, turns: Turns, io: IO, account: _Account) -> tuple[Reading, float]:
     """A repair, tried again by itself: with the whole call, what it mends would be paid for again."""
     run = current_run() or surroundings(None)
 
     async def attempt(failed: int) -> tuple[Reading, float]:
-        return await _ask(request, turns, way, account)
+        return await _ask(request, turns, io, account)
 
-    return await persistently(attempt, way, policy_for(request.retries, run.workspace.settings))
+    return await persistently(attempt, io, policy_for(request.retries, run.workspace.settings))
 
 
-async def _ask(request: Request, turns: Turns, way: Way, account: _Account) -> tuple[Reading, float]:
+async def _ask(request: Request, turns: Turns, io: IO, account: _Account) -> tuple[Reading, float]:
     """One request; what it took is booked, whatever becomes of its answer."""
     speaker, endpoint = speaker_of(request.endpoint.dialect), request.endpoint
     account.requests += 1
     sent = await send(
-        request, speaker.PATH, speaker.payload(request, turns), way,
+        request, speaker.PATH, speaker.payload(request, turns), io,
         tokens=booked_tokens(request, turns), usage_in=speaker.usage,
     )  # fmt: skip
     account.add(sent.usage, sent.cost_usd)

@@ -18,7 +18,7 @@ from latent.llm.tokens import token_bound
 if TYPE_CHECKING:
     import numpy as np
 
-    from latent.llm.ways import Way
+    from latent.llm.io import IO
 
 PATH = "/embeddings"
 _REFUSES_BASE64 = (400, 422)
@@ -69,7 +69,7 @@ def batches(sizes: Sequence[int], most: int, most_tokens: int) -> list[range]:
     return [*found, range(first, len(sizes))] if len(sizes) else found
 
 
-async def ask(request: EmbeddingRequest, texts: Sequence[str], way: Way) -> np.ndarray:
+async def ask(request: EmbeddingRequest, texts: Sequence[str], io: IO) -> np.ndarray:
     """
     The vectors of one batch: float32, shape (texts, dimensions), in the order of the texts.
 
@@ -83,14 +83,14 @@ async def ask(request: EmbeddingRequest, texts: Sequence[str], way: Way) -> np.n
     if request.dimensions is not None:
         payload["dimensions"] = request.dimensions
     try:
-        sent = await send(request, PATH, payload, way, tokens=tokens, usage_in=_usage)
+        sent = await send(request, PATH, payload, io, tokens=tokens, usage_in=_usage)
     except ModelRefusedError as error:
         knows_none = error.status in _REFUSES_BASE64 and "encoding_format" in str(error)
         if form == "float" or not knows_none:
             raise
         # Some servers know only lists of numbers: ten times as long to read, and the same.
         payload["encoding_format"] = "float"
-        sent = await send(request, PATH, payload, way, tokens=tokens, usage_in=_usage)
+        sent = await send(request, PATH, payload, io, tokens=tokens, usage_in=_usage)
         _only_numbers.add(whose)
     return _vectors(request, sent.document, len(texts))
 

@@ -16,20 +16,20 @@ from latent.llm.answer import Usage
 from latent.llm.attempts import persistently, policy_for
 from latent.llm.embedding import EmbeddingRequest, batches
 from latent.llm.estimates import FEWEST
+from latent.llm.io import AsyncIO, SyncIO, finished
 from latent.llm.keeping import keep
 from latent.llm.prices import cost_usd
 from latent.llm.recorded import vectors_of
 from latent.llm.sending import admit
 from latent.llm.tokens import rough_tokens, token_bound
-from latent.llm.ways import Blocking, Waiting, finished
-from latent.prefect.outlook import Estimate
+from latent.prefect.cost_plan import Estimate
 from latent.prefect.run import Run, current_run, surroundings
 from latent.provider_errors.responses import answer_of
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from latent.llm.ways import Way
+    from latent.llm.io import IO
 
 KIND = "embedding"
 """The kind of these entries in the store."""
@@ -83,8 +83,8 @@ class Work:
         """The texts that are not remembered, in the batches in which they are asked for."""
         self._recall(range(len(self._texts)))
         missing = [index for index in range(len(self._texts)) if index not in self._vectors]
-        if missing and self._run.outlook is not None:
-            raise self._run.outlook.refuse(self._estimate(missing))
+        if missing and self._run.cost_plan is not None:
+            raise self._run.cost_plan.refuse(self._estimate(missing))
         sizes = [token_bound(self._texts[index]) for index in missing]
         spans = batches(sizes, self._batch_size, self._batch_tokens)
         return [[missing[place] for place in span] for span in spans]
@@ -95,11 +95,11 @@ class Work:
 
     def do(self, batch: Sequence[int]) -> None:
         """Ask for a batch, and remember it; blocks its thread."""
-        finished(self._do(batch, Blocking()))
+        finished(self._do(batch, SyncIO()))
 
     async def do_async(self, batch: Sequence[int]) -> None:
         """As `do`, without blocking the event loop."""
-        await self._do(batch, Waiting())
+        await self._do(batch, AsyncIO())
 
     def each(self) -> list[np.ndarray | TextTooLongError]:
         """The vector of each text, in their order, or why it has none."""
@@ -168,26 +168,26 @@ class Work:
             reason += f": {forgets} forgets what is remembered of it, so that all texts are asked for anew"
         return ModelAnswerError(endpoint.spec, endpoint.place, f"{reason}.")
 
-    async def _do(self, batch: Sequence[int], way: Way) -> None:
+    async def _do(self, batch: Sequence[int], io: IO) -> None:
         if not self._remembers:
-            await self._ask_in_parts(batch, way, self._take)
+            await self._ask_in_parts(batch, io, self._take)
             return
         key = key_of_parts("embeddings", {str(place): self._keys[index] for place, index in enumerate(batch)})
-        with await way.claim(self._run.memory, key):
+        with await io.claim(self._run.memory, key):
             # Whoever held it may have finished between the look and the claim.
             self._recall(batch)
             missing = [index for index in batch if index not in self._vectors]
             if missing:
-                await self._ask_in_parts(missing, way, self._keep)
+                await self._ask_in_parts(missing, io, self._keep)
 
-    async def _ask_in_parts(self, indices: Sequence[int], way: Way, take: Take) -> None:
+    async def _ask_in_parts(self, indices: Sequence[int], io: IO, take: Take) -> None:
         """
         Ask for vectors, in halves where that is too much at once, until what is too long stands alone.
 
         Nothing is paid for a request that is too large, and the others of a batch are not to be lost for one.
         """
         try:
-            vectors = await self._asked(indices, way)
+            vectors = await self._asked(indices, io)
         except ModelRefusedError as error:
             if not _is_too_much(error):
                 raise
@@ -199,7 +199,7 @@ class Work:
             return
         middle = len(indices) // 2
         for part in (indices[:middle], indices[middle:]):
-            await self._ask_in_parts(part, way, take)
+            await self._ask_in_parts(part, io, take)
 
     def _take(self, indices: Sequence[int], vectors: np.ndarray) -> None:
         self._measure(vectors)
@@ -226,16 +226,16 @@ class Work:
         keep(self._run, spec, results)
         self._vectors |= zip(indices, vectors, strict=True)
 
-    async def _asked(self, batch: Sequence[int], way: Way) -> np.ndarray:
+    async def _asked(self, batch: Sequence[int], io: IO) -> np.ndarray:
         """The vectors of a batch, by the first attempt that has them."""
         texts = [self._texts[index] for index in batch]
         keys = [self._keys[index] for index in batch] if self._remembers else []
         admit(self._run, self._request.endpoint.spec)
 
         async def attempt(failed: int) -> np.ndarray:
-            return await vectors_of(self._request, texts, keys, way)
+            return await vectors_of(self._request, texts, keys, io)
 
-        return await persistently(attempt, way, policy_for(None, self._run.workspace.settings))
+        return await persistently(attempt, io, policy_for(None, self._run.workspace.settings))
 
     def _estimate(self, missing: Sequence[int]) -> Estimate:
         texts = [self._texts[index] for index in missing]

@@ -9,7 +9,7 @@ from latent.llm.dialects import speaker_of
 from latent.llm.messages import messages_of, split_system
 from latent.llm.prices import cost_usd
 from latent.llm.tokens import booked_tokens
-from latent.prefect.outlook import Estimate
+from latent.prefect.cost_plan import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

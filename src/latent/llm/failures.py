@@ -83,7 +83,7 @@ def failure_in(endpoint: Endpoint, reply: Reply) -> ModelRefusedError | None:
     return _refusal(endpoint, _status_of({"error": error}), reply.headers, {"error": error})
 
 
-def hopeless(error: BaseException) -> str | None:
+def fatal(error: BaseException) -> str | None:
     """
     Why no other call of the same model can succeed, as long as none has; None when others can.
 

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from latent.cache import Memory
     from latent.llm.embedding import EmbeddingRequest
+    from latent.llm.io import IO
     from latent.llm.messages import Turns
     from latent.llm.request import Request
-    from latent.llm.ways import Way
     from latent.prefect.run import Run
 
 _HASH_CHARS = 16
@@ -33,7 +33,7 @@ _PLACES = 3
 
 
 async def answered(
-    request: Request, turns: Turns, repeat: int, way: Way, *, failed_before: int = 0
+    request: Request, turns: Turns, repeat: int, io: IO, *, failed_before: int = 0
 ) -> tuple[Answer, bool]:
     """
     One answer as `converse` gives it: recorded, remembered in the workspace, or asked for.
@@ -44,7 +44,7 @@ async def answered(
     """
     run = _run()
     if (recording := recording_of(run.workspace)) is None:
-        return await converse(request, turns, way, failed_before=failed_before)
+        return await converse(request, turns, io, failed_before=failed_before)
     call = _call_of(request, turns, repeat)
     if (known := recording.find(call)) is not None:
         return _restored(known, request), True
@@ -57,14 +57,14 @@ async def answered(
     if remembered is not None:
         answer, is_final = remembered, True
     else:
-        answer, is_final = await converse(request, turns, way, failed_before=failed_before)
+        answer, is_final = await converse(request, turns, io, failed_before=failed_before)
     if is_final:
         recording.keep(call, _kept(answer))
     return answer, is_final
 
 
 async def vectors_of(
-    request: EmbeddingRequest, texts: Sequence[str], keys: Sequence[str], way: Way
+    request: EmbeddingRequest, texts: Sequence[str], keys: Sequence[str], io: IO
 ) -> np.ndarray:
     """
     The vectors of one batch, float32, shape (texts, dimensions): recorded, remembered, or asked for.
@@ -78,7 +78,7 @@ async def vectors_of(
     """
     run = _run()
     if (recording := recording_of(run.workspace)) is None:
-        return await ask_for_vectors(request, texts, way)
+        return await ask_for_vectors(request, texts, io)
     import numpy as np
 
     calls = [_text_call(request, text) for text in texts]
@@ -90,7 +90,7 @@ async def vectors_of(
     new = {place: remembered[keys[place]] for place in missing if keys and keys[place] in remembered}
     asked = [place for place in missing if place not in new]
     if asked:
-        new |= zip(asked, await ask_for_vectors(request, [texts[place] for place in asked], way), strict=True)
+        new |= zip(asked, await ask_for_vectors(request, [texts[place] for place in asked], io), strict=True)
     for place, vector in new.items():
         recording.keep(calls[place], _written(vector))
     found |= new

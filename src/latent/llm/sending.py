@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from latent.llm.answer import Usage
     from latent.llm.embedding import EmbeddingRequest
+    from latent.llm.io import IO
     from latent.llm.request import Request
-    from latent.llm.ways import Way
     from latent.prefect.run import Run
 
 
@@ -55,7 +55,7 @@ async def send(
     request: Request | EmbeddingRequest,
     path: str,
     payload: Mapping[str, Any],
-    way: Way,
+    io: IO,
     *,
     tokens: int,
     usage_in: Callable[[dict[str, Any]], Usage | None],
@@ -72,11 +72,11 @@ async def send(
     """
     if request.limit is None:
         try:
-            return await _sent(request, path, payload, way, usage_in)
+            return await _sent(request, path, payload, io, usage_in)
         except ModelRefusedError as error:
             raise _with_advice(error) from None
-    async with way.admitted(request.limit, tokens) as permit:
-        sent = await _sent(request, path, payload, way, usage_in)
+    async with io.admitted(request.limit, tokens) as permit:
+        sent = await _sent(request, path, payload, io, usage_in)
         if sent.usage is not None:
             permit.release(tokens_used=sent.usage.input_tokens + sent.usage.output_tokens)
     return sent
@@ -95,11 +95,11 @@ async def _sent(
     request: Request | EmbeddingRequest,
     path: str,
     payload: Mapping[str, Any],
-    way: Way,
+    io: IO,
     usage_in: Callable[[dict[str, Any]], Usage | None],
 ) -> Sent:
     endpoint, began = request.endpoint, time.perf_counter()
-    reply = await way.post(endpoint, path, payload, timeout_seconds=request.timeout_seconds)
+    reply = await io.post(endpoint, path, payload, timeout_seconds=request.timeout_seconds)
     seconds = time.perf_counter() - began
     usage, failure = usage_in(reply.document), failure_in(endpoint, reply)
     cost = stated_cost_usd(reply.document)

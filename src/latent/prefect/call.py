@@ -27,13 +27,13 @@ from latent.prefect.admission import admit, admit_async, holding, timely, timely
 from latent.prefect.carried import carry, unpack
 from latent.prefect.changed_arguments import applied, changed_arguments, note_of_change
 from latent.prefect.claims import claim, claim_async
+from latent.prefect.cost_plan import REASON
 from latent.prefect.deliveries import packed
 from latent.prefect.failures import explained, row_error
 from latent.prefect.global_limits import attached
 from latent.prefect.kept_reads import with_kept
 from latent.prefect.key import CallKey, call_key, is_still_key
 from latent.prefect.logs import warn_once
-from latent.prefect.outlook import REASON
 from latent.prefect.outputs import check_outputs, count_rows, restore_outputs, save_outputs
 from latent.prefect.run import Run, entered, is_entered
 from latent.prefect.scope import (
@@ -154,8 +154,8 @@ class Call:
         Raises:
             RunStoppedError: The run is only planned, and the call would be paid for.
         """
-        outlook = self.run.outlook
-        if outlook is not None and outlook.skips(self.task, self.arguments):
+        cost_plan = self.run.cost_plan
+        if cost_plan is not None and cost_plan.skips(self.task, self.arguments):
             raise RunStoppedError(REASON, self.task.name)
 
     def find_key(self) -> bool:

@@ -22,6 +22,7 @@ from latent.errors import RunSupersededError
 from latent.prefect.api import prefect_api
 from latent.prefect.budget import Budget
 from latent.prefect.carried import Carried, carry, is_large, unpack
+from latent.prefect.cost_plan import CostPlan
 from latent.prefect.generators import generated, generated_async
 from latent.prefect.global_limits import shared_limits
 from latent.prefect.inputs import VARIADIC, Binder, dataset_names, evaluated, name_of, without
@@ -29,7 +30,6 @@ from latent.prefect.late_ends import superseded_state
 from latent.prefect.logs import run_log
 from latent.prefect.on_server import on_server
 from latent.prefect.outcomes import Outcomes
-from latent.prefect.outlook import Outlook
 from latent.prefect.outputs import check_outputs, count_rows, save_outputs
 from latent.prefect.run import Run, configuration, current_run, entered, file_of, workspace_for
 from latent.prefect.run_options import RunOptions
@@ -374,7 +374,7 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
     run.options = launched.options if launched else parent.options if parent else RunOptions()
     run.budget = parent.budget if parent else Budget.of(workspace.settings, run.options)
     if run.options.plan:
-        run.outlook = (parent.outlook if parent else None) or Outlook()
+        run.cost_plan = (parent.cost_plan if parent else None) or CostPlan()
     if launched is not None:
         launched.run = run
     TaskRegistry.observe_flow(flow.name, parent.flow_name if parent else None)
@@ -393,7 +393,7 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
 
 @contextmanager
 def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
-    if run.outlook is not None:
+    if run.cost_plan is not None:
         yield  # a plan is no run: what was recorded last stays the last run
         return
     info = RunInfo(

@@ -57,7 +57,7 @@ def check_outputs(run: Run, names: tuple[str, ...]) -> None:
 def save_outputs(run: Run, names: tuple[str, ...], value: Any, *, owner: str) -> dict[str, str]:
     """Save what was returned, unless anything does not fit; the fingerprint of each dataset."""
     values = split_outputs(names, value, owner)
-    if run.outlook is not None and not run.outlook.is_empty:
+    if run.cost_plan is not None and not run.cost_plan.is_empty:
         return {}  # what a plan leaves out is missing in it
     return {name: _save(run, name, data) for name, data in values.items()}
 

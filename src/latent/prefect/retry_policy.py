@@ -152,7 +152,7 @@ def why_everything_stops(error: BaseException) -> str | None:
     Why no other call can succeed either, in a sentence or two for the user; None when others can.
 
     That is so only for an exhausted quota. A refused key (401) is not counted: rows may use different keys
-    and services. A task whose rows use the same says so (`hopeless`), and `max_failures` ends a map that
+    and services. A task whose rows use the same says so (`fatal`), and `max_failures` ends a map that
     fails all over.
     """
     answer = answer_of(error)

@@ -46,9 +46,9 @@ if TYPE_CHECKING:
     from latent.catalog import Catalog
     from latent.config import Masker
     from latent.prefect.budget import Budget
+    from latent.prefect.cost_plan import CostPlan
     from latent.prefect.futures import TaskFuture
     from latent.prefect.outcomes import Outcomes
-    from latent.prefect.outlook import Outlook
     from latent.prefect.rows.futures import MappedFutures
     from latent.prefect.usage import ServiceAccount
     from latent.tracking import RunRecorder
@@ -120,7 +120,7 @@ class Run:
     """What may still be spent; None outside of flows and in worker processes."""
     shares_limits: bool = False
     """Whether limits take their slots from a Prefect server, in worker processes too."""
-    outlook: Outlook | None = None
+    cost_plan: CostPlan | None = None
     """What the run would pay for, when it is only planned; None for a run that does it."""
     options: RunOptions = field(default_factory=RunOptions)
     """What whoever started the run asked for beside its parameters."""

@@ -17,7 +17,7 @@ class RunOptions:
     refresh: Mapping[str, str | None] = field(default_factory=dict)
     """Tasks to compute again whatever is remembered, each with an expression that selects rows; None: all."""
     plan: bool = False
-    """Whether nothing that is paid for is done, only counted; see `latent.prefect.outlook`."""
+    """Whether nothing that is paid for is done, only counted; see `latent.prefect.cost_plan`."""
     only_failed: bool = False
     """Whether of all rows that are not remembered only those run that failed in the last run."""
     max_cost_usd: float | None = None

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from latent.config import Workspace
+    from latent.prefect.cost_plan import CostPlan
     from latent.prefect.flows import Launch
     from latent.prefect.outcomes import Outcomes, TaskAccount
-    from latent.prefect.outlook import Outlook
     from latent.prefect.usage import ServiceAccount
 
 __all__ = ["FlowIndex", "FoundFlow", "RunResult", "discover", "find_flow", "run", "run_flow"]
@@ -49,7 +49,7 @@ class RunResult:
     """The same by task."""
     services: Mapping[str, ServiceAccount] = field(default_factory=dict)
     """What was used of paid services, by name: models above all."""
-    outlook: Outlook | None = None
+    cost_plan: CostPlan | None = None
     """What the run would pay for, when it was only planned."""
     unkept: int = 0
     """Results that could not be remembered, though they should have been: they are computed again."""
@@ -146,7 +146,7 @@ def _result(
         counts=outcomes.counts if outcomes else Counter(),
         tasks=dict(outcomes.tasks) if outcomes else {},
         services=dict(outcomes.services) if outcomes else {},
-        outlook=run.outlook if run else None,
+        cost_plan=run.cost_plan if run else None,
         unkept=outcomes.unkept if outcomes else 0,
         stopped_by=run.budget.reached if run and run.budget else None,
     )

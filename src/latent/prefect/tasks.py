@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State
 
     from latent.config import Settings
-    from latent.prefect.outlook import Estimator
+    from latent.prefect.cost_plan import Estimator
     from latent.prefect.retry_policy import RetryOn
     from latent.prefect.run import Run
 
@@ -59,7 +59,7 @@ UNSET: Final = Unset.UNSET
 
 _OWN_OPTIONS = (
     *("input", "output", "cache", "retry", "retry_on", "no_retry_on", "span_type", "limit"),
-    *("counts_code", "estimator", "reuses", "hopeless", "free"),
+    *("counts_code", "estimator", "accepts_cached", "fatal", "free"),
 )
 
 
@@ -86,8 +86,8 @@ class Task(prefect.Task[P, R]):
         limit: str | None = None,
         counts_code: bool = True,
         estimator: Estimator | None = None,
-        reuses: Callable[[Any], bool] | None = None,
-        hopeless: Callable[[BaseException], str | None] | None = None,
+        accepts_cached: Callable[[Any], bool] | None = None,
+        fatal: Callable[[BaseException], str | None] | None = None,
         free: bool = False,
         cache_expiration: timedelta | Unset | None = UNSET,
         **prefect_options: Any,
@@ -112,8 +112,8 @@ class Task(prefect.Task[P, R]):
             "limit": limit,
             "counts_code": counts_code,
             "estimator": estimator,
-            "reuses": reuses,
-            "hopeless": hopeless,
+            "accepts_cached": accepts_cached,
+            "fatal": fatal,
             "free": free,
         }
         """Our options as the user gave them."""
@@ -187,9 +187,9 @@ class Task(prefect.Task[P, R]):
         return cast("Estimator | None", self.own["estimator"])
 
     @property
-    def reuses(self) -> Callable[[Any], bool] | None:
+    def accepts_cached(self) -> Callable[[Any], bool] | None:
         """Tells whether a row's remembered result will do; None: any will."""
-        return cast("Callable[[Any], bool] | None", self.own["reuses"])
+        return cast("Callable[[Any], bool] | None", self.own["accepts_cached"])
 
     def why_map_stops(self, error: BaseException, *, has_results: bool) -> str | None:
         """
@@ -200,8 +200,8 @@ class Task(prefect.Task[P, R]):
         """
         if (reason := why_everything_stops(error)) is not None:
             return reason
-        hopeless = cast("Callable[[BaseException], str | None] | None", self.own["hopeless"])
-        return None if has_results or hopeless is None else hopeless(error)
+        fatal = cast("Callable[[BaseException], str | None] | None", self.own["fatal"])
+        return None if has_results or fatal is None else fatal(error)
 
     @property
     def users_key(self) -> bool:

@@ -6,8 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from latent.tracking.launch import ensure_writer as ensure_writer
-    from latent.tracking.launch import stop_writer as stop_writer
     from latent.tracking.mlflow_database import ensure_database as ensure_database
     from latent.tracking.preview import shorten as shorten
     from latent.tracking.recorder import RunRecorder as RunRecorder
@@ -17,6 +15,8 @@ if TYPE_CHECKING:
     from latent.tracking.records import SpanRecord as SpanRecord
     from latent.tracking.records import TaskRecord as TaskRecord
     from latent.tracking.records import describe_error as describe_error
+    from latent.tracking.row_filter import Where as Where
+    from latent.tracking.row_filter import parse_where as parse_where
     from latent.tracking.rows_view import FailureGroup as FailureGroup
     from latent.tracking.rows_view import failed_rows as failed_rows
     from latent.tracking.rows_view import failure_groups as failure_groups
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from latent.tracking.views import run_tags as run_tags
     from latent.tracking.views import tag_run as tag_run
     from latent.tracking.views import wait_for_tracking as wait_for_tracking
-    from latent.tracking.where import Where as Where
-    from latent.tracking.where import parse_where as parse_where
+    from latent.tracking.writer_process import ensure_writer as ensure_writer
+    from latent.tracking.writer_process import stop_writer as stop_writer
 
 _HOME = {
     "FailureGroup": "rows_view",
@@ -45,11 +45,11 @@ _HOME = {
     "has_unsent_runs": "sync",
     "sync_runs": "sync",
     "TaskRecord": "records",
-    "Where": "where",
+    "Where": "row_filter",
     "current_recorder": "recorder",
     "describe_error": "records",
     "ensure_database": "mlflow_database",
-    "ensure_writer": "launch",
+    "ensure_writer": "writer_process",
     "failed_rows": "rows_view",
     "failure_groups": "rows_view",
     "list_runs": "views",
@@ -58,9 +58,9 @@ _HOME = {
     "load_run": "views",
     "run_tags": "views",
     "tag_run": "views",
-    "parse_where": "where",
+    "parse_where": "row_filter",
     "shorten": "preview",
-    "stop_writer": "launch",
+    "stop_writer": "writer_process",
     "wait_for_tracking": "views",
 }
 

@@ -25,7 +25,7 @@ from latent import __version__
 from latent.config import Masker, ensure_private_dir, masker_for
 from latent.errors import WorkspaceError
 from latent.files import replace_json
-from latent.tracking import launch
+from latent.tracking import writer_process
 from latent.tracking.folders import Destination, RunFolder
 from latent.tracking.jsonable import json_line, plain, read_lines
 from latent.tracking.records import SUCCESSFUL, SpanRecord, TaskRecord
@@ -384,8 +384,8 @@ class Journal:
             self._complain(error)
 
     def _summon_writer(self) -> None:
-        launch.announce(self.target, self.folder.run_id)
-        launch.ensure_writer(self.workspace, self.target)
+        writer_process.announce(self.target, self.folder.run_id)
+        writer_process.ensure_writer(self.workspace, self.target)
 
     def _complain(self, error: Exception) -> None:
         if not self._warned:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from latent.config import ensure_private_dir
 from latent.errors import WorkspaceError
-from latent.tracking import binding, holder
+from latent.tracking import binding, liveness
 from latent.tracking.folders import RunFolder, destination, run_folder
 from latent.tracking.journal import Journal
 from latent.tracking.preview import shorten
@@ -68,7 +68,7 @@ class RunRecorder:
         with suppress(OSError, WorkspaceError):  # said once by the journal, which tries again
             ensure_private_dir(recorder.folder.path)
         spool.attach(recorder._journal)
-        started = {"holder": holder.hold(workspace), "tell": recorder._tell_provenance}
+        started = {"holder": liveness.hold(workspace), "tell": recorder._tell_provenance}
         recorder._put("start", started)
         if tracked:
             binding.add(recorder)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from latent.errors import cause_of
 from latent.tracking.arrow import table_from
+from latent.tracking.row_filter import parse_where
 from latent.tracking.rows import COLUMNS
 from latent.tracking.views import list_runs, load_run
-from latent.tracking.where import parse_where
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types

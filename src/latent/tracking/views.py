@@ -13,12 +13,12 @@ from latent.config import ensure_private_dir
 from latent.errors import RunNotFoundError, UsageError
 from latent.files import FileLock, read_json, replace_json
 from latent.tracking.folders import RunFolder, run_folder
-from latent.tracking.follow import is_alive
 from latent.tracking.jsonable import read_lines
-from latent.tracking.launch import ensure_writer
 from latent.tracking.payload import trace_id
 from latent.tracking.spool import spool
 from latent.tracking.summary import RunSummary, summarize
+from latent.tracking.uploader import is_alive
+from latent.tracking.writer_process import ensure_writer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,10 +19,10 @@ from pathlib import Path
 from latent.config import Workspace, ensure_private_dir, find_workspace, masker_for
 from latent.errors import LatentError
 from latent.files import FileLock, replace_json
-from latent.tracking import holder
+from latent.tracking import liveness
 from latent.tracking.folders import Destination, destination, run_folder
-from latent.tracking.follow import Follower
-from latent.tracking.launch import ensure_writer
+from latent.tracking.uploader import Uploader
+from latent.tracking.writer_process import ensure_writer
 
 logger = logging.getLogger("latent.tracking.writer")
 
@@ -41,7 +41,7 @@ _GIVE_UP_SECONDS = 600.0
 class _Waiting:
     """A run that MLflow does not know completely, and how patient to be with it."""
 
-    follower: Follower
+    uploader: Uploader
     pause_seconds: float = 0.0
     retry_at: float = 0.0
 
@@ -89,7 +89,7 @@ class Writer:
             if waiting.retry_at > time.monotonic():
                 continue
             try:
-                busy = self._advance(name, waiting.follower) or busy
+                busy = self._advance(name, waiting.uploader) or busy
             except Exception as error:  # whatever MLflow or its server raised: told, and tried again
                 self._fail(waiting, error)
                 failures += 1
@@ -112,18 +112,18 @@ class Writer:
                 folder = run_folder(self.workspace, name)
             except ValueError:  # a file that somebody else put there
                 continue
-            self._waiting[name] = _Waiting(Follower(self.workspace, self.target, folder))
+            self._waiting[name] = _Waiting(Uploader(self.workspace, self.target, folder))
 
-    def _advance(self, name: str, follower: Follower) -> bool:
+    def _advance(self, name: str, uploader: Uploader) -> bool:
         """Take one run a step further; whether it moved or its process lives."""
-        progress = follower.advance()
+        progress = uploader.advance()
         if progress in ("complete", "gone", "refused"):
             self._waiting.pop(name, None)
             note = self.target.pending_dir / name
             with suppress(OSError):
                 note.unlink()
             # Lines that came after the look, before the note was removed, would otherwise be forgotten.
-            if progress == "complete" and follower.has_news():
+            if progress == "complete" and uploader.has_news():
                 note.touch(mode=0o600)
         return progress in ("sent", "waiting")
 
@@ -133,14 +133,14 @@ class Writer:
 
         # An error may quote the server's address, with the password in it.
         reason = masker_for(self.workspace).text(reason_of(error))
-        logger.warning("Run %s cannot be sent: %s", waiting.follower.folder.run_id, reason)
+        logger.warning("Run %s cannot be sent: %s", waiting.uploader.folder.run_id, reason)
         self.failing_since = self.failing_since or time.monotonic()
         self._login_refused = is_login_refused(error)
         waiting.pause_seconds = min(
             max(2 * waiting.pause_seconds, _FIRST_PAUSE_SECONDS), _LONGEST_PAUSE_SECONDS
         )
         waiting.retry_at = time.monotonic() + waiting.pause_seconds
-        waiting.follower.tell(reason)
+        waiting.uploader.tell(reason)
 
     def _is_done(self, idle_seconds: float) -> bool:
         """Whether to end: idle for long enough, or failing with no run alive that could need us."""
@@ -149,7 +149,7 @@ class Writer:
         patience = 0.0 if self._login_refused else min(_GIVE_UP_SECONDS, self.idle_seconds)
         lasting = time.monotonic() - self.failing_since
         return lasting >= patience and not any(
-            waiting.follower.is_alive() for waiting in self._waiting.values()
+            waiting.uploader.is_alive() for waiting in self._waiting.values()
         )
 
 
@@ -187,7 +187,7 @@ def _serve(workspace: Workspace, target: Destination, lock: FileLock) -> Writer 
         return None
     about = {"pid": os.getpid(), "started_at": time.time(), "tracking_uri": target.shown_uri}
     replace_json(target.state_file, about)
-    holder.sweep(workspace)
+    liveness.sweep(workspace)
     logger.info("Writing to %s.", target.shown_uri)
     writer = Writer(workspace, target, idle_seconds)
     writer.run(lock)

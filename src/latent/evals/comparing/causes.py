@@ -118,7 +118,7 @@ def _raise_if_planned(cells: Cells) -> None:
     from latent.prefect import current_run
 
     run = current_run()
-    if run is not None and run.outlook is not None and not run.outlook.is_empty:
+    if run is not None and run.cost_plan is not None and not run.cost_plan.is_empty:
         raise RunStoppedError(PLANNED, cells.new.name)
 
 

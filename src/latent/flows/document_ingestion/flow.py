@@ -31,7 +31,7 @@ from latent.errors import (
 )
 from latent.llm import Embedder
 from latent.prefect import flow, log_metric, logger, task
-from latent.prefect.outlook import REASON
+from latent.prefect.cost_plan import REASON
 from latent.prefect.run import current_run
 from latent.rag import Chunk, Document, chunk_document, open_store
 from latent.rag.changes import Wanted, content_of, fingerprint_in
@@ -205,7 +205,7 @@ def document_ingestion(
         encoding=encoding,
         loaders=found_loaders(loaders or {}),
     )
-    is_plan = (run := current_run()) is not None and run.outlook is not None
+    is_plan = (run := current_run()) is not None and run.cost_plan is not None
     found, missing = look_for_documents(file_paths, root=workspace.root)
     paths = {shown(path): path for path in found}
     made_with = embedder_options or {}

@@ -1,7 +1,7 @@
 """
 The life of one row, from its claim over its attempts to its end.
 
-`life` decides and never waits: it yields what has to happen next, and an executor makes it happen, on a thread
+`life` decides and never waits: it yields what has to happen next, and an executor does it, on a thread
 or on an event loop. So both kinds of tasks share every decision, and a row that pauses holds no thread.
 """
 

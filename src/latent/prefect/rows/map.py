@@ -13,8 +13,8 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from latent.errors import RowEndedError
 from latent.prefect.admission import limiter_of
 from latent.prefect.call import Call
+from latent.prefect.cost_plan import REASON
 from latent.prefect.futures import failure_in, result_in
-from latent.prefect.outlook import REASON
 from latent.prefect.rows.batches import HOOKS, Batch, MapSpec
 from latent.prefect.rows.columns import Columns
 from latent.prefect.rows.ends import RowEnd, Totals
@@ -188,10 +188,10 @@ class Submission:
 
     def _not_only_planned(self, jobs: list[Job]) -> list[Job]:
         """The rows that run; in a plan, what would be paid for is skipped."""
-        outlook = self.run.outlook
-        if outlook is None:
+        cost_plan = self.run.cost_plan
+        if cost_plan is None:
             return jobs
-        skipped = [job for job in jobs if outlook.skips(self.task, job.arguments)]
+        skipped = [job for job in jobs if cost_plan.skips(self.task, job.arguments)]
         for job in skipped:
             job.skip(self.task.name, REASON)
         self.map_run.ended_unrun([job.end() for job in skipped])

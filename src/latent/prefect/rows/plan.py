@@ -71,10 +71,10 @@ class Planner:
             keys = self._keys.of(indices)
             hits = self._recall(keys)
             ends, jobs = [], []
-            selects, reuses = self.selection.is_active, self.task.reuses
+            selects, accepts_cached = self.selection.is_active, self.task.accepts_cached
             for index, key in zip(indices, keys, strict=True):
                 hit = None if key is None else hits.get(key)
-                is_stale = hit is not None and reuses is not None and not reuses(hit.value)
+                is_stale = hit is not None and accepts_cached is not None and not accepts_cached(hit.value)
                 if hit is not None and not selects and not is_stale:
                     ends.append(self._remembered(index, key, hit))
                     continue

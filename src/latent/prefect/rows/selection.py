@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from latent.tracking.row_filter import parse_where
 from latent.tracking.rows_view import failed_rows
-from latent.tracking.where import parse_where
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from latent.prefect.rows.columns import Columns
     from latent.prefect.run import Run
-    from latent.tracking.where import Where
+    from latent.tracking.row_filter import Where
 
 NOT_FAILED = "It did not fail in the last run, and only rows that did were asked for."
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from latent.errors import ExpressionError, UsageError
-from latent.tracking.where import parse_where
+from latent.tracking.row_filter import parse_where
 
 ROW = {
     "index": 7, "id": "q-7", "outcome": "failed", "attempts": 4, "duration_seconds": 0.25, "key": None,

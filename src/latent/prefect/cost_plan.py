@@ -56,7 +56,7 @@ Estimator = Callable[[Mapping[str, Any]], Estimate]
 """What a call of a task would take, from its arguments."""
 
 
-class Outlook:
+class CostPlan:
     """What a run would ask, so far; safe in threads."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from latent.files import read_json, replace_json
-from latent.tracking import holder
+from latent.tracking import liveness
 from latent.tracking.folders import Destination, RunFolder
 from latent.tracking.jsonable import read_lines
 from latent.tracking.mlflow_runs import agree
@@ -28,7 +28,7 @@ Progress = Literal["sent", "waiting", "complete", "gone", "refused"]
 _BATCH_BYTES = 1_000_000
 
 
-class Follower:
+class Uploader:
     """Brings one run to MLflow, in steps that may each be the last."""
 
     def __init__(self, workspace: Workspace, target: Destination, folder: RunFolder) -> None:
@@ -148,7 +148,7 @@ class Follower:
 def is_alive(workspace: Workspace, run: Mapping[str, Any]) -> bool:
     """Whether the process that runs `run` lives, as far as its lock tells."""
     name = run.get("holder")
-    return isinstance(name, str) and holder.is_held(workspace, name)
+    return isinstance(name, str) and liveness.is_held(workspace, name)
 
 
 def _new_lines(path: Path, start: int) -> tuple[list[dict[str, Any]], int]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 
-class Way(Protocol):
+class IO(Protocol):
     """The things that a call waits for."""
 
     async def post(
@@ -40,7 +40,7 @@ class Way(Protocol):
         """A block under a limit."""
 
 
-class Waiting:
+class AsyncIO:
     """For coroutines: others run meanwhile."""
 
     async def post(
@@ -58,7 +58,7 @@ class Waiting:
         return limit(name, tokens)
 
 
-class Blocking:
+class SyncIO:
     """For plain functions: nothing here ever suspends, so that `finished` can drive it without a loop."""
 
     async def post(
