@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from latent.errors import RunNotFoundError
 from latent.tracking.folders import destination, tracking_dir
-from latent.tracking.launch import ensure_writer, stop_writer
 from latent.tracking.views import load_run
+from latent.tracking.writer_process import ensure_writer, stop_writer
 
 if TYPE_CHECKING:
     from pathlib import Path
