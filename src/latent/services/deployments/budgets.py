@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from latent.prefect.api import is_in_memory
 from latent.prefect.budget import SharedBudget, Spent
 from latent.prefect.flows import Launch
-from latent.prefect.logs import harmless
+from latent.prefect.logs import log_errors
 from latent.prefect.run_options import RunOptions
 from latent.services.deployments.deploying import PAGE
 from latent.services.deployments.record import record_of
@@ -106,12 +106,12 @@ class _Account:
             ended.set()
             if self.shared is not None:
                 keeper.join()
-            with harmless("Telling the server what the run has cost"):
+            with log_errors("Telling the server what the run has cost"):
                 self.tell()
 
     def _keep(self, ended: threading.Event) -> None:
         while not ended.wait(ACCOUNT_SECONDS):
-            with harmless("Accounting for the budget of the deployment"):
+            with log_errors("Accounting for the budget of the deployment"):
                 self.tell()
                 self.ask()
 
