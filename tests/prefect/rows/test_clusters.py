@@ -167,7 +167,7 @@ def lethal(make_workspace, rows, lethal_rows, *, remembers=True, how="auto"):
         },
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=480,
         stdin=subprocess.DEVNULL,
     )
     (folder,) = workspace.runs_dir.iterdir()
