@@ -43,8 +43,9 @@ NOTE = (
     "one of 120;\nits passages have 800 characters each, from 2,000 different ones. A page is opened in "
     "Chromium from a file; it can be\nused when its rows are listed. The time of a search is the median of "
     "ten, with the list drawn anew. promptfoo's and\npytest-html's times of writing are those of the whole "
-    "run, which writes it at its end. Inspect's viewer is a folder\nof files, and needs a server that "
-    "answers requests for ranges: it was not opened."
+    "run, which writes it at its end. Inspect's viewer is a folder\n"
+    "of files, of which the bundling alone was timed, and needs a server that answers requests for ranges: "
+    "it was not opened."
 )
 
 
