@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,25 @@ def test_inconclusive_gates_are_taken_for_what_an_option_says(latent: Cli, gated
     gated(("exact_match", ">= 0.80"))
     assert latent(*EVAL, "--inconclusive", "pass").code == 0
     assert latent(*EVAL, "--inconclusive", "fail").code == 4
+
+
+@pytest.mark.parametrize(("condition", "code"), [(">= 0.70", 5), (">= 0.97", 4), ("<= 0.97", 0)])
+def test_what_another_tool_has_evaluated_is_held_to_gates_as_well(latent: Cli, make, condition, code):
+    """4 of 6 rows match, of which the exact bounds are 0.223 and 0.957."""
+    make({"flows/imported_evaluation/parameters.yaml": f"gates:\n  match: {condition!r}\n"})
+    log = Path(__file__).parent.parent / "evals" / "imports" / "data" / "capitals.eval"
+    ended = latent("eval", "--from", "inspect", str(log))
+    assert ended.code == code, ended.err
+    found = load_evaluation("last")
+    assert found.gates.verdict == {0: "pass", 4: "fail", 5: "inconclusive"}[code]
+    assert f"<h2>Gates: {found.gates.verdict}</h2>" in (found.folder / "report.html").read_text()
+
+
+def test_a_run_to_compare_with_that_is_not_there_is_told_also_where_no_gate_compares(latent: Cli, gated):
+    gated(("exact_match", ">= 0.70"))
+    assert latent(*EVAL).code == 0
+    ended = latent("gate", "--against", "mian")
+    assert ended.code == 2 and "There is no run 'mian'" in ended.err
 
 
 def test_a_gate_that_cannot_be_read_is_told_before_anything_is_asked(latent: Cli, gated):

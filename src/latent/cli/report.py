@@ -93,11 +93,11 @@ def open_page(path: Path, open_it: bool | None) -> None:
 
 
 def _kind(asked: dict[Kind, bool], output: Path | None) -> Kind:
-    from latent.evals.export import SUFFIXES
+    from latent.evals.export import kind_of_file
 
     kinds = [kind for kind, is_asked in asked.items() if is_asked]
     if len(kinds) > 1:
         raise UsageError(f"--{kinds[0]} and --{kinds[1]} are two formats: one at a time.")
     if kinds:
         return kinds[0]
-    return "html" if output is None else SUFFIXES.get(output.suffix.lower(), "html")
+    return "html" if output is None or not output.suffix else kind_of_file(output)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
 
 FORMAT = 1
+AGAIN = "Run it again: what is remembered is not paid for twice."
 
 _ANSWER_FIELDS = [each.name for each in dataclasses.fields(Answer)]
 
@@ -336,16 +337,23 @@ def read(folder: Path) -> tuple[dict[str, Any], pa.Table, pa.Table]:
     from pyarrow import ArrowException, parquet
 
     try:
+        # Parquet's reader names no file that is missing, so each is looked for first.
+        for name in (ABOUT, ROWS, SCORES):
+            (folder / name).stat()
         about = json.loads((folder / ABOUT).read_bytes())
+        if not isinstance(about, dict) or not isinstance(about.get("format"), int):
+            raise ValueError(f"{ABOUT} is no record of an evaluation")
         if about["format"] > FORMAT:
             raise EvaluationNotFoundError(str(folder), "a newer version of latent wrote it: upgrade latent.")
         rows, scores = parquet.read_table(folder / ROWS), parquet.read_table(folder / SCORES)
         _check_layout(folder, about, rows, scores)
         return about, rows, scores
     except FileNotFoundError as error:
-        raise EvaluationNotFoundError(str(folder), f"{error.filename} is missing.") from error
-    except (OSError, ValueError, KeyError, ArrowException) as error:
-        raise EvaluationNotFoundError(str(folder), f"it cannot be read: {error}") from error
+        raise EvaluationNotFoundError(
+            str(folder), f"{Path(error.filename).name} is missing. {AGAIN}"
+        ) from error
+    except (OSError, ValueError, ArrowException) as error:
+        raise EvaluationNotFoundError(str(folder), f"{error}. {AGAIN}") from error
 
 
 def _check_layout(folder: Path, about: Mapping[str, Any], rows: pa.Table, scores: pa.Table) -> None:
@@ -358,8 +366,7 @@ def _check_layout(folder: Path, about: Mapping[str, Any], rows: pa.Table, scores
     if missing:
         raise EvaluationNotFoundError(
             str(folder),
-            f"an older version of latent wrote it, without {', '.join(missing)}. Run it again: what is "
-            "remembered is not paid for twice.",
+            f"an older version of latent wrote it, without {', '.join(missing)}. {AGAIN}",
         )
 
 

@@ -147,6 +147,25 @@ def test_an_evaluation_of_an_older_layout_is_refused_by_name():
         compare(once, once.folder)
 
 
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("evaluation.json", "it has no evaluation"),
+        ("rows.parquet", r"rows\.parquet is missing"),
+        ("scores.parquet", r"scores\.parquet is missing"),
+    ],
+)
+def test_an_evaluation_with_a_file_that_is_damaged_or_gone_is_refused_with_what_to_do(file, said):
+    once = evaluate(rows(["yes"] * 5), None, right)
+    for content in (b"[1]", b"{}", b""):
+        (once.folder / file).write_bytes(content)
+        with pytest.raises(EvaluationNotFoundError, match=r"cannot be read: .*Run it again"):
+            compare(once, once.folder)
+    (once.folder / file).unlink()
+    with pytest.raises(EvaluationNotFoundError, match=said):
+        compare(once, str(once.folder))
+
+
 def test_metrics_with_gates_are_adjusted_for_how_many_they_are(make_workspace):
     """Six of 100 rows gained and none lost: mid-p 0.5^6; two gated metrics double the smaller p."""
     old = evaluate(rows(["yes"] * 50 + ["no"] * 50), None, [right, said_yes, marks])

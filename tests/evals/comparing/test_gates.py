@@ -95,7 +95,7 @@ def test_the_worst_verdict_is_the_reports():
     found = shares(180, 200)
     assert found.check({"right": ">= 0.80", "coverage": ">= 1"}).verdict == "pass"
     assert found.check({"right": ">= 0.88"}).verdict == "inconclusive"
-    assert found.check({"right": ">= 0.88", "coverage": ">= 1.01"}).verdict == "fail"
+    assert shares(180, 200, missing=1).check({"right": ">= 0.88", "coverage": ">= 1"}).verdict == "fail"
     assert found.check(right=">= 0.80", max_cost_usd=1).verdict == "pass"
 
 
@@ -277,3 +277,16 @@ def test_gates_that_are_no_mapping_name_their_file(quick):
     file.write_text("gates: [right]\n")
     with pytest.raises(ConfigError, match=r"flows/quiz/parameters.yaml: `gates`"):
         load_gates(quick, "quiz")
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        ({"right": ">= 80"}, "beyond its scale, 0.000 to 1.000: is '>= 80 %' meant"),
+        ({"coverage": ">= 98"}, "is '>= 98 %' meant"),
+        ({"right": "<= -0.1"}, "beyond its scale"),
+    ],
+)
+def test_a_line_that_no_score_can_be_on_both_sides_of_is_refused(gate, said):
+    with pytest.raises(GateError, match=said):
+        shares(8, 10).check(gate)

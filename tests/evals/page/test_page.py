@@ -194,6 +194,18 @@ def test_odd_rows_make_a_page(opened, data):
     assert shown.said == []
 
 
+def test_a_few_rows_of_many_columns_take_a_small_table_and_show_the_answer_first(opened):
+    wide = [{"id": str(n), "output": "yes", **{f"column_{m}": m for m in range(300)}} for n in range(5)]
+    shown = opened(html_page(evaluate([{**row, "expected": "yes"} for row in wide], None, right)))
+    assert shown.page.locator("#grid").bounding_box()["height"] < 300
+    shown.page.locator(".row").first.click()
+    panel = shown.page.locator("#detail")
+    assert panel.get_by_text("300 columns").is_visible()
+    assert not panel.get_by_text("column_299", exact=True).is_visible()
+    panel.get_by_text("300 columns").click()
+    assert panel.get_by_text("column_299", exact=True).is_visible()
+
+
 def test_a_conversation_and_what_the_target_returned_are_shown(opened):
     def answers(messages):
         return {"output": "yes", "passages": [{"id": "doc-7", "text": PASSAGE}], "steps": 3}
@@ -276,6 +288,8 @@ def test_the_command_writes_the_page_of_any_run(quick):
     assert latent(made.run_id[:8], "-o", "mine.html").returncode == 0
     assert (quick.root / "mine.html").exists()
     assert latent("--md").stdout.startswith("# a page & more")
+    refused = latent("-o", "rows.xlsx")
+    assert refused.returncode == 2 and "its suffix is one of .html" in refused.stderr
     refused = latent("-o", "nowhere/mine.html")
     assert refused.returncode == 2 and "cannot be written" in refused.stderr
     assert latent("no-such-run").returncode == 2

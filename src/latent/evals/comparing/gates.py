@@ -23,6 +23,7 @@ from latent.evals.report import markdown_report
 from latent.evals.stats.mean import mean_interval
 from latent.evals.stats.power import rows_needed
 from latent.evals.stats.proportions import clopper_pearson
+from latent.evals.table import number
 from latent.files import replace_file
 
 if TYPE_CHECKING:
@@ -96,9 +97,12 @@ def check_gates(
         against: What gates that compare are held against, in the place of the run that they name.
 
     Raises:
-        GateError: A gate cannot be read, or names a metric that there is none of.
+        GateError: A gate cannot be read, names a metric that there is none of, or is beyond its scale.
+        RunNotFoundError: There is no run `against`, also where no gate compares.
         ComparisonError: The rows or scorers of the other run are others.
     """
+    if isinstance(against, str):
+        against = load_evaluation(against)
     conditions = [parse_condition(name, text) for name, text in gates.items()]
     for condition in conditions:
         _check_name(condition, evaluation)
@@ -153,6 +157,18 @@ def _check_name(condition: Condition, evaluation: Evaluation) -> None:
         raise GateError(name, "it has no interval, and is compared with a number alone")
     if name in evaluation.metrics and evaluation.metrics[name].kind == "label":
         raise GateError(name, "it gives labels, which are neither more nor less")
+    if name != COST:
+        _check_line(condition, (0.0, 1.0) if name == COVERAGE else evaluation.metrics[name].scale)
+
+
+def _check_line(condition: Condition, scale: tuple[float, float] | None) -> None:
+    """See that the metric can be on either side of the line: `>= 80` of a share is meant as `>= 80 %`."""
+    if scale is None or condition.other is not None or scale[0] <= condition.value <= scale[1]:
+        return
+    low, high = (number(each) for each in scale)
+    is_share = scale == (0.0, 1.0) and 1.0 < condition.value <= 100.0 and not condition.text.endswith("%")
+    meant = f": is '{condition.text} %' meant?" if is_share else ""
+    raise GateError(condition.metric, f"{condition.text!r} is beyond its scale, {low} to {high}{meant}")
 
 
 def _result(condition: Condition, evaluation: Evaluation, comparison: Comparison | None) -> GateResult:

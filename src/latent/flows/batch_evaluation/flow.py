@@ -82,12 +82,7 @@ def batch_evaluation(
         labels=labels,
         name="batch_evaluation",
     )
-    try:
-        if gates:
-            found = keep_gates(found, found.check(gates))
-    finally:
-        deliver(found)
-    return found
+    return gated_and_delivered(found, gates)
 
 
 def flow_gates() -> dict[str, Any]:
@@ -96,6 +91,21 @@ def flow_gates() -> dict[str, Any]:
     found = {} if run is None else load_gates(run.workspace, run.flow_name)
     check_conditions(found)
     return found
+
+
+def gated_and_delivered(evaluation: Evaluation, gates: dict[str, Any]) -> Evaluation:
+    """
+    The evaluation with what its gates have said; its results, report and page are where they belong.
+
+    Raises:
+        GateError: A gate names a metric that there is none of. What was evaluated is delivered all the same.
+    """
+    try:
+        if gates:
+            evaluation = keep_gates(evaluation, evaluation.check(gates))
+    finally:
+        deliver(evaluation)
+    return evaluation
 
 
 def made_prompt(given: str | None) -> PromptTemplate | None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from latent.config import find_workspace
 from latent.errors import UsageError
 from latent.evals import Evaluation, import_evaluation
-from latent.flows.batch_evaluation.flow import deliver
+from latent.flows.batch_evaluation.flow import flow_gates, gated_and_delivered
 from latent.prefect import flow
 
 
@@ -21,9 +21,13 @@ class ImportConfig(BaseModel):
 
 @flow("imported_evaluation", config_schema=ImportConfig)
 def imported_evaluation(tool: str = "", file: str = "", column: int | None = None) -> Evaluation:
-    """The evaluation of another tool, from the file that it wrote; nothing is asked and nothing scored."""
+    """
+    The evaluation of another tool, from the file that it wrote; nothing is asked and nothing scored.
+
+    Gates under `gates` in its parameters.yaml are checked, and the run ends with their exit code.
+    """
     if not tool or not file:
         raise UsageError("Whose results? Say -p tool=inspect -p file=LOG.")
+    gates = flow_gates()
     found = import_evaluation(tool, find_workspace().root / file, column=column)
-    deliver(found)
-    return found
+    return gated_and_delivered(found, gates)

@@ -1,6 +1,7 @@
 // One row, opened: what was asked, what was answered, how it was scored.
 
 const CUT = 20000;
+const MANY_COLUMNS = 30; // folded: the answer and its scores stand below them
 const asText = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 1));
 const block = (value) => {
   const text = asText(value), made = element("pre", text.slice(0, CUT));
@@ -54,7 +55,12 @@ const showColumns = (panel, values) => {
     else if (asText(value).length > 100 || ["question", "prompt", "query", "input"].includes(name)) part(panel, name, block(value));
     else short[name] = value;
   }
-  if (Object.keys(short).length) part(panel, "columns", facts(short));
+  const count = Object.keys(short).length;
+  if (count > MANY_COLUMNS) {
+    const folded = element("details", null, "passage");
+    folded.append(element("summary", `${count} columns`), facts(short));
+    panel.append(folded);
+  } else if (count) part(panel, "columns", facts(short));
 };
 const pieces = (found, left) => {
   const made = element("pre");

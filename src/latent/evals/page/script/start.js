@@ -34,6 +34,7 @@ const pressed = (event) => {
 const start = async () => {
   table = await unpack("table");
   texts = table.id.map((id, place) => `${id}\n${table.input[place]}\n${table.output[place]}`.toLowerCase());
+  at("grid").style.setProperty("--rows", Math.max(table.id.length, 3)); // a few rows take a small box
   readHash();
   restoreMarks();
   options("outcome", isComparison() ? "all rows" : "any outcome", [...new Set(table.outcome)].sort());
