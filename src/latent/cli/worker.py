@@ -32,6 +32,9 @@ def worker(
     concurrency: ConcurrencyOption = None,
     drain: DrainOption = "60s",
     health: HealthOption = None,
+    print_systemd: Annotated[
+        bool, typer.Option("--print-systemd", help="Print a systemd unit that does this, and start nothing.")
+    ] = False,
 ) -> None:
     """
     Run what is due in a work pool, until it is stopped.
@@ -40,9 +43,12 @@ def worker(
     `--drain` to finish, and what is not finished then is handed over to the next worker. A second one ends it
     at once.
     """
-    from latent.services import WorkerOptions, run_worker
+    from latent.services import WorkerOptions, run_worker, worker_unit
 
     workspace = workspace_here()
+    if print_systemd:
+        say(worker_unit(workspace, pool=pool).rstrip())
+        return
     options = WorkerOptions(
         drain_seconds=drain_seconds(drain), concurrency=concurrency, health_port=health, name=name
     )
