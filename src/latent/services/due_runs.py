@@ -72,12 +72,13 @@ def choose(client: SyncPrefectClient, due: Iterable[FlowRun]) -> Chosen:
             chosen.going.extend(runs)
             continue
         alive = runs_alive(client, deployment_id)
+        known = [*alive, *runs_ended(client, deployment_id, alive)]
         asked = {run.id for run in runs}
         # All that are alive count, and not only those of a worker's page, which come without their states.
         for run in alive:
             if run.state is None or not run.state.is_scheduled():
                 continue
-            decision = _decision(run, alive, record.settings)
+            decision = _decision(run, known, record.settings)
             if decision.verdict == "skip" and skip(client, run.id, decision.reason):
                 chosen.skipped.append((run, decision.reason))
             elif decision.verdict == "go" and run.id in asked:
@@ -98,7 +99,8 @@ def check_before(client: SyncPrefectClient, run: FlowRun) -> None:
     now_there = client.read_flow_run(run.id)
     if now_there.state is not None and now_there.state.is_final():
         _abort("It has ended already.")
-    decision = _decision(now_there, runs_alive(client, run.deployment_id), record.settings)
+    known = [*runs_alive(client, run.deployment_id), *runs_ended(client, run.deployment_id, [now_there])]
+    decision = _decision(now_there, known, record.settings)
     if decision.verdict == "skip":
         skip(client, run.id, decision.reason)
         _abort(decision.reason)
@@ -139,6 +141,23 @@ def runs_alive(client: SyncPrefectClient, deployment_id: UUID) -> list[FlowRun]:
         found += page
         if len(page) < _PAGE:
             return [run for run in found if not _is_lost(run)]
+
+
+def runs_ended(client: SyncPrefectClient, deployment_id: UUID, due: Sequence[FlowRun]) -> list[FlowRun]:
+    """The runs of a deployment that ran to their end, and were due later than the oldest of `due`."""
+    from prefect.client.schemas.filters import FlowRunFilter
+
+    times = [run.expected_start_time for run in due if run.expected_start_time is not None]
+    if not times:
+        return []
+    wanted = FlowRunFilter.model_validate(
+        {
+            "deployment_id": {"any_": [deployment_id]},
+            "state": {"type": {"any_": ["COMPLETED", "FAILED", "CRASHED"]}},
+            "expected_start_time": {"after_": min(times)},
+        }
+    )
+    return client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE)
 
 
 def due_of(deployments: Sequence[UUID]) -> FlowRunFilter:
@@ -200,6 +219,8 @@ def _candidate(run: FlowRun) -> Candidate:
     assert state is not None
     has_begun = (run.run_count or 0) > 0 and state.name != WAITING
     due = run.expected_start_time or state.timestamp
+    if state.is_final():
+        return Candidate(str(run.id), run.name, due, "ended", state.timestamp, not run.auto_scheduled)
     if state.is_running() or state.is_cancelling():
         return Candidate(str(run.id), run.name, due, "begun", state.timestamp, not run.auto_scheduled)
     if has_begun:

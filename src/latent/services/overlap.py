@@ -34,8 +34,11 @@ class Candidate:
     id: str
     name: str
     due: datetime
-    stage: Literal["scheduled", "claimed", "begun", "interrupted"]
-    """Claimed: a worker starts its process. Interrupted: it ran until its worker was stopped, and goes on."""
+    stage: Literal["scheduled", "claimed", "begun", "interrupted", "ended"]
+    """
+    Claimed: a worker starts its process. Interrupted: it ran until its worker was stopped, and goes on.
+    Ended: it ran to its end, which older runs that are still due must know.
+    """
     since: datetime | None = None
     """When it was claimed or began; None while it is only scheduled."""
     is_by_hand: bool = False

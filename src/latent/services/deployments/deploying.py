@@ -14,7 +14,6 @@ from latent.services.deployments.changes import PlannedDeployment, compared, own
 from latent.services.deployments.definitions import define
 from latent.services.deployments.record import KEY, TAG, record_of
 from latent.services.deployments.schedules import schedule_facts
-from latent.services.notifications import install_notification
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -140,13 +139,12 @@ def carry_out(client: SyncPrefectClient, workspace: Workspace, plan: Plan, *, pr
     """
     Do what the plan says; a paused deployment stays paused.
 
-    Afterwards the server also has the automations for runs that die, and for those that fail.
+    Afterwards the server also has the automation for runs that die.
 
     Args:
         prune: Whether what the settings do not have is removed: deployments, and schedules of other hands.
     """
     install_automation(client, workspace)
-    install_notification(client, workspace)
     for pool in plan.pools:
         _make_pool(client, pool)
     for limit in plan.limits:
