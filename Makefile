@@ -41,12 +41,13 @@ test: $(VENV)/.developing ## run all tests
 	    echo "Once more, one after the other: what fails only beside others is a flaky test, and to be mended." && \
 	    $(PYTEST) --last-failed --last-failed-no-failures none -rA --tb short; }
 
-check: $(VENV)/.developing ## format, lint, types, and who may import whom
+check: $(VENV)/.developing ## format, lint, types, who may import whom, and the limits on cycles and sizes
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/mypy tests/typing/api.py
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/shape.py
 
 bench: $(VENV)/.measuring ## measure the speed that the docs promise, beside its peers; some twenty minutes
 	$(BIN)/python -m benchmarks
