@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import threading
 
 import pytest
 
+from latent import errors
+from latent.error_base import Fields
 from latent.errors import FailedRowsError, PortableError, TaskExecutionError
 
 
@@ -108,3 +111,50 @@ def test_rows_that_differ_by_numbers_failed_for_one_cause():
     text = str(FailedRowsError.of("t", 20, [*errors, ValueError("another")]))
     assert "9x ValueError: try again in 0ms (first in row 0)" in text
     assert "1x ValueError: another" in text
+
+
+def errors_with_fields():
+    return [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Fields)]
+
+
+def own_values(kind):
+    """Strings for the fields that say what happened; a number or a tuple where an error counts or lists."""
+    others = {"line": 3, "indices": (0, 4), "count": 12, "position": 7, "known": ("abc",), "gone": ("a",)}
+    others |= {
+        "problems": ("p",),
+        "headers": {},
+        "max_loss": 0.2,
+        "matches": (),
+        "characters": 9,
+        "row_index": 1,
+    }
+    names = list(inspect.signature(kind.__init__).parameters)[1:]
+    names = list(kind._fields) if names == ["values", "named"] else names
+    return [
+        3 if (kind, name) == (errors.PruneError, "known") else others.get(name, f"<{name}>") for name in names
+    ]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in errors_with_fields() if kind is not Fields])
+def test_errors_cross_process_borders_with_all_that_they_say(kind):
+    error = kind(*own_values(kind))
+    error.add_note("in row 3")
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is kind
+    assert (str(copy), vars(copy), copy.args) == (str(error), vars(error), tuple(own_values(kind)))
+    assert "{" not in str(error)
+    assert str(error) != repr(error.args)
+
+
+def test_fields_can_be_named_and_have_defaults():
+    error = errors.UnreadableDocumentError(reason="it is empty", source="a.txt")
+    assert (error.source, error.line, str(error)) == ("a.txt", None, "a.txt cannot be read: it is empty")
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [(("p",), {}), (("p", "r", "x"), {}), (("p", "r"), {"reason": "again"}), (("p", "r"), {"place": "here"})],
+)
+def test_an_error_that_is_made_of_the_wrong_fields_says_which_it_has(values, named):
+    with pytest.raises(TypeError, match="GateError is made of metric, reason, not of"):
+        errors.GateError(*values, **named)

@@ -7,7 +7,8 @@ from copy import deepcopy
 from pathlib import PurePosixPath
 from typing import Any
 
-from latent.errors import DatasetConfigError, did_you_mean
+from latent.error_text import did_you_mean
+from latent.errors import DatasetConfigError
 
 TYPES: dict[str, dict[str, Any]] = {
     ".csv": {"type": "pandas.CSVDataset"},

@@ -15,7 +15,8 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latent.errors import UsageError, WorkspaceError, did_you_mean
+from latent.error_text import did_you_mean
+from latent.errors import UsageError, WorkspaceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

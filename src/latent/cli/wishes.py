@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from latent.errors import UsageError, did_you_mean
+from latent.error_text import did_you_mean
+from latent.errors import UsageError
 
 if TYPE_CHECKING:
     from latent.config import Workspace

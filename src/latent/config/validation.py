@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from latent.config.schema import accepted_names, is_model, type_under
 from latent.config.secrets import MASK, Masker, looks_secret
-from latent.errors import did_you_mean
+from latent.error_text import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from latent.errors import ScorerError, did_you_mean
+from latent.error_text import did_you_mean
+from latent.errors import ScorerError
 from latent.evals.judging import Judge
 from latent.evals.scoring import Scorer
 

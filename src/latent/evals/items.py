@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from latent.errors import EvaluationDataError, did_you_mean
+from latent.error_text import did_you_mean
+from latent.errors import EvaluationDataError
 from latent.evals.reading import read_rows
 
 if TYPE_CHECKING:

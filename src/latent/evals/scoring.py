@@ -10,7 +10,8 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
-from latent.errors import ScorerError, ScoringError, did_you_mean
+from latent.error_text import did_you_mean
+from latent.errors import ScorerError, ScoringError
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from latent.config.secrets import Masker
+from latent.error_text import nearest
 from latent.errors import (
     ContextWindowError,
     MissingKeyError,
@@ -13,7 +14,6 @@ from latent.errors import (
     UnknownModelError,
     WrongAddressError,
     WrongKeyError,
-    nearest,
 )
 from latent.llm.addresses import address_hint, is_no_route
 from latent.llm.bodies import document_in

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from latent.errors import ModelSpecError, nearest
+from latent.error_text import nearest
+from latent.errors import ModelSpecError
 from latent.llm.endpoints import LOCAL, Endpoint
 from latent.llm.headers import identity_of
 from latent.llm.schemas import OutputType

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from latent.errors import RowEndedError, TaskExecutionError, text_of
+from latent.error_text import text_of
+from latent.errors import RowEndedError, TaskExecutionError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

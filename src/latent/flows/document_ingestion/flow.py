@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from latent.config import find_workspace
 from latent.config.validation import problems_of
+from latent.error_text import did_you_mean
 from latent.errors import (
     ChunkTooLongError,
     ConfigValidationError,
@@ -27,7 +28,6 @@ from latent.errors import (
     StoreRefusedError,
     TextTooLongError,
     UsageError,
-    did_you_mean,
 )
 from latent.llm import Embedder
 from latent.prefect import flow, log_metric, logger, task

@@ -9,7 +9,8 @@ from pathlib import Path
 from xxhash import xxh3_128
 
 from latent.config.workspace import find_workspace
-from latent.errors import ModelSpecError, nearest
+from latent.error_text import nearest
+from latent.errors import ModelSpecError
 
 WORDLLAMA = "wordllama"
 SMOLLM2 = "smollm2"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latent.errors import UsageError, did_you_mean
+from latent.error_text import did_you_mean
+from latent.errors import UsageError
 
 if TYPE_CHECKING:
     from latent.rag.stores.records import Store
