@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,17 +11,10 @@ import typer
 from latent.cli.eval import parameters_of
 from latent.cli.execution import carry_out
 from latent.cli.exits import DONE
-from latent.cli.options import (
-    DebugOption,
-    MaxCallsOption,
-    MaxCostOption,
-    PlanOption,
-    new_app,
-    workspace_here,
-)
+from latent.cli.options import new_app, workspace_here
 from latent.cli.report import open_page
+from latent.cli.run_arguments import RunArguments, takes
 from latent.cli.terminal import say
-from latent.cli.wishes import Wishes
 from latent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,43 +25,50 @@ FLOW = "comparison"
 app = new_app()
 
 
+@dataclass(kw_only=True)
+class ComparisonArguments:
+    """What is compared, and how it is shown."""
+
+    flips: Annotated[
+        int,
+        typer.Option("--flips", metavar="N", min=0, help="Show N changed scores with both answers."),
+    ] = 0
+    causes: Annotated[
+        bool,
+        typer.Option("--causes", help="Say which change made which rows flip; asks for what is missing."),
+    ] = False
+    rejudge: Annotated[
+        bool, typer.Option("--rejudge", help="Score all sides with the newest run's scorers first.")
+    ] = False
+    markdown: Annotated[bool, typer.Option("--md", help="As Markdown, for a pull request.")] = False
+    html: Annotated[
+        bool, typer.Option("--html", help="As a page: each row with both answers side by side.")
+    ] = False
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where it is written: .html or .md.")
+    ] = None
+    open_it: Annotated[
+        bool | None,
+        typer.Option("--open/--no-open", help="Open the page; the default where there is a display."),
+    ] = None
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Compare also where rows or scorers are not the same."),
+    ] = False
+
+
 @app.command()
+@takes(ComparisonArguments)
+@takes(RunArguments, "plan", "max_cost", "max_calls", "debug")
 def compare(
     context: typer.Context,
     runs: Annotated[
         list[str],
         typer.Argument(metavar="OLD [NEW ...]", help="Runs: ids, their beginnings, tags, `last`; NEW: last."),
     ],
-    flips: Annotated[
-        int,
-        typer.Option("--flips", metavar="N", min=0, help="Show N changed scores with both answers."),
-    ] = 0,
-    causes: Annotated[
-        bool,
-        typer.Option("--causes", help="Say which change made which rows flip; asks for what is missing."),
-    ] = False,
-    rejudge: Annotated[
-        bool, typer.Option("--rejudge", help="Score all sides with the newest run's scorers first.")
-    ] = False,
-    markdown: Annotated[bool, typer.Option("--md", help="As Markdown, for a pull request.")] = False,
-    html: Annotated[
-        bool, typer.Option("--html", help="As a page: each row with both answers side by side.")
-    ] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where it is written: .html or .md.")
-    ] = None,
-    open_it: Annotated[
-        bool | None,
-        typer.Option("--open/--no-open", help="Open the page; the default where there is a display."),
-    ] = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Compare also where rows or scorers are not the same."),
-    ] = False,
-    plan: PlanOption = False,
-    max_cost: MaxCostOption = None,
-    max_calls: MaxCallsOption = None,
-    debug: DebugOption = False,
+    *,
+    shown: ComparisonArguments,
+    arguments: RunArguments,
 ) -> None:
     """
     Compare the evaluations of runs, row by row.
@@ -77,30 +78,36 @@ def compare(
     tied. --causes and --rejudge are the flow comparison: what they ask and score is remembered.
     """
     runs = runs if len(runs) > 1 else [*runs, "last"]
-    if causes and len(runs) > 2:
+    if shown.causes and len(runs) > 2:
         raise UsageError("--causes tells two runs apart: name two.")
     workspace = workspace_here()
-    if not causes and not rejudge:
-        if plan or max_cost or max_calls:
+    if not shown.causes and not shown.rejudge:
+        if arguments.plan or arguments.max_cost or arguments.max_calls:
             raise UsageError("Only --causes and --rejudge ask for anything: say one of them.")
         from latent.evals import compare as compared
 
-        found = compared(*runs, force=force)
-        if html or output is not None:
-            _write(workspace, found, output, open_it)
-        else:
-            say(_text(found, markdown, flips))
+        _show(workspace, compared(*runs, force=shown.force), shown)
         return
-    given: dict[str, Any] = {"runs": [_run_id(workspace, each) for each in runs]}
-    given |= {"causes": causes, "rejudge": rejudge, "force": force}
-    wishes = Wishes(parameters=parameters_of(given), plan=plan, max_cost=max_cost, max_calls=max_calls)
-    ended = carry_out(context, workspace, FLOW, wishes, debug=debug, quiet=markdown)
+    arguments.parameter = parameters_of(
+        {
+            "runs": [_run_id(workspace, each) for each in runs],
+            "causes": shown.causes,
+            "rejudge": shown.rejudge,
+            "force": shown.force,
+        }
+    )
+    ended = carry_out(context, workspace, FLOW, arguments, quiet=shown.markdown)
     if ended.code == DONE and (value := ended.result.value) is not None:
-        if html or output is not None:
-            _write(workspace, value, output, open_it)
-        else:
-            say(_text(value, markdown, flips))
+        _show(workspace, value, shown)
     raise typer.Exit(ended.code)
+
+
+def _show(workspace: Workspace, found: Any, shown: ComparisonArguments) -> None:
+    """Write what was found to a file or to the terminal, as was asked for."""
+    if shown.html or shown.output is not None:
+        _write(workspace, found, shown.output, shown.open_it)
+    else:
+        say(_text(found, shown.markdown, shown.flips))
 
 
 def _write(workspace: Workspace, found: Any, output: Path | None, open_it: bool | None) -> None:

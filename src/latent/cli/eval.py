@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,23 +11,9 @@ import typer
 
 from latent.cli.execution import carry_out, recorded_answers
 from latent.cli.exits import DONE, FAILED
-from latent.cli.options import (
-    DebugOption,
-    InconclusiveOption,
-    MaxCallsOption,
-    MaxCostOption,
-    MaxMinutesOption,
-    OnlyFailedOption,
-    ParameterOption,
-    PlanOption,
-    RecordOption,
-    RefreshOption,
-    ReplayOption,
-    WaitTrackingOption,
-    new_app,
-)
+from latent.cli.options import new_app
+from latent.cli.run_arguments import RunArguments, takes
 from latent.cli.terminal import complain, say
-from latent.cli.wishes import Wishes
 from latent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,29 +22,19 @@ if TYPE_CHECKING:
 
 FLOW, IMPORT = "batch_evaluation", "imported_evaluation"
 
-JudgeOption = Annotated[
-    list[str] | None,
-    typer.Option("--judge", metavar="RUBRIC", help='What a model grades: "Is it right?". Repeatable.'),
-]
-JudgeModelOption = Annotated[
-    str | None, typer.Option("--judge-model", metavar="MODEL", help="The model that grades; no default.")
-]
-
 app = new_app()
 
 
-@app.command("eval")
-def evaluate(
-    context: typer.Context,
-    data: Annotated[
-        str, typer.Argument(metavar="DATA", help="A file (JSONL, CSV, Parquet, JSON, YAML) or a dataset.")
-    ],
+@dataclass(kw_only=True)
+class EvaluationArguments:
+    """How a model is asked and its answers are scored; `None` leaves it to parameters.yaml."""
+
     model: Annotated[
         str | None,
         typer.Option(
             "--model", "-m", metavar="MODEL", help="What answers: openai:gpt-5-mini, local:smollm2."
         ),
-    ] = None,
+    ] = None
     prompt: Annotated[
         str | None,
         typer.Option(
@@ -66,7 +42,7 @@ def evaluate(
             metavar="TEMPLATE",
             help="What it is asked: 'Answer briefly: {{ question }}', or a file.",
         ),
-    ] = None,
+    ] = None
     score: Annotated[
         list[str] | None,
         typer.Option(
@@ -74,47 +50,95 @@ def evaluate(
             metavar="SCORER",
             help="exact_match, 'numeric(tolerance=0.01)', my_scorers.py:function. Repeatable.",
         ),
-    ] = None,
-    judge: JudgeOption = None,
-    judge_model: JudgeModelOption = None,
+    ] = None
+    judge: Annotated[
+        list[str] | None,
+        typer.Option("--judge", metavar="RUBRIC", help='What a model grades: "Is it right?". Repeatable.'),
+    ] = None
+    judge_model: Annotated[
+        str | None, typer.Option("--judge-model", metavar="MODEL", help="The model that grades; no default.")
+    ] = None
     expected: Annotated[
         str | None, typer.Option("--expected", metavar="COLUMN", help="The column of expected answers.")
-    ] = None,
-    row_id: Annotated[str | None, typer.Option("--id", metavar="COLUMN", help="The column of ids.")] = None,
+    ] = None
+    row_id: Annotated[str | None, typer.Option("--id", metavar="COLUMN", help="The column of ids.")] = None
     repeats: Annotated[
         int | None, typer.Option("--repeats", metavar="N", help="How often each row is asked.")
-    ] = None,
+    ] = None
     cluster: Annotated[
         str | None, typer.Option("--cluster", metavar="COLUMN", help="What tells which rows belong together.")
-    ] = None,
+    ] = None
     slices: Annotated[
         list[str] | None,
         typer.Option("--slice", metavar="COLUMN", help="Tell metrics apart by its values. Repeatable."),
-    ] = None,
+    ] = None
     labels: Annotated[
         str | None,
         typer.Option("--labels", metavar="COLUMN|FILE", help="What people say, to hold judges against."),
-    ] = None,
+    ] = None
     tool: Annotated[
         str | None,
         typer.Option("--from", metavar="TOOL", help="DATA is what inspect, lm-eval or promptfoo wrote."),
-    ] = None,
+    ] = None
     column: Annotated[
         int | None,
         typer.Option("--column", metavar="N", help="Of promptfoo's prompts by providers, which one."),
-    ] = None,
-    parameter: ParameterOption = None,
-    only_failed: OnlyFailedOption = False,
-    refresh: RefreshOption = None,
-    plan: PlanOption = False,
-    max_cost: MaxCostOption = None,
-    max_calls: MaxCallsOption = None,
-    max_minutes: MaxMinutesOption = None,
-    inconclusive: InconclusiveOption = None,
-    record: RecordOption = False,
-    replay: ReplayOption = False,
-    wait_tracking: WaitTrackingOption = False,
-    debug: DebugOption = False,
+    ] = None
+
+    @property
+    def is_import(self) -> bool:
+        """Whether another tool has asked and scored already."""
+        return self.tool is not None or self.column is not None
+
+    def judges(self) -> list[dict[str, str]] | None:
+        """
+        The judges that the options describe; of several, each has a name of its own.
+
+        Raises:
+            UsageError: There is a rubric and no model, or the other way round.
+        """
+        if not self.judge:
+            if self.judge_model is not None:
+                raise UsageError('--judge-model needs to know what to grade: --judge "Is it right?".')
+            return None
+        if self.judge_model is None:
+            raise UsageError(
+                "--judge needs --judge-model: which model grades decides what the grades are worth."
+            )
+        names = ["judge", *(f"judge_{number}" for number in range(2, len(self.judge) + 1))]
+        return [
+            {"name": name, "rubric": rubric, "model": self.judge_model}
+            for name, rubric in zip(names, self.judge, strict=True)
+        ]
+
+    def parameters(self, workspace: Workspace, data: str) -> dict[str, Any]:
+        """Parameters of the flow batch_evaluation, with files as it finds them from the workspace."""
+        return {
+            "dataset": as_seen_from(workspace, data),
+            "model": self.model,
+            "prompt": None if self.prompt is None else as_seen_from(workspace, self.prompt),
+            "scorers": scorers_as_seen_from(workspace, self.score),
+            "judge": self.judges(),
+            "expected": self.expected,
+            "row_id": self.row_id,
+            "repeats": self.repeats,
+            "cluster": self.cluster,
+            "slices": self.slices or None,
+            "labels": None if self.labels is None else as_seen_from(workspace, self.labels),
+        }
+
+
+@app.command("eval")
+@takes(EvaluationArguments)
+@takes(RunArguments)
+def evaluate(
+    context: typer.Context,
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="A file (JSONL, CSV, Parquet, JSON, YAML) or a dataset.")
+    ],
+    *,
+    evaluation: EvaluationArguments,
+    arguments: RunArguments,
 ) -> None:
     """
     Evaluate a model, or answers that are there.
@@ -124,37 +148,13 @@ def evaluate(
     nothing again. It is the flow batch_evaluation.
     """
     # Before the workspace is looked for: its settings follow from it.
-    recordings = context.with_resource(recorded_answers(record=record, replay=replay))
+    context.with_resource(recorded_answers(arguments))
     workspace = workspace_for_results()
-    given: dict[str, Any] = {
-        "dataset": as_seen_from(workspace, data),
-        "model": model,
-        "prompt": None if prompt is None else as_seen_from(workspace, prompt),
-        "scorers": [scorer_as_seen_from(workspace, each) for each in score or ()] or None,
-        "judge": judges_of(judge, judge_model),
-        "expected": expected,
-        "row_id": row_id,
-        "repeats": repeats,
-        "cluster": cluster,
-        "slices": slices or None,
-        "labels": None if labels is None else as_seen_from(workspace, labels),
-    }
-    flow = FLOW
-    wishes = Wishes(
-        parameters=[*parameters_of(given), *(parameter or ())],
-        refresh=refresh or (),
-        only_failed=only_failed,
-        plan=plan,
-        max_cost=max_cost,
-        max_calls=max_calls,
-        max_minutes=max_minutes,
-        recordings=recordings,
-        inconclusive=inconclusive,
-    )
-    if tool is not None or column is not None:
-        flow = IMPORT
-        wishes = replace(wishes, parameters=import_parameters(tool, column, given, parameter))
-    ended = carry_out(context, workspace, flow, wishes, debug=debug, wait_tracking=wait_tracking)
+    given = evaluation.parameters(workspace, data)
+    flow = IMPORT if evaluation.is_import else FLOW
+    asked = import_parameters(evaluation, given) if evaluation.is_import else parameters_of(given)
+    arguments.parameter = [*asked, *(arguments.parameter or ())]
+    ended = carry_out(context, workspace, flow, arguments)
     raise typer.Exit(nothing_scored(ended.result) or ended.code)
 
 
@@ -181,41 +181,23 @@ def as_seen_from(workspace: Workspace, given: str) -> str:
     return workspace.label(path.resolve())
 
 
-def scorer_as_seen_from(workspace: Workspace, spec: str) -> str:
-    """The same for `file.py:function`."""
-    path, colon, function = spec.rpartition(":")
-    return f"{as_seen_from(workspace, path)}{colon}{function}" if path.endswith(".py") else spec
+def scorers_as_seen_from(workspace: Workspace, specs: list[str] | None) -> list[str] | None:
+    """The same for scorers, of which some stand as `file.py:function`."""
+    found = []
+    for spec in specs or ():
+        path, colon, function = spec.rpartition(":")
+        found.append(f"{as_seen_from(workspace, path)}{colon}{function}" if path.endswith(".py") else spec)
+    return found or None
 
 
-def judges_of(rubrics: list[str] | None, model: str | None) -> list[dict[str, str]] | None:
-    """
-    The judges that options describe; of several, each has a name of its own.
-
-    Raises:
-        UsageError: There is a rubric and no model, or the other way round.
-    """
-    if not rubrics:
-        if model is not None:
-            raise UsageError('--judge-model needs to know what to grade: --judge "Is it right?".')
-        return None
-    if model is None:
-        raise UsageError("--judge needs --judge-model: which model grades decides what the grades are worth.")
-    names = ["judge", *(f"judge_{number}" for number in range(2, len(rubrics) + 1))]
-    return [
-        {"name": name, "rubric": rubric, "model": model} for name, rubric in zip(names, rubrics, strict=True)
-    ]
-
-
-def import_parameters(
-    tool: str | None, column: int | None, given: dict[str, Any], further: list[str] | None
-) -> list[str]:
+def import_parameters(evaluation: EvaluationArguments, given: dict[str, Any]) -> list[str]:
     """
     What the flow that takes over another tool's results is told.
 
     Raises:
         UsageError: An option says how to ask or to score, which the tool has done already.
     """
-    if tool is None:
+    if evaluation.tool is None:
         raise UsageError("--column is for --from promptfoo: it says which of its prompts by providers.")
     others = [name for name, value in given.items() if value is not None and name != "dataset"]
     if others:
@@ -223,10 +205,8 @@ def import_parameters(
             f"--from takes answers and scores as they are, so `{others[0]}` says nothing there. Score them "
             "further with `latent score last --with SCORER`."
         )
-    return [
-        *parameters_of({"tool": tool, "file": given["dataset"], "column": column}),
-        *(further or ()),
-    ]
+    told = {"tool": evaluation.tool, "file": given["dataset"], "column": evaluation.column}
+    return parameters_of(told)
 
 
 def parameters_of(given: dict[str, Any]) -> list[str]:

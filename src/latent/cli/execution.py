@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from latent.cli.exits import BUDGET_USED_UP, DONE, INTERRUPTED, TERMINATED, gates_code, report
+from latent.cli.run_arguments import RunArguments, options_of
 from latent.cli.terminal import say
-from latent.cli.wishes import Wishes, options_of
 from latent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,10 +42,8 @@ def carry_out(
     context: typer.Context,
     workspace: Workspace,
     flow: str,
-    wishes: Wishes,
+    arguments: RunArguments,
     *,
-    debug: bool,
-    wait_tracking: bool = False,
     quiet: bool = False,
 ) -> Ended:
     """
@@ -60,9 +58,11 @@ def carry_out(
     """
     from latent.config import parse_overrides
 
-    show_traceback = context.find_root().params["debug"] = context.find_root().params["debug"] or debug
-    overrides = parse_overrides(wishes.parameters)
-    options = options_of(workspace, flow, wishes)
+    show_traceback = context.find_root().params["debug"] = (
+        context.find_root().params["debug"] or arguments.debug
+    )
+    overrides = parse_overrides(arguments.parameter or ())
+    options = options_of(workspace, flow, arguments)
 
     # The engine last: a slip on the command line is told at once.
     from latent.cli.live import live_view
@@ -83,11 +83,11 @@ def carry_out(
     if result.cost_plan is not None and result.state != "interrupted":
         return Ended(result, _end_of_plan(workspace, result, traceback=show_traceback))
     if not quiet or result.error is not None:
-        show_result(workspace, result, wishes)
-    if wait_tracking and result.run_id is not None:
+        show_result(workspace, result, arguments)
+    if arguments.wait_tracking and result.run_id is not None:
         _wait_for_tracking(workspace, result.run_id)
     code = _end_of_run(workspace, result, signals, traceback=show_traceback)
-    return Ended(result, code or _code_of_gates(result.value, wishes.inconclusive))
+    return Ended(result, code or _code_of_gates(result.value, arguments.inconclusive))
 
 
 def _end_of_plan(workspace: Workspace, result: RunResult, *, traceback: bool) -> int:
@@ -133,23 +133,21 @@ def _wait_for_tracking(workspace: Workspace, run_id: str) -> None:
 
 
 @contextmanager
-def recorded_answers(*, record: bool, replay: bool) -> Iterator[str | None]:
+def recorded_answers(arguments: RunArguments) -> Iterator[None]:
     """
     Say by the environment, which worker processes inherit, how recorded answers are used in the block.
 
-    Gives the mode; None where nothing was asked for, and the settings decide.
-
     Raises:
-        UsageError: Both are asked for.
+        UsageError: Both --record and --replay are given.
     """
-    if record and replay:
+    if arguments.record and arguments.replay:
         raise UsageError("--record and --replay exclude one another: say one of them.")
-    mode = "record" if record else "replay" if replay else None
+    mode = arguments.recordings
     before = os.environ.get(RECORDINGS)
     if mode is not None:
         os.environ[RECORDINGS] = mode
     try:
-        yield mode
+        yield
     finally:
         if mode is not None:
             del os.environ[RECORDINGS]

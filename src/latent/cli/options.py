@@ -44,44 +44,6 @@ ParameterOption = Annotated[
         help="A parameter for this run, its value read as YAML; `a.b=1` sets a nested one. Repeatable.",
     ),
 ]
-OnlyFailedOption = Annotated[
-    bool,
-    typer.Option("--only-failed", help="Of rows that are not remembered, only those that failed last time."),
-]
-RefreshOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--refresh",
-        metavar="TASK[:CONDITION]",
-        help="Compute a task again, or those of its rows that a condition holds for, on `index`, `id`, "
-        'its arguments and the columns of its rows: "ask:index < 10". Repeatable.',
-    ),
-]
-PlanOption = Annotated[
-    bool,
-    typer.Option(
-        "--plan", help="Say what the run would ask of models, and what that would cost; nothing is sent."
-    ),
-]
-MaxCostOption = Annotated[
-    float | None, typer.Option("--max-cost", metavar="USD", help="Stop once calls have cost so much.")
-]
-MaxCallsOption = Annotated[
-    int | None,
-    typer.Option("--max-calls", metavar="N", help="Make at most so many calls of models; without any, rows."),
-]
-MaxMinutesOption = Annotated[
-    float | None, typer.Option("--max-minutes", metavar="N", help="Begin no row after so many minutes.")
-]
-RecordOption = Annotated[
-    bool, typer.Option("--record", help="Keep what models answer in files to commit, in recordings/.")
-]
-ReplayOption = Annotated[
-    bool, typer.Option("--replay", help="Take models' answers from recordings/: no key, no network.")
-]
-WaitTrackingOption = Annotated[
-    bool, typer.Option("--wait-tracking", help="End only when MLflow knows everything about the run.")
-]
 InconclusiveOption = Annotated[
     Literal["pass", "fail"] | None,
     typer.Option(

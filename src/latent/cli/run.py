@@ -7,24 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from latent.cli.execution import carry_out, recorded_answers
-from latent.cli.options import (
-    DebugOption,
-    FlowArgument,
-    InconclusiveOption,
-    MaxCallsOption,
-    MaxCostOption,
-    MaxMinutesOption,
-    OnlyFailedOption,
-    ParameterOption,
-    PlanOption,
-    RecordOption,
-    RefreshOption,
-    ReplayOption,
-    WaitTrackingOption,
-    new_app,
-    workspace_here,
-)
-from latent.cli.wishes import Wishes
+from latent.cli.options import FlowArgument, new_app, workspace_here
+from latent.cli.run_arguments import RunArguments, takes
 from latent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -34,22 +18,8 @@ app = new_app()
 
 
 @app.command()
-def run(
-    context: typer.Context,
-    flow: FlowArgument = None,
-    parameter: ParameterOption = None,
-    only_failed: OnlyFailedOption = False,
-    refresh: RefreshOption = None,
-    plan: PlanOption = False,
-    max_cost: MaxCostOption = None,
-    max_calls: MaxCallsOption = None,
-    max_minutes: MaxMinutesOption = None,
-    inconclusive: InconclusiveOption = None,
-    record: RecordOption = False,
-    replay: ReplayOption = False,
-    wait_tracking: WaitTrackingOption = False,
-    debug: DebugOption = False,
-) -> None:
+@takes(RunArguments)
+def run(context: typer.Context, flow: FlowArgument = None, *, arguments: RunArguments) -> None:
     """
     Run a flow.
 
@@ -57,22 +27,11 @@ def run(
     budget that is used up.
     """
     # Before the workspace is looked for: its settings follow from it.
-    recordings = context.with_resource(recorded_answers(record=record, replay=replay))
+    context.with_resource(recorded_answers(arguments))
     workspace = workspace_here()
-    wishes = Wishes(
-        parameters=parameter or (),
-        refresh=refresh or (),
-        only_failed=only_failed,
-        plan=plan,
-        max_cost=max_cost,
-        max_calls=max_calls,
-        max_minutes=max_minutes,
-        recordings=recordings,
-        inconclusive=inconclusive,
-    )
     if flow is None:
         raise UsageError(_which_flow(workspace))
-    ended = carry_out(context, workspace, flow, wishes, debug=debug, wait_tracking=wait_tracking)
+    ended = carry_out(context, workspace, flow, arguments)
     raise typer.Exit(ended.code)
 
 

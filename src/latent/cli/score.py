@@ -6,27 +6,10 @@ from typing import Annotated
 
 import typer
 
-from latent.cli.eval import (
-    JudgeModelOption,
-    JudgeOption,
-    judges_of,
-    nothing_scored,
-    parameters_of,
-    scorer_as_seen_from,
-)
+from latent.cli.eval import EvaluationArguments, nothing_scored, parameters_of, scorers_as_seen_from
 from latent.cli.execution import carry_out
-from latent.cli.options import (
-    DebugOption,
-    MaxCallsOption,
-    MaxCostOption,
-    MaxMinutesOption,
-    PlanOption,
-    RefreshOption,
-    WaitTrackingOption,
-    new_app,
-    workspace_here,
-)
-from latent.cli.wishes import Wishes
+from latent.cli.options import new_app, workspace_here
+from latent.cli.run_arguments import RunArguments, takes
 
 FLOW = "rescoring"
 
@@ -34,6 +17,8 @@ app = new_app()
 
 
 @app.command()
+@takes(EvaluationArguments, "judge", "judge_model")
+@takes(RunArguments, "refresh", "plan", "max_cost", "max_calls", "max_minutes", "wait_tracking", "debug")
 def score(
     context: typer.Context,
     run: Annotated[
@@ -43,18 +28,12 @@ def score(
         list[str] | None,
         typer.Option("--with", metavar="SCORER", help="As `latent eval --score` takes it. Repeatable."),
     ] = None,
-    judge: JudgeOption = None,
-    judge_model: JudgeModelOption = None,
+    *,
+    judges: EvaluationArguments,
     evaluation: Annotated[
         str | None, typer.Option("--evaluation", metavar="NAME", help="Of several in one run, which.")
     ] = None,
-    refresh: RefreshOption = None,
-    plan: PlanOption = False,
-    max_cost: MaxCostOption = None,
-    max_calls: MaxCallsOption = None,
-    max_minutes: MaxMinutesOption = None,
-    wait_tracking: WaitTrackingOption = False,
-    debug: DebugOption = False,
+    arguments: RunArguments,
 ) -> None:
     """
     Score the answers of a run again.
@@ -70,16 +49,9 @@ def score(
     given = {
         "run": run,
         "evaluation": evaluation,
-        "scorers": [scorer_as_seen_from(workspace, each) for each in scorers or ()] or None,
-        "judge": judges_of(judge, judge_model),
+        "scorers": scorers_as_seen_from(workspace, scorers),
+        "judge": judges.judges(),
     }
-    wishes = Wishes(
-        parameters=parameters_of(given),
-        refresh=refresh or (),
-        plan=plan,
-        max_cost=max_cost,
-        max_calls=max_calls,
-        max_minutes=max_minutes,
-    )
-    ended = carry_out(context, workspace, FLOW, wishes, debug=debug, wait_tracking=wait_tracking)
+    arguments.parameter = parameters_of(given)
+    ended = carry_out(context, workspace, FLOW, arguments)
     raise typer.Exit(ended.code or nothing_scored(ended.result))

@@ -16,7 +16,7 @@ from latent.errors import RunStoppedError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from latent.cli.wishes import Wishes
+    from latent.cli.run_arguments import RunArguments
     from latent.config import Workspace
     from latent.prefect.outcomes import TaskAccount
     from latent.prefect.running import RunResult
@@ -31,8 +31,8 @@ MODEL_COLUMNS = ("model", "calls", "tokens in", "tokens out", "cost")
 _SHADES = {"done": "green", "failed": "red", "stopped": "yellow", "interrupted": "yellow"}
 
 
-def show_result(workspace: Workspace, result: RunResult, wishes: Wishes) -> None:
-    """Print the end of a run; `wishes` are the options that it was started with."""
+def show_result(workspace: Workspace, result: RunResult, arguments: RunArguments) -> None:
+    """Print the end of a run; `arguments` are those that it was started with."""
     say(headline(result))
     if result.tasks:
         show_table(["task", "outcome", "time", "reused"], task_rows(result.tasks))
@@ -41,7 +41,7 @@ def show_result(workspace: Workspace, result: RunResult, wishes: Wishes) -> None
         show_table(MODEL_COLUMNS, model_rows(shown))
     if result.run_id is not None:
         show_evaluations(workspace.runs_dir / result.run_id)
-    show_facts(_facts(workspace, result, wishes))
+    show_facts(_facts(workspace, result, arguments))
 
 
 def show_evaluations(run_folder: Path) -> None:
@@ -170,7 +170,7 @@ def _is_unfinished(result: RunResult) -> bool:
     return result.state != "ok" or result.stopped_by is not None or bool(result.counts["skipped"])
 
 
-def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[tuple[str, str]]:
+def _facts(workspace: Workspace, result: RunResult, arguments: RunArguments) -> Iterator[tuple[str, str]]:
     from latent.config import masker_for
 
     mask = masker_for(workspace).text
@@ -201,8 +201,8 @@ def _facts(workspace: Workspace, result: RunResult, wishes: Wishes) -> Iterator[
         if result.counts["failed"]:
             yield "Failures", f"latent runs failures {run.run_id[:8]}"
         if _is_unfinished(result):
-            yield "Resume", mask(resume_command(result.flow_name, wishes.words(result.tasks)))
-            for text in wishes.half_refreshed(result.tasks):
+            yield "Resume", mask(resume_command(result.flow_name, arguments.words(result.tasks)))
+            for text in arguments.half_refreshed(result.tasks):
                 told = f"rows that --refresh {text} did not reach keep what is remembered"
                 yield "Note", mask(f"{told}; say it again for all of them")
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunOptions:
-    """The wishes of `latent run` for one run; subflows share them."""
+    """What `latent run` was asked for one run; subflows share them."""
 
     refresh: Mapping[str, str | None] = field(default_factory=dict)
     """Tasks to compute again whatever is remembered, each with an expression that selects rows; None: all."""

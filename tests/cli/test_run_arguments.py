@@ -172,7 +172,7 @@ def test_task_with_a_colon_in_its_name_can_be_named(latent: Cli, asking: Workspa
         (["--max-minutes", "soon"], "Invalid value for '--max-minutes'"),
     ],
 )
-def test_wishes_that_cannot_be_are_wrong_use(
+def test_arguments_that_cannot_be_are_wrong_use(
     latent: Cli, asking: Workspace, args: list[str], message: str
 ) -> None:
     ended = latent("run", "asking", *args)

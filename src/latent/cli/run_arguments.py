@@ -1,11 +1,16 @@
-"""What the options of `latent run` ask of a run, checked before anything runs."""
+"""What the options of `latent run` and of commands like it ask of a run, checked before anything runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
+
+from latent.cli.options import DebugOption, InconclusiveOption, ParameterOption
 from latent.error_text import did_you_mean
 from latent.errors import UsageError
 
@@ -15,23 +20,60 @@ if TYPE_CHECKING:
     from latent.prefect.run_options import RunOptions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wishes:
-    """The options as they were given on the command line."""
+@dataclass(kw_only=True)
+class RunArguments:
+    """The options of commands that run a flow: each is a field, and `takes` makes options of the fields."""
 
-    parameters: Sequence[str] = ()
-    """`-p KEY=VALUE`."""
-    refresh: Sequence[str] = ()
-    """`--refresh TASK` or `--refresh TASK:CONDITION`."""
-    only_failed: bool = False
-    plan: bool = False
-    max_cost: float | None = None
-    max_calls: int | None = None
-    max_minutes: float | None = None
-    inconclusive: str | None = None
-    """What inconclusive gates are taken for; see `gates_code`."""
-    recordings: str | None = None
-    """`record` or `replay`; see `recorded_answers`."""
+    parameter: ParameterOption = None
+    only_failed: Annotated[
+        bool,
+        typer.Option(
+            "--only-failed", help="Of rows that are not remembered, only those that failed last time."
+        ),
+    ] = False
+    refresh: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--refresh",
+            metavar="TASK[:CONDITION]",
+            help="Compute a task again, or those of its rows that a condition holds for, on `index`, `id`, "
+            'its arguments and the columns of its rows: "ask:index < 10". Repeatable.',
+        ),
+    ] = None
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan", help="Say what the run would ask of models, and what that would cost; nothing is sent."
+        ),
+    ] = False
+    max_cost: Annotated[
+        float | None, typer.Option("--max-cost", metavar="USD", help="Stop once calls have cost so much.")
+    ] = None
+    max_calls: Annotated[
+        int | None,
+        typer.Option(
+            "--max-calls", metavar="N", help="Make at most so many calls of models; without any, rows."
+        ),
+    ] = None
+    max_minutes: Annotated[
+        float | None, typer.Option("--max-minutes", metavar="N", help="Begin no row after so many minutes.")
+    ] = None
+    inconclusive: InconclusiveOption = None
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep what models answer in files to commit, in recordings/.")
+    ] = False
+    replay: Annotated[
+        bool, typer.Option("--replay", help="Take models' answers from recordings/: no key, no network.")
+    ] = False
+    wait_tracking: Annotated[
+        bool, typer.Option("--wait-tracking", help="End only when MLflow knows everything about the run.")
+    ] = False
+    debug: DebugOption = False
+
+    @property
+    def recordings(self) -> Literal["record", "replay"] | None:
+        """What the run does with recorded answers; None where the settings decide."""
+        return "record" if self.record else "replay" if self.replay else None
 
     def check_numbers(self) -> None:
         """
@@ -57,9 +99,9 @@ class Wishes:
                 that would pay for the same rows again. `--only-failed` is not said again where
                 it left rows out: it would for ever.
         """
-        for text in self.parameters:
+        for text in self.parameter or ():
             yield from ("-p", text)
-        for text in self.refresh:
+        for text in self.refresh or ():
             if not _has_begun(text, tasks):
                 yield from ("--refresh", text)
         if self.only_failed and not any(task.left_out for task in tasks.values()):
@@ -73,16 +115,52 @@ class Wishes:
                 yield from (option, f"{value:g}" if value < 1_000_000 else str(value))
         if self.inconclusive is not None:
             yield from ("--inconclusive", self.inconclusive)
-        if self.recordings is not None:
-            yield f"--{self.recordings}"
+        if (mode := self.recordings) is not None:
+            yield f"--{mode}"
 
     def half_refreshed(self, tasks: Mapping[str, TaskAccount]) -> list[str]:
         """The refreshes that `words` leaves out although not all of their rows were computed anew."""
         return [
             text
-            for text in self.refresh
+            for text in self.refresh or ()
             if _has_begun(text, tasks) and tasks[_named(text, tasks)].counts["skipped"]
         ]
+
+
+def takes(group: type[Any], *names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """
+    Let a command take options as one value: the parameter annotated with `group`, a dataclass of options.
+
+    The command line then has an option for each of its fields, in its place and order.
+
+    Args:
+        names: The fields that this command has; all where none is named. The others keep their defaults.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        fields = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, parameter in inspect.signature(group, eval_str=True).parameters.items()
+            if name in names or not names
+        ]
+        place = next(name for name, each in signature.parameters.items() if each.annotation is group)
+
+        @wraps(command)
+        def with_options(**given: Any) -> None:
+            grouped = group(**{field.name: given.pop(field.name) for field in fields})
+            command(**given, **{place: grouped})
+
+        parameters = [
+            each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in signature.parameters.values()
+            for each in (fields if parameter.name == place else [parameter])
+        ]
+        with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by inspect
+        with_options.__annotations__ = {each.name: each.annotation for each in parameters}
+        return with_options
+
+    return decorate
 
 
 def _has_begun(refresh: str, tasks: Mapping[str, TaskAccount]) -> bool:
@@ -90,9 +168,9 @@ def _has_begun(refresh: str, tasks: Mapping[str, TaskAccount]) -> bool:
     return account is not None and bool(account.counts["ok"])
 
 
-def options_of(workspace: Workspace, flow: str, wishes: Wishes) -> RunOptions:
+def options_of(workspace: Workspace, flow: str, arguments: RunArguments) -> RunOptions:
     """
-    What the wishes mean for a flow of the workspace; its file is imported when they name tasks.
+    What the arguments mean for a flow of the workspace; its file is imported when they name tasks.
 
     Raises:
         UsageError: A number makes no sense, the flow has no such task, or has not run yet.
@@ -100,23 +178,25 @@ def options_of(workspace: Workspace, flow: str, wishes: Wishes) -> RunOptions:
     """
     from latent.prefect.run_options import RunOptions
 
-    wishes.check_numbers()
+    arguments.check_numbers()
     refresh: dict[str, str | None] = {}
-    if wishes.refresh or wishes.only_failed:
+    if arguments.refresh or arguments.only_failed:
         from latent.flows import READY
         from latent.prefect.discovery import find_flow
 
         name = find_flow(workspace, flow, READY).name
-        refresh = _refresh(wishes.refresh, name, _known_tasks(workspace, name)) if wishes.refresh else {}
-        if wishes.only_failed:
+        refresh = (
+            _refresh(arguments.refresh, name, _known_tasks(workspace, name)) if arguments.refresh else {}
+        )
+        if arguments.only_failed:
             _check_has_run(workspace, name)
     return RunOptions(
         refresh=refresh,
-        only_failed=wishes.only_failed,
-        plan=wishes.plan,
-        max_cost_usd=wishes.max_cost,
-        max_calls=wishes.max_calls,
-        max_minutes=wishes.max_minutes,
+        only_failed=arguments.only_failed,
+        plan=arguments.plan,
+        max_cost_usd=arguments.max_cost,
+        max_calls=arguments.max_calls,
+        max_minutes=arguments.max_minutes,
     )
 
 
