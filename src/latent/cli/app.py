@@ -48,7 +48,19 @@ COMMANDS = {
     "limits": "Show the limits: who holds and waits, what was learned.",
     "simulate-provider": "Answer like OpenAI and Anthropic, for tests.",
 }
-"""Every command that has a module here of its name, with its line in `latent --help`, in the order shown."""
+"""The commands, with their lines in `latent --help`, in the order shown; a command's module has its name."""
+
+MODULES = {
+    "new": "init",
+    "score": "eval",
+    "graph": "ls",
+    "serve": "worker",
+    "up": "servers",
+    "down": "servers",
+    "status": "servers",
+    "ui": "servers",
+}
+"""The modules of commands that share one with others."""
 
 
 class LazyGroup(TyperGroup):
@@ -70,7 +82,10 @@ class LazyGroup(TyperGroup):
 
 def load_command(name: str) -> Any:
     """The parser's command `name`, from its module."""
-    command = typer.main.get_command(import_module(f"latent.cli.{name.replace('-', '_')}").app)
+    module = import_module(f"latent.cli.{MODULES.get(name, name).replace('-', '_')}")
+    command: Any = typer.main.get_command(module.app)
+    if name in MODULES or name in MODULES.values():
+        command = command.commands[name]
     command.name = name
     return command
 

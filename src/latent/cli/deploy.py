@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from latent.cli.completion import complete_deployment
-from latent.cli.options import new_app, workspace_here
+from latent.cli.options import complete_deployment, new_app, workspace_here
 from latent.cli.terminal import align, colour, printable, say
 from latent.errors import UsageError
 

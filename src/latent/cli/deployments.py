@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from latent.cli.completion import complete_deployment
 from latent.cli.exits import BUDGET_USED_UP, DONE, FAILED
-from latent.cli.options import ParameterOption, new_app, workspace_here
+from latent.cli.options import ParameterOption, complete_deployment, new_app, workspace_here
 from latent.cli.terminal import printable, say, show_table
 from latent.cli.wording import duration, moment, money
 

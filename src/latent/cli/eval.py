@@ -1,4 +1,4 @@
-"""`latent eval`: evaluate a model, or answers that are there, without writing anything."""
+"""`latent eval` and `latent score`: answers, from a model or at hand, and what scorers say of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 from latent.cli.execution import carry_out, recorded_answers
 from latent.cli.exits import DONE, FAILED
-from latent.cli.options import new_app
+from latent.cli.options import new_app, workspace_here
 from latent.cli.run_arguments import RunArguments, takes
 from latent.cli.terminal import complain, say
 from latent.errors import UsageError
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from latent.config import Workspace
     from latent.prefect.running import RunResult
 
-FLOW, IMPORT = "batch_evaluation", "imported_evaluation"
+FLOW, IMPORT, RESCORING = "batch_evaluation", "imported_evaluation", "rescoring"
+
 
 app = new_app()
 
@@ -233,3 +234,44 @@ def nothing_scored(result: RunResult) -> int:
             complain(f"{metric.name!r} has scored none of {metric.rows:,} rows.{why}")
             code = FAILED
     return code
+
+
+@app.command()
+@takes(EvaluationArguments, "judge", "judge_model")
+@takes(RunArguments, "refresh", "plan", "max_cost", "max_calls", "max_minutes", "wait_tracking", "debug")
+def score(
+    context: typer.Context,
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run's id, the beginning of it, or `last`.")
+    ] = "last",
+    scorers: Annotated[
+        list[str] | None,
+        typer.Option("--with", metavar="SCORER", help="As `latent eval --score` takes it. Repeatable."),
+    ] = None,
+    *,
+    judges: EvaluationArguments,
+    evaluation: Annotated[
+        str | None, typer.Option("--evaluation", metavar="NAME", help="Of several in one run, which.")
+    ] = None,
+    arguments: RunArguments,
+) -> None:
+    """
+    Score the answers of a run again.
+
+    New or changed scorers look at the answers of a finished run. Nothing is asked of the model that
+    answered, and the scores of other scorers stay. It is the flow rescoring.
+    """
+    from latent.tracking import load_run
+
+    workspace = workspace_here()
+    if run != "last":
+        run = load_run(workspace, run).run_id
+    given = {
+        "run": run,
+        "evaluation": evaluation,
+        "scorers": scorers_as_seen_from(workspace, scorers),
+        "judge": judges.judges(),
+    }
+    arguments.parameter = parameters_of(given)
+    ended = carry_out(context, workspace, RESCORING, arguments)
+    raise typer.Exit(ended.code or nothing_scored(ended.result))

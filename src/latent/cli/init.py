@@ -1,4 +1,4 @@
-"""`latent init`: a new workspace from a template."""
+"""`latent init` and `latent new`: a workspace from a template, and more flows in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from latent.cli.options import new_app
+from latent.cli.options import new_app, workspace_here
 from latent.cli.terminal import is_terminal, say
 from latent.errors import WorkspaceError
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 app = new_app()
+additions = new_app(no_args_is_help=True)
+app.add_typer(additions, name="new")
 
 
 def _complete_template(incomplete: str) -> list[str]:
@@ -57,7 +59,7 @@ def init(
         # Settings may stand in one of several places, but not in two of them.
         say(f"Kept {Workspace(root).label(settings_file)} as it was.")
         del files["config/latent.toml"]
-    add_files(root, files, command="latent init", force=force)
+    _add_files(root, files, command="latent init", force=force)
     say(f"The workspace stands in {root}. Next:")
     if root.resolve() != Path.cwd().resolve():
         say(f"  cd {shlex.quote(str(folder))}")
@@ -65,7 +67,34 @@ def init(
         say(f"  latent run {flow}")
 
 
-def add_files(root: Path, files: Mapping[str, bytes], *, command: str, force: bool) -> None:
+@additions.callback()
+def new() -> None:
+    """Add a flow to the workspace."""
+
+
+@additions.command("flow")
+def new_flow(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; a Python identifier.")],
+    ready: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="READY", help="Copy a ready flow, to be changed: batch_evaluation, ..."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite files that stand in the way.")] = False,
+) -> None:
+    """Add flows/NAME with a flow, its parameters and its catalog."""
+    from latent.cli.scaffold import flow_files, ready_flow_files
+
+    root = workspace_here().root
+    files = flow_files(name) if ready is None else ready_flow_files(name, ready)
+    command = f"latent new flow {name}" + (f" --from {ready}" if ready else "")
+    _add_files(root, files, command=command, force=force)
+    say(f"The flow stands in {root / 'flows' / name}. Next:")
+    say(f"  latent run {name}")
+
+
+def _add_files(root: Path, files: Mapping[str, bytes], *, command: str, force: bool) -> None:
     """
     Write the files, having asked about each that exists with another content.
 

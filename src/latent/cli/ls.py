@@ -1,13 +1,13 @@
-"""`latent ls`: the flows of the workspace."""
+"""`latent ls` and `latent graph`: the flows of the workspace, with nothing run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from latent.cli.exits import FAILED
-from latent.cli.options import new_app, workspace_here
+from latent.cli.options import FlowArgument, new_app, workspace_here
 from latent.cli.terminal import complain, say, show_table
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def ls() -> None:
     elif not index.errors:
         say(f"No flows in {workspace.flows_dir} yet: `latent new flow NAME` makes one.")
     _show_ready(index)
-    end_if_broken(index)
+    _end_if_broken(index)
 
 
 def _show_ready(index: FlowIndex) -> None:
@@ -52,9 +52,31 @@ def _show_ready(index: FlowIndex) -> None:
         )
 
 
-def end_if_broken(index: FlowIndex) -> None:
+def _end_if_broken(index: FlowIndex) -> None:
     """Complain about each flow file that cannot be loaded, and end with 1 when there are any."""
     for error in index.errors:
         complain(str(error))
     if index.errors:
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def graph(
+    flow: FlowArgument = None,
+    mermaid: Annotated[bool, typer.Option("--mermaid", help="As a Mermaid diagram, for Markdown.")] = False,
+) -> None:
+    """
+    Show the flows' tasks, and how data runs between them.
+
+    Nothing is run. Without a name: all flows of the workspace.
+    """
+    from latent.flows import READY
+    from latent.prefect.running import discover, find_flow
+    from latent.registry import TaskRegistry
+
+    workspace = workspace_here()
+    if flow is not None:
+        find_flow(workspace, flow, READY)  # an unknown name is told before all the others are loaded
+    index = discover(workspace)
+    say((TaskRegistry.to_mermaid(flow) if mermaid else TaskRegistry.ascii(flow)).rstrip())
+    _end_if_broken(index)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from latent.cli.completion import complete_flow
-from latent.errors import UsageError, WorkspaceError
+from latent.errors import WorkspaceError
 
 if TYPE_CHECKING:
     from latent.config import Workspace
@@ -24,6 +23,35 @@ def new_app(*, add_completion: bool = False, **options: Any) -> typer.Typer:
         context_settings=settings,
         **options,
     )
+
+
+def complete_flow(incomplete: str) -> list[str]:
+    """
+    What the shell offers on Tab: flow folders, and flows that need none, that begin with what is typed.
+
+    It runs at every key press: it looks at folder names, imports no flow and never fails.
+    """
+    from latent.config import find_workspace
+    from latent.errors import LatentError
+    from latent.flows import READY
+
+    try:
+        folders = find_workspace().flow_folders()
+    except (LatentError, OSError):
+        return []  # a message here would land in the middle of the user's command line
+    return [name for name in dict.fromkeys((*folders, *READY)) if name.startswith(incomplete)]
+
+
+def complete_deployment(incomplete: str) -> list[str]:
+    """The deployments of the settings that begin with what is typed so far."""
+    from latent.config import find_workspace
+    from latent.errors import LatentError
+
+    try:
+        deployments = find_workspace().settings.deployments
+    except (LatentError, OSError):
+        return []
+    return [each.name for each in deployments if each.name.startswith(incomplete)]
 
 
 FlowArgument = Annotated[
@@ -50,43 +78,7 @@ InconclusiveOption = Annotated[
         "--inconclusive", help="End as if inconclusive gates had passed, or failed, and not with 5."
     ),
 ]
-ConcurrencyOption = Annotated[
-    int | None,
-    typer.Option(
-        metavar="N",
-        min=1,
-        envvar="LATENT_WORKER_CONCURRENCY",
-        help="Runs at the same time; else all due ones.",
-    ),
-]
-DrainOption = Annotated[
-    str,
-    typer.Option(
-        metavar="DURATION", envvar="LATENT_WORKER_DRAIN", help="The time to end in, such as 30s or 5m."
-    ),
-]
-HealthOption = Annotated[
-    int | None,
-    typer.Option(
-        metavar="PORT", envvar="LATENT_WORKER_HEALTH", help="Answer on /health while it asks for runs."
-    ),
-]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-
-
-def drain_seconds(text: str) -> float:
-    """
-    What `--drain` says, in seconds.
-
-    Raises:
-        UsageError: It is no duration.
-    """
-    from latent.config.durations import parse_duration
-
-    try:
-        return parse_duration(text).total_seconds()
-    except ValueError as error:
-        raise UsageError(f"--drain {text!r}: {error}.") from error
 
 
 def workspace_here() -> Workspace:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from latent.cli.completion import complete_flow
-from latent.cli.options import new_app, workspace_here
+from latent.cli.options import complete_flow, new_app, workspace_here
 from latent.cli.terminal import printable, say, show_table
 from latent.cli.wording import moment
 

@@ -1,4 +1,4 @@
-"""`latent worker`: runs of a work pool, in the foreground."""
+"""`latent worker` and `latent serve`: runs that are due, in the foreground."""
 
 from __future__ import annotations
 
@@ -6,17 +6,33 @@ from typing import Annotated
 
 import typer
 
-from latent.cli.options import (
-    ConcurrencyOption,
-    DrainOption,
-    HealthOption,
-    drain_seconds,
-    new_app,
-    workspace_here,
-)
+from latent.cli.options import new_app, workspace_here
 from latent.cli.terminal import log_to_stdout, say
+from latent.errors import UsageError
 
 app = new_app()
+
+ConcurrencyOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        envvar="LATENT_WORKER_CONCURRENCY",
+        help="Runs at the same time; else all due ones.",
+    ),
+]
+DrainOption = Annotated[
+    str,
+    typer.Option(
+        metavar="DURATION", envvar="LATENT_WORKER_DRAIN", help="The time to end in, such as 30s or 5m."
+    ),
+]
+HealthOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PORT", envvar="LATENT_WORKER_HEALTH", help="Answer on /health while it asks for runs."
+    ),
+]
 
 
 @app.command()
@@ -50,7 +66,47 @@ def worker(
         say(worker_unit(workspace, pool=pool).rstrip())
         return
     options = WorkerOptions(
-        drain_seconds=drain_seconds(drain), concurrency=concurrency, health_port=health, name=name
+        drain_seconds=_drain_seconds(drain), concurrency=concurrency, health_port=health, name=name
     )
     log_to_stdout()
     run_worker(workspace, pool, options, say)
+
+
+@app.command()
+def serve(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Only the deployments of these names."),
+    ] = None,
+    concurrency: ConcurrencyOption = None,
+    drain: DrainOption = "60s",
+    health: HealthOption = None,
+) -> None:
+    """
+    Deploy [[deployments]], and run them when they are due.
+
+    It is `latent deploy` and a worker in one, for one machine: it needs no work pool. It ends as
+    `latent worker` does, and schedules stay active.
+    """
+    from latent.flows import READY
+    from latent.services import WorkerOptions, serve
+
+    workspace = workspace_here()
+    options = WorkerOptions(drain_seconds=_drain_seconds(drain), concurrency=concurrency, health_port=health)
+    log_to_stdout()
+    serve(workspace, names or (), options, say, READY)
+
+
+def _drain_seconds(text: str) -> float:
+    """
+    What `--drain` says, in seconds.
+
+    Raises:
+        UsageError: It is no duration.
+    """
+    from latent.config.durations import parse_duration
+
+    try:
+        return parse_duration(text).total_seconds()
+    except ValueError as error:
+        raise UsageError(f"--drain {text!r}: {error}.") from error

@@ -1,4 +1,4 @@
-"""`latent up`: both servers for the workspace."""
+"""`latent up`, `down`, `status` and `ui`: the servers of the workspace, and their pages."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from latent.cli.options import new_app, workspace_here
-from latent.cli.terminal import align, printable, say
-from latent.errors import UsageError
+from latent.cli.report import written
+from latent.cli.terminal import align, has_display, printable, say, show_table
+from latent.errors import EvaluationNotFoundError, ServiceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,3 +119,99 @@ def _stay(workspace: Workspace, reports: Sequence[Report]) -> None:
         say()
     finally:
         show_reports(down(workspace))
+
+
+@app.command()
+def down() -> None:
+    """
+    Stop the servers that `latent up` started.
+
+    All that they started ends, too.
+    """
+    from latent.services import down as stop
+
+    ended = stop(workspace_here())
+    show_reports(ended)
+    if not ended:
+        say("No server of this workspace runs.")
+
+
+@app.command()
+def status(
+    settings: Annotated[
+        bool, typer.Option("--settings", help="Also show how `latent up` sets the servers, and why.")
+    ] = False,
+) -> None:
+    """
+    Show where the servers are, and what decides that.
+
+    They are those that flows of this workspace use: what the environment names comes first.
+    """
+    from latent.services import effective_settings, service_statuses
+
+    workspace = workspace_here()
+    rows = [
+        (
+            TITLES[found.name],
+            found.state,
+            found.url,
+            found.service.store if found.service else None,
+            found.service.version if found.service else None,
+            found.service.pid if found.service else None,
+            found.because,
+        )
+        for found in service_statuses(workspace)
+    ]
+    show_table(["server", "state", "address", "data", "version", "pid", "because"], rows)
+    if settings:
+        for name in ("prefect", "mlflow"):
+            say()
+            show_table([f"{TITLES[name]}'s setting", "value", "why"], effective_settings(name))
+
+
+@app.command()
+def ui(
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Only print the addresses, also where there is a display.")
+    ] = False,
+) -> None:
+    """
+    Print where the servers' pages and the last report are.
+
+    The report is that of the last run with an evaluation. Where there is a display, the pages are opened.
+    """
+    from latent.services import service_statuses
+
+    workspace = workspace_here()
+    pages = [
+        (TITLES[found.name], (found.url or "").removesuffix("/api"))
+        for found in service_statuses(workspace)
+        if found.state in ("running", "elsewhere") and (found.url or "").startswith("http")
+    ]
+    if (report := _last_report(workspace)) is not None:
+        pages.append(("Report", report))
+    if not pages:
+        raise ServiceError(
+            None,
+            "No server runs and no run has an evaluation, so there is no page to look at: start both with "
+            "`latent up`.",
+        )
+    for line in align([list(page) for page in pages]):
+        say(line)
+    if not no_open and has_display():
+        for _, address in pages:
+            typer.launch(address)
+
+
+def _last_report(workspace: Workspace) -> str | None:
+    """The address of the page of the last evaluation, written anew; None where there is none to show."""
+    from latent.config import masker_for
+    from latent.evals import load_evaluation
+    from latent.evals.export import exported
+
+    try:
+        evaluation = load_evaluation("last")
+        page = exported(evaluation, "html", masker_for(workspace).text)
+        return written(page, None, evaluation.folder, "report.html").as_uri()
+    except (EvaluationNotFoundError, UsageError):  # none yet, or a folder that cannot be written to
+        return None
