@@ -10,8 +10,7 @@ import time
 
 import pytest
 
-from latent.cli.live import Lines, drawn, facts, live_view, worth_showing
-from latent.cli.progress import Pace, Progress, Watch
+from latent.cli.live import Lines, Pace, Progress, Watch, drawn, facts, live_view, worth_showing
 from latent.cli.screen import Screen, clipped, writing_above
 from latent.prefect.outcomes import Outcomes
 

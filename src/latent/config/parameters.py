@@ -92,7 +92,7 @@ def load_parameters(
     if schema is None:
         return Parameters(flow_name, layers.values, layers.sources)
 
-    from latent.config.typed import validate  # pydantic is loaded only for a flow with a schema
+    from latent.config.validation import validate  # pydantic is loaded only for a flow with a schema
 
     def must_fit(path: KeyPath) -> bool:
         # What all flows share need not be in every schema, also when this run sets it.

@@ -12,16 +12,15 @@ import orjson
 
 from latent.testing.loopback import HttpRequest
 from latent.testing.provider import (
-    anthropic_answers,
-    anthropic_requests,
-    openai_answers,
+    anthropic,
+    openai,
     openai_requests,
 )
 from latent.testing.provider.answers import Answer, with_text
-from latent.testing.provider.anthropic_dialect import ANTHROPIC
+from latent.testing.provider.anthropic import ANTHROPIC
 from latent.testing.provider.calls import Endpoint, ModelCall
 from latent.testing.provider.dialect import Dialect
-from latent.testing.provider.openai_dialect import OPENAI
+from latent.testing.provider.openai import OPENAI
 
 _PIECE = re.compile(r"\s*\S+\s*|\s+")
 
@@ -33,7 +32,7 @@ def pieces_of(text: str) -> list[str]:
 
 def chat_events(call: ModelCall, answer: Answer, number: int) -> Iterator[bytes]:
     """A chat completion as chunks; with their usage at the end when `stream_options` asks for it."""
-    whole = openai_answers.chat_completion(call, answer, number)
+    whole = openai.chat_completion(call, answer, number)
     counts_usage = bool((call.body.get("stream_options") or {}).get("include_usage"))
     shared = {name: value for name, value in whole.items() if name not in ("choices", "usage")}
     shared |= {"object": "chat.completion.chunk"} | ({"usage": None} if counts_usage else {})
@@ -75,13 +74,13 @@ def response_events(call: ModelCall, answer: Answer, number: int) -> Iterator[by
 
 
 def _response_events(call: ModelCall, answer: Answer, number: int) -> Iterator[dict[str, Any]]:
-    whole = openai_answers.response(call, answer, number)
+    whole = openai.response(call, answer, number)
     empty = whole | {"status": "in_progress", "output": [], "usage": None, "incomplete_details": None}
     item = whole["output"][0]
     place = {"item_id": item["id"], "output_index": 0}
     yield {"type": "response.created", "response": empty}
     yield {"type": "response.in_progress", "response": empty}
-    begun = openai_answers.output_item(call, with_text(answer, ""), number) | {"status": "in_progress"}
+    begun = openai.output_item(call, with_text(answer, ""), number) | {"status": "in_progress"}
     if call.tool is not None:
         yield {"type": "response.output_item.added", "output_index": 0, "item": begun}
         name = "response.function_call_arguments"
@@ -109,7 +108,7 @@ def message_events(call: ModelCall, answer: Answer, number: int) -> Iterator[byt
 
 
 def _message_events(call: ModelCall, answer: Answer, number: int) -> Iterator[dict[str, Any]]:
-    whole = anthropic_answers.message(call, answer, number)
+    whole = anthropic.message(call, answer, number)
     begun = whole | {"content": [], "stop_reason": None, "usage": whole["usage"] | {"output_tokens": 1}}
     yield {"type": "message_start", "message": begun}
     for index, block in enumerate(whole["content"]):
@@ -143,7 +142,7 @@ READERS: dict[str, tuple[Dialect, Callable[[Mapping[str, Any]], ModelCall]]] = {
     "/v1/chat/completions": (OPENAI, openai_requests.read_chat),
     "/v1/responses": (OPENAI, openai_requests.read_responses),
     "/v1/embeddings": (OPENAI, openai_requests.read_embeddings),
-    "/v1/messages": (ANTHROPIC, anthropic_requests.read_messages),
+    "/v1/messages": (ANTHROPIC, anthropic.read_messages),
 }
 COUNT_TOKENS = "/v1/messages/count_tokens"
 MODELS = "/v1/models"
@@ -161,12 +160,10 @@ class Writer:
 
 
 WRITERS: dict[Endpoint, Writer] = {
-    "chat": Writer(openai_answers.chat_completion, chat_events),
-    "responses": Writer(openai_answers.response, response_events),
-    "embeddings": Writer(
-        lambda call, answer, number: openai_answers.embedding_list(call, answer.input_tokens), None
-    ),
-    "messages": Writer(anthropic_answers.message, message_events),
+    "chat": Writer(openai.chat_completion, chat_events),
+    "responses": Writer(openai.response, response_events),
+    "embeddings": Writer(lambda call, answer, number: openai.embedding_list(call, answer.input_tokens), None),
+    "messages": Writer(anthropic.message, message_events),
 }
 
 

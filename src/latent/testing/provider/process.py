@@ -18,8 +18,8 @@ from typing import IO, Any
 
 from latent.errors import SimulatorError
 from latent.testing.provider.behaviour import Behaviour
-from latent.testing.provider.hosts import ThreadHost
 from latent.testing.provider.record import Record
+from latent.testing.provider.service import ThreadHost
 
 STOP_SECONDS = 10.0
 

@@ -1,4 +1,4 @@
-"""A simulated provider at work: from a request to what becomes of it."""
+"""A simulated provider at work: from a request to what becomes of it, and on which thread that happens."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
-from latent.testing.loopback import Exchange, HttpRequest, HttpResponse
+from latent.testing.loopback import Exchange, HttpRequest, HttpResponse, LoopbackServer
 from latent.testing.provider.answers import Answer, answer_to
-from latent.testing.provider.anthropic_requests import read_count
+from latent.testing.provider.anthropic import read_count
 from latent.testing.provider.behaviour import Behaviour
 from latent.testing.provider.calls import ApiError, ModelCall, json_object
 from latent.testing.provider.dialect import Dialect
@@ -256,3 +256,48 @@ def _malformed(response: HttpResponse) -> HttpResponse:
         return HttpResponse(response.status, response.headers, response.body[: len(response.body) // 2])
     events = tuple(event[: len(event) // 2] + b"\n\n" for event in response.body)
     return HttpResponse(response.status, response.headers, events)
+
+
+class Host(Protocol):
+    """Where a simulator runs."""
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+
+    def record(self) -> Record:
+        """A copy of what it has seen."""
+
+    def clear(self) -> None:
+        """Forget what was counted."""
+
+    def change(self, behaviour: Behaviour) -> None:
+        """Behave in another way from now on."""
+
+    def stop(self) -> Record:
+        """End, and break all connections; what it has seen."""
+
+
+class ThreadHost:
+    """A simulator on a thread of this process."""
+
+    def __init__(self, behaviour: Behaviour, port: int) -> None:
+        self._service = Service(behaviour)
+        self._server = LoopbackServer(self._service, port=port)
+
+    @property
+    def port(self) -> int:
+        return self._server.port
+
+    def record(self) -> Record:
+        return self._server.call(lambda: self._service.record.copy())
+
+    def clear(self) -> None:
+        self._server.call(self._service.clear)
+
+    def change(self, behaviour: Behaviour) -> None:
+        self._server.call(lambda: self._service.change(behaviour))
+
+    def stop(self) -> Record:
+        self._server.stop()
+        return self.record()

@@ -13,9 +13,9 @@ from latent.testing.loopback import HOST
 from latent.testing.provider.answers import Answers
 from latent.testing.provider.behaviour import HeaderStyle, behaviour_from
 from latent.testing.provider.faults import Fault
-from latent.testing.provider.hosts import Host, ThreadHost
 from latent.testing.provider.latency import Latency
 from latent.testing.provider.record import Record
+from latent.testing.provider.service import Host, ThreadHost
 
 ANY_KEY = "simulated-key"
 """What clients are told to send while every key will do: SDKs refuse to start without one."""
