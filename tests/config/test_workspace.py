@@ -128,6 +128,16 @@ def test_flow_folders_are_those_with_a_flow_in_alphabetical_order(tmp_path):
     assert workspace.flow_folders()["apple"] == tmp_path / "flows" / "apple"
 
 
+def test_flow_folder_takes_dashes_for_underscores_where_none_has_the_very_name(tmp_path):
+    for name in ("nightly_run", "two-words", "both_ways", "both-ways"):
+        touch(tmp_path / "flows" / name / "flow.py")
+    folder = Workspace(tmp_path).flow_folder
+    assert folder("nightly-run") == tmp_path / "flows" / "nightly_run"
+    assert folder("two_words") == tmp_path / "flows" / "two-words"
+    assert folder("both-ways") == tmp_path / "flows" / "both-ways"
+    assert folder("both_ways") == tmp_path / "flows" / "both_ways"
+
+
 def test_flow_folder_by_name_never_leads_out_of_flows(tmp_path):
     touch(tmp_path / "flows" / "apple" / "flow.py")
     touch(tmp_path / "data" / "x.csv")

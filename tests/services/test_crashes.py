@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
+from latent.prefect.heartbeats import HEARTBEAT
+from latent.prefect.late_ends import post_events
 from latent.services.crashes import AUTOMATION, RESUMES, install_automation, resume_crashed, resuming
+from latent.services.silent_runs import SilentRuns, is_heard
 from tests.services import workers
 from tests.services.deployed_runs import FILES, Deployed, until
 
@@ -113,6 +117,37 @@ def test_a_run_that_lives_takes_back_that_it_crashed(client, workspace):
         deployed.wait_for(alive, "Running", "Completed")
         deployed.wait_for(alive, "Completed")
     assert resume_crashed(client, deployments=[deployed.id]) == []
+
+
+def test_a_run_that_was_heard_after_it_was_marked_is_not_resumed(client, workspace):
+    from prefect.events import Event
+    from prefect.states import Crashed, Running
+
+    deployed = Deployed(client, workspace)
+    alive = deployed.new_run()
+    for state in (Running(), Crashed()):
+        client.set_flow_run_state(alive, state)
+    beat = Event(event=HEARTBEAT, resource={"prefect.resource.id": f"prefect.flow-run.{alive}"})
+    post_events(client, [beat.model_dump(mode="json")])
+    run = client.read_flow_run(alive)
+    until(lambda: is_heard(client, run, run.state.timestamp), "the heartbeat", deployed)
+    assert resume_crashed(client, deployments=[deployed.id]) == []
+
+
+def test_a_run_that_was_claimed_and_never_began_is_marked_and_resumed(client, workspace):
+    """Its worker and its process were killed before the first heartbeat."""
+    from prefect.states import Pending
+
+    deployed = Deployed(client, workspace)
+    lost = deployed.new_run()
+    client.set_flow_run_state(lost, Pending())
+    patient, hasty = SilentRuns(0.01), SilentRuns(0.01, claim_lost=timedelta(0))
+    assert patient.mark(client) == hasty.mark(client) == []
+    until(lambda: lost in [run.id for run in hasty.mark(client)], "a mark", deployed)
+    assert lost not in [run.id for run in patient.mark(client)]
+    assert deployed.state(lost).is_crashed()
+    (resumed,) = resume_crashed(client, deployments=[deployed.id])
+    assert resumed.crashed.id == lost
 
 
 def test_a_worker_has_another_run_go_on_when_the_process_of_one_is_killed(client, workspace, make_workspace):

@@ -107,13 +107,14 @@ class Workspace:
         """
         The folder `flows/<name>/`; None when there is none.
 
-        A folder without a `flow.py` counts: a flow defined elsewhere may keep its parameters there.
+        A folder without a `flow.py` counts: a flow defined elsewhere may keep its parameters there. Where no
+        folder has the very name, `-` and `_` are the same: Prefect writes names of functions with dashes.
         """
         # A name that is a path must not lead out of flows/.
         if not name or name.startswith(".") or "/" in name or "\\" in name or "\0" in name:
             return None
-        folder = self.flows_dir / name
-        return folder if folder.is_dir() else None
+        spellings = dict.fromkeys((name, name.replace("-", "_"), name.replace("_", "-")))
+        return next((folder for each in spellings if (folder := self.flows_dir / each).is_dir()), None)
 
     def label(self, path: Path) -> str:
         """How messages name a file: relative to the root, with forward slashes; whole when outside."""

@@ -21,7 +21,7 @@ from latent.prefect.api.session import service_api
 from latent.prefect.heartbeats import HEARTBEAT
 from latent.prefect.late_ends import SUCCESSOR_KEY, impatient_client
 from latent.services.deployments.record import TAG, record_of
-from latent.services.silent_runs import SilentRuns
+from latent.services.silent_runs import SilentRuns, is_heard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -225,9 +225,9 @@ def _make_successor(client: SyncPrefectClient, run: FlowRun, attempt: int) -> Fl
     from prefect.states import Scheduled
 
     assert run.deployment_id is not None
-    # Asked again: a run that was marked although it lives may have said so meanwhile.
+    # Asked again: a run that was marked although it lives may have said so meanwhile, or is about to.
     state = client.read_flow_run(run.id).state
-    if state is None or not state.is_crashed():
+    if state is None or not state.is_crashed() or is_heard(client, run, state.timestamp):
         return None
     return client.create_flow_run_from_deployment(
         run.deployment_id,

@@ -1,4 +1,4 @@
-"""Running runs that nothing was heard of, and that Prefect's automation does not know of."""
+"""Runs under way that nothing was heard of, and that Prefect's automation does not know of."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from latent.prefect.heartbeats import HEARTBEAT
 from latent.services.deployments.record import TAG
+from latent.services.overlap import CLAIM_LOST
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -18,15 +19,17 @@ _PAGE = 200
 
 class SilentRuns:
     """
-    Running runs of deployments of which a server heard no heartbeat, though it was there for long enough.
+    Runs of deployments of which a server heard no heartbeat, though it was there for long enough.
 
     The automation begins to wait for a run at its first heartbeat, and forgets those that it waits for when
-    the server itself is away for some minutes. Both leave runs that would count as running for ever.
+    the server itself is away for some minutes. Both leave runs that would count as running, or as about to
+    run (Pending), for ever.
     """
 
-    def __init__(self, silence_seconds: float) -> None:
+    def __init__(self, silence_seconds: float, claim_lost: timedelta = CLAIM_LOST) -> None:
         self.limit_seconds = 2 * silence_seconds
         """Twice as long as the automation waits, which comes first where it can."""
+        self._claim_lost = claim_lost
         self._answers_since: float | None = None
         self._looked_at = 0.0
 
@@ -43,29 +46,35 @@ class SilentRuns:
         if is_early or now - self._looked_at < self.limit_seconds / 4:
             return []
         self._looked_at = now
-        running = _running_for(client, self.limit_seconds)
-        heard = _heard_of(client, running, self.limit_seconds)
-        silent = [run for run in running if str(run.id) not in heard]
+        at = datetime.now(UTC)
+        since = at - timedelta(seconds=self.limit_seconds)
+        under_way = _under_way(client, running_since=since, claimed_since=at - self._claim_lost)
+        silent = [run for run in under_way if not is_heard(client, run, since)]
         for run in silent:
             _mark_crashed(client, run, self.limit_seconds)
         return silent
 
 
-def _running_for(client: SyncPrefectClient, seconds: float) -> list[FlowRun]:
+def _under_way(
+    client: SyncPrefectClient, *, running_since: datetime, claimed_since: datetime
+) -> list[FlowRun]:
+    """Runs of deployments that were running at one time already, or claimed by a worker at the other."""
     from prefect.client.schemas import filters
     from prefect.client.schemas.objects import StateType
 
-    running = filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=[StateType.RUNNING]))
-    wanted = filters.FlowRunFilter(state=running, tags=filters.FlowRunFilterTags(all_=[TAG]))
-    since = datetime.now(UTC) - timedelta(seconds=seconds)
-    found = client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE)
+    latest = {StateType.RUNNING: running_since, StateType.PENDING: claimed_since}
+    state = filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=list(latest)))
+    wanted = filters.FlowRunFilter(state=state, tags=filters.FlowRunFilterTags(all_=[TAG]))
     return [
-        run for run in found if run.deployment_id is not None and run.state and run.state.timestamp < since
+        run
+        for run in client.read_flow_runs(flow_run_filter=wanted, limit=_PAGE)
+        if run.deployment_id is not None and run.state
+        if run.state.timestamp < latest[run.state.type]
     ]
 
 
-def _heard_of(client: SyncPrefectClient, runs: list[FlowRun], seconds: float) -> set[str]:
-    """Those of the runs that sent a heartbeat within the last `seconds`."""
+def is_heard(client: SyncPrefectClient, run: FlowRun, since: datetime) -> bool:
+    """Whether the server has a heartbeat that the run sent after that time."""
     from prefect.events.filters import (
         EventFilter,
         EventNameFilter,
@@ -73,17 +82,13 @@ def _heard_of(client: SyncPrefectClient, runs: list[FlowRun], seconds: float) ->
         EventResourceFilter,
     )
 
-    heard: set[str] = set()
-    since: Any = datetime.now(UTC) - timedelta(seconds=seconds)
-    for run in runs:
-        wanted = EventFilter(
-            event=EventNameFilter(name=[HEARTBEAT]),
-            occurred=EventOccurredFilter(since=since),
-            resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
-        )
-        if client.read_events(wanted, limit=1).events:
-            heard.add(str(run.id))
-    return heard
+    after: Any = since
+    wanted = EventFilter(
+        event=EventNameFilter(name=[HEARTBEAT]),
+        occurred=EventOccurredFilter(since=after),
+        resource=EventResourceFilter(id=[f"prefect.flow-run.{run.id}"]),
+    )
+    return bool(client.read_events(wanted, limit=1).events)
 
 
 def _mark_crashed(client: SyncPrefectClient, run: FlowRun, seconds: float) -> None:

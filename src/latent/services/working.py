@@ -104,11 +104,8 @@ def serve(
 def _run(worker: Worker, options: WorkerOptions, say: Callable[[str], None]) -> None:
     import anyio
 
-    from latent.services.crashes import resuming
-
     with_health = options.health_port is not None
-    with resuming(worker.workspace):
-        anyio.run(partial(worker.work, drain_seconds=options.drain_seconds, say=say, health=with_health))
+    anyio.run(partial(worker.work, drain_seconds=options.drain_seconds, say=say, health=with_health))
 
 
 def _check_pool(client: SyncPrefectClient, name: str, say: Callable[[str], None]) -> None:
