@@ -135,7 +135,7 @@ def size_figures(modules: list[Module], counted: list[Module]) -> dict[str, Figu
     lengths = sorted(((length(node), where(m, node)) for m, node in functions), reverse=True)
     arguments = [(argument_count(node), where(m, node)) for m, node in functions if not is_interface(node)]
     arguments.sort(reverse=True)
-    *longest, errors = sorted(modules, key=lambda m: (m.name == "latent.errors", -m.lines))
+    longest = sorted(modules, key=lambda m: -m.lines)
     return {
         "longest_function": Figure(
             "longest function, lines", lengths[0][0], named(lengths), "Split it where its steps have names."
@@ -151,12 +151,6 @@ def size_figures(modules: list[Module], counted: list[Module]) -> dict[str, Figu
             longest[0].lines,
             [f"{m.name} ({m.lines})" for m in longest[:20]],
             "Split it where it answers a second question.",
-        ),
-        "errors_lines": Figure(
-            "errors.py, lines",
-            errors.lines,
-            [errors.name],
-            "Declare an error's fields once; move helpers out.",
         ),
         "files": Figure("files", len(counted), [f"{len(counted)} files"], "Merge what is one idea."),
         "lines": Figure(

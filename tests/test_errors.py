@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from latent import errors
-from latent.error_base import Fields
 from latent.errors import FailedRowsError, PortableError, TaskExecutionError
+from latent.errors.base import Fields
 
 
 class SilentError(Exception):

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from latent.error_text import cause_of
 from latent.errors import RunNotFoundError
+from latent.errors.text import cause_of
 from latent.tracking import RowRecord, failed_rows, failure_groups, load_rows
 from latent.tracking.rows import COLUMNS
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from latent.catalog.definitions import PATH_KEYS, TYPES
 from latent.catalog.paths import local_path
-from latent.error_text import did_you_mean
+from latent.errors.text import did_you_mean
 
 if TYPE_CHECKING:
     from latent.config import Workspace

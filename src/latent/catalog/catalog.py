@@ -20,8 +20,8 @@ from latent.catalog.dataset import Dataset, DatasetInfo
 from latent.catalog.definitions import entries, is_pattern, spelled_out
 from latent.config import load_yaml
 from latent.config.merging import NOTHING, find
-from latent.error_text import did_you_mean
 from latent.errors import ConfigError, DatasetConfigError, DatasetNotFoundError
+from latent.errors.text import did_you_mean
 
 if TYPE_CHECKING:
     from latent.config import Workspace

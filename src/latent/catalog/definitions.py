@@ -7,8 +7,8 @@ from copy import deepcopy
 from pathlib import PurePosixPath
 from typing import Any
 
-from latent.error_text import did_you_mean
 from latent.errors import DatasetConfigError
+from latent.errors.text import did_you_mean
 
 TYPES: dict[str, dict[str, Any]] = {
     ".csv": {"type": "pandas.CSVDataset"},

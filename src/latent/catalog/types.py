@@ -7,7 +7,7 @@ import re
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
-from latent.error_text import did_you_mean
+from latent.errors.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,8 @@ import typer
 from latent.cli.options import new_app, workspace_here
 from latent.cli.terminal import is_terminal, say, show_table
 from latent.cli.wording import several, size
-from latent.error_text import did_you_mean
 from latent.errors import UsageError
+from latent.errors.text import did_you_mean
 
 app = new_app(no_args_is_help=True)
 

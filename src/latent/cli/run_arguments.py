@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from latent.cli.options import DebugOption, InconclusiveOption, ParameterOption
-from latent.error_text import did_you_mean
 from latent.errors import UsageError
+from latent.errors.text import did_you_mean
 
 if TYPE_CHECKING:
     from latent.config import Workspace

@@ -10,8 +10,8 @@ import typer
 from latent.cli.options import FlowFilter, new_app, workspace_here
 from latent.cli.terminal import is_terminal, printable, say, show_table
 from latent.cli.wording import duration, moment, money, outcomes, several
-from latent.error_text import did_you_mean
 from latent.errors import UsageError
+from latent.errors.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

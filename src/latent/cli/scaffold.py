@@ -15,8 +15,8 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from latent.error_text import did_you_mean
 from latent.errors import UsageError, WorkspaceError
+from latent.errors.text import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

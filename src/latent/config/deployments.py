@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from latent.config.durations import Duration
 from latent.config.section import BudgetSettings, Section
-from latent.error_text import did_you_mean
+from latent.errors.text import did_you_mean
 
 _NOT_IN_NAMES = "/%&<>"
 """What Prefect does not take in the name of a deployment."""

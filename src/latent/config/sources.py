@@ -19,8 +19,8 @@ from latent.config.schema import is_model, type_under
 from latent.config.settings import Settings
 from latent.config.text_files import read_text
 from latent.config.validation import Problem, problems_of
-from latent.error_text import nearest
 from latent.errors import ConfigError, SettingsError
+from latent.errors.text import nearest
 
 if TYPE_CHECKING:
     from pathlib import Path

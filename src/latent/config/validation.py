@@ -11,8 +11,8 @@ from pydantic import BaseModel, RootModel, ValidationError
 from latent.config.merging import KeyPath, Layers, source_of
 from latent.config.schema import accepted_names, is_model, type_under
 from latent.config.secrets import MASK, Masker, looks_secret
-from latent.error_text import did_you_mean
 from latent.errors import ConfigValidationError
+from latent.errors.text import did_you_mean
 
 _NOTHING = object()
 _LONGEST_VALUE = 80

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latent.error_text import did_you_mean
 from latent.errors import EvaluationNotFoundError
+from latent.errors.text import did_you_mean
 from latent.evals.metrics import Metric
 from latent.evals.records import evaluations_in, frame_column, read, read_answered, utf8
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from latent.error_text import did_you_mean
 from latent.errors import ScorerError
+from latent.errors.text import did_you_mean
 from latent.evals.judging import Judge
 from latent.evals.scoring import Scorer
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from latent.error_text import did_you_mean
 from latent.errors import EvaluationDataError
+from latent.errors.text import did_you_mean
 from latent.evals.reading import read_rows
 
 if TYPE_CHECKING:

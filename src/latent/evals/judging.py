@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from latent.error_text import did_you_mean
 from latent.errors import ScorerError
+from latent.errors.text import did_you_mean
 from latent.evals.fencing import fenced
 from latent.evals.scoring import Kind, Scale, Score, Scorer
 from latent.llm import Model

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from latent.error_text import did_you_mean
 from latent.errors import RecordingMissError, ScorerError
+from latent.errors.text import did_you_mean
 from latent.evals.answering import (
     ANSWER,
     EXPECTED,

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
-from latent.error_text import did_you_mean
 from latent.errors import EvaluationDataError, StatisticsError
+from latent.errors.text import did_you_mean
 from latent.evals.judging import UNCHECKED
 from latent.evals.measuring import SCORED, Measured
 from latent.evals.metrics import Metric

@@ -10,8 +10,8 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, cast, overload
 
-from latent.error_text import did_you_mean
 from latent.errors import ScorerError, ScoringError
+from latent.errors.text import did_you_mean
 
 if TYPE_CHECKING:
     from datetime import timedelta

@@ -12,8 +12,8 @@ from math import inf
 from typing import Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from latent.error_text import nearest
 from latent.errors import MissingKeyError, ModelSpecError
+from latent.errors.text import nearest
 from latent.llm.headers import Headers, checked_headers, key_header, secrets_of
 
 Dialect = Literal["anthropic", "openai", "openai-responses"]

@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from latent.config.secrets import Masker
-from latent.error_text import nearest
 from latent.errors import (
     ContextWindowError,
     MissingKeyError,
@@ -15,6 +14,7 @@ from latent.errors import (
     WrongAddressError,
     WrongKeyError,
 )
+from latent.errors.text import nearest
 from latent.llm.addresses import address_hint, is_no_route
 from latent.llm.bodies import document_in
 from latent.provider_errors.body import QUOTA_CODES, is_too_large, message_of, status_of_type

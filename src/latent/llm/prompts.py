@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from jinja2.lexer import Lexer
 from jinja2.sandbox import SandboxedEnvironment
 
-from latent.error_text import did_you_mean
 from latent.errors import PromptError
+from latent.errors.text import did_you_mean
 
 if TYPE_CHECKING:
     from jinja2 import Template, nodes

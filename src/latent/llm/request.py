@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from latent.error_text import nearest
 from latent.errors import ModelSpecError
+from latent.errors.text import nearest
 from latent.llm.endpoints import LOCAL, Endpoint
 from latent.llm.headers import identity_of
 from latent.llm.schemas import OutputType

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from latent.error_text import text_of
 from latent.errors import RowEndedError, TaskExecutionError
+from latent.errors.text import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Any
 
-from latent.error_text import nearest
 from latent.errors import RegistryError
+from latent.errors.text import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -6,8 +6,8 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from latent.error_text import did_you_mean
 from latent.errors import ConfigError, NotInRunError, ParameterNotFoundError
+from latent.errors.text import did_you_mean
 from latent.prefect.run import MISSING, NAMES, Missing, Run, current_run
 from latent.prefect.scope import record_read
 

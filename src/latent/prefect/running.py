@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from latent.error_text import nearest
 from latent.errors import UsageError
+from latent.errors.text import nearest
 from latent.prefect.discovery import FlowIndex, FoundFlow, discover, find_flow
 from latent.prefect.run_options import RunOptions
 

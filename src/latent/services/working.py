@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from latent.error_text import did_you_mean
 from latent.errors import ServiceError
+from latent.errors.text import did_you_mean
 from latent.services.client import server_client
 from latent.services.crashes import resuming
 from latent.services.worker_name import worker_name

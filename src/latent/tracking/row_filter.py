@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from latent.error_text import did_you_mean
 from latent.errors import ExpressionError
+from latent.errors.text import did_you_mean
 from latent.tracking.arrow import column_of
 
 if TYPE_CHECKING:

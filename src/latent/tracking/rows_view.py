@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from latent.error_text import cause_of
+from latent.errors.text import cause_of
 from latent.tracking.arrow import table_from
 from latent.tracking.row_filter import parse_where
 from latent.tracking.rows import COLUMNS

@@ -14,8 +14,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from latent.cache import open_memory
-from latent.error_text import did_you_mean
 from latent.errors import LatentError, UsageError
+from latent.errors.text import did_you_mean
 from latent.tracking.rows_view import load_rows
 from latent.tracking.views import RunView, list_runs
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from latent.error_text import did_you_mean
 from latent.errors import GateError, RunNotFoundError
+from latent.errors.text import did_you_mean
 from latent.evals.comparing.compare import compare
 from latent.evals.comparing.conditions import Condition, parse_condition
 from latent.evals.comparing.metric import price_of_rows

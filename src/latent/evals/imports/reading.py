@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from latent.config import find_workspace
-from latent.error_text import did_you_mean
 from latent.errors import ImportedResultsError, UsageError
+from latent.errors.text import did_you_mean
 from latent.evals.evaluating import in_a_run
 from latent.evals.imports.inspect_log import read_inspect
 from latent.evals.imports.lm_eval import read_lm_eval

@@ -18,7 +18,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from latent.config import find_workspace
 from latent.config.validation import problems_of
-from latent.error_text import did_you_mean
 from latent.errors import (
     ChunkTooLongError,
     ConfigValidationError,
@@ -29,6 +28,7 @@ from latent.errors import (
     TextTooLongError,
     UsageError,
 )
+from latent.errors.text import did_you_mean
 from latent.llm import Embedder
 from latent.prefect import flow, log_metric, logger, task
 from latent.prefect.cost_plan import REASON

@@ -9,8 +9,8 @@ from pathlib import Path
 from xxhash import xxh3_128
 
 from latent.config.workspace import find_workspace
-from latent.error_text import nearest
 from latent.errors import ModelSpecError
+from latent.errors.text import nearest
 
 WORDLLAMA = "wordllama"
 SMOLLM2 = "smollm2"

@@ -11,8 +11,8 @@ from prefect.futures import PrefectFuture
 from prefect.utilities.annotations import BaseAnnotation, unmapped
 from prefect.utilities.collections import isiterable
 
-from latent.error_text import did_you_mean
 from latent.errors import UsageError
+from latent.errors.text import did_you_mean
 from latent.prefect.rows.options import NAMES as ROW_OPTIONS
 from latent.prefect.upstream import has_futures, resolved, runs_behind, without_idle_annotations
 

@@ -9,8 +9,8 @@ from prefect._internal.result_records import ResultRecord
 from prefect.futures import PrefectFutureList, PrefectTaskRunFuture
 from prefect.states import Cancelled, Completed, Failed, Pending
 
-from latent.error_text import text_of
 from latent.errors import FailedRowsError, RunStoppedError, TaskExecutionError
+from latent.errors.text import text_of
 from latent.prefect.futures import TaskFuture, cached_state, in_run_of
 from latent.prefect.rows.ends import RowEnd
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from latent.error_text import text_of
+from latent.errors.text import text_of
 
 if TYPE_CHECKING:
     from latent.prefect.rows.ends import RowEnd

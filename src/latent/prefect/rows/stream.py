@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from prefect.utilities.annotations import unmapped
 
-from latent.error_text import did_you_mean
 from latent.errors import FailedRowsError, RunStoppedError, UsageError
+from latent.errors.text import did_you_mean
 from latent.prefect.admission import limiter_of
 from latent.prefect.rows.columns import Columns, is_table, same_id
 from latent.prefect.rows.ends import RowEnd, RowTable

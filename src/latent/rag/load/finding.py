@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from latent.error_text import nearest
 from latent.errors import IngestionError, NoDocumentsError, SourceConnectionError, UnreadableDocumentError
+from latent.errors.text import nearest
 
 _PROTOCOL = re.compile(r"(?P<protocol>[a-zA-Z][a-zA-Z0-9+.-]+)://(?P<rest>.*)", re.DOTALL)
 _LOCAL_PROTOCOLS = ("file", "local")

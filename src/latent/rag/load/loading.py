@@ -12,8 +12,8 @@ from typing import Any
 import orjson
 
 from latent.config.workspace import find_workspace
-from latent.error_text import nearest
 from latent.errors import UnreadableDocumentError, UsageError
+from latent.errors.text import nearest
 from latent.rag.documents import Document
 from latent.rag.load.decoding import NotTextError, cleaned, decode
 from latent.rag.load.files import read_source, signature

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from latent.error_text import did_you_mean
+from latent.errors.text import did_you_mean
 
 COLUMNS = ("id", "source", "chunk_index", "start", "end")
 """Names that are no keys of the metadata."""

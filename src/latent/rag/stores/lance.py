@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from latent.config.extras import import_extra
-from latent.error_text import nearest as nearest_name
 from latent.errors import StoreConnectionError, StoreNotFoundError, StoreUsageError
+from latent.errors.text import nearest as nearest_name
 from latent.rag.stores.checks import (
     check_made_for,
     checked_metric,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latent.error_text import did_you_mean
 from latent.errors import UsageError
+from latent.errors.text import did_you_mean
 
 if TYPE_CHECKING:
     from latent.rag.stores.records import Store

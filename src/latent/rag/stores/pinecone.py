@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 
 from latent.config.extras import import_extra
-from latent.error_text import nearest
 from latent.errors import StoreConnectionError, StoreNotFoundError, StoreRefusedError, StoreUsageError
+from latent.errors.text import nearest
 from latent.rag.stores.checks import (
     batches,
     check_made_for,

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from math import inf
 from typing import Any, Literal, get_args
 
-from latent.error_text import did_you_mean
 from latent.errors import SimulatorError
+from latent.errors.text import did_you_mean
 from latent.testing.provider.answers import Answers, Reply
 from latent.testing.provider.faults import Fault
 from latent.testing.provider.latency import Latency, LogNormal

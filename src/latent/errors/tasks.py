@@ -6,8 +6,8 @@ import pickle
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from latent.error_base import LatentError
-from latent.error_text import cause_of, text_of
+from latent.errors.base import LatentError
+from latent.errors.text import cause_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping, Sequence

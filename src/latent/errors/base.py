@@ -8,6 +8,14 @@ from typing import Any, ClassVar, dataclass_transform
 class LatentError(Exception):
     """Base of every error that latent raises on purpose."""
 
+    __module__ = "latent.errors"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.__module__.startswith("latent.errors."):
+            # Tracebacks and pickles name an error by the place that users import it from.
+            cls.__module__ = "latent.errors"
+
 
 _REQUIRED: Any = object()
 
@@ -45,3 +53,7 @@ class Fields(LatentError):  # noqa: N818  # a base, which is never raised itself
 
     def __str__(self) -> str:
         return self.template.format_map(vars(self))
+
+
+class UsageError(LatentError):
+    """A wrong call or command; the command line ends with exit code 2."""
