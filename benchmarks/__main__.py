@@ -11,12 +11,14 @@ With `--write`, the figures are kept in `benchmarks/RESULTS.md`; groups that wer
 
 from __future__ import annotations
 
+import ast
 import platform
 import re
 import sys
+from contextlib import suppress
 from datetime import date
 from importlib import import_module
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from math import isnan
 from pathlib import Path
 
@@ -50,23 +52,37 @@ def main(arguments: list[str]) -> int:
             f"There is no group {', '.join(map(repr, sorted(unknown)))}. The groups: {', '.join(GROUPS)}."
         )
     sections = sections_of(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    groups = {name: import_module(f"benchmarks.{name}") for name in GROUPS}
     for name in names or GROUPS:
-        title = f"## {groups[name].__doc__}\n"
-        print(title, HEADER, sep="\n", flush=True)
+        group = import_module(f"benchmarks.{name}")
+        print(heading(name), HEADER, sep="\n", flush=True)
         lines = [HEADER]
-        for figure in groups[name].figures():
+        for figure in group.figures():
             lines.append(line(figure))
             print(lines[-1], flush=True)
         print(flush=True)
-        notes = [f"\n{note}"] if (note := getattr(groups[name], "NOTE", None)) else []
-        sections[title] = "\n".join([f"\nMeasured on {date.today():%Y-%m-%d}.\n", *lines, *notes, ""])
-    if "--write" in arguments:
-        known = [f"## {group.__doc__}\n" for group in groups.values()]
-        RESULTS.write_text(
-            document({title: sections[title] for title in known if title in sections}), "utf-8"
-        )
+        notes = [f"\n{note}"] if (note := getattr(group, "NOTE", None)) else []
+        sections[heading(name)] = "\n".join([f"\nMeasured {when_and_where()}.\n", *lines, *notes, ""])
+        if "--write" in arguments:  # at once: what a later group breaks on does not lose these
+            titles = map(heading, GROUPS)
+            RESULTS.write_text(
+                document({title: sections[title] for title in titles if title in sections}), "utf-8"
+            )
     return 0
+
+
+def heading(group: str) -> str:
+    """The title of a group's section; the group is not imported, since what it measures may not be installed."""
+    source = Path(__file__).with_name(f"{group}.py").read_text(encoding="utf-8")
+    return f"## {ast.get_docstring(ast.parse(source))}\n"
+
+
+def when_and_where() -> str:
+    """Today, this machine, and the versions of those packages that are installed."""
+    found = [f"Python {platform.python_version()}", f"{platform.system()} {platform.machine()}"]
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found.append(f"{name} {version(name)}")
+    return f"on {date.today():%Y-%m-%d} ({', '.join(found)})"
 
 
 def sections_of(page: str) -> dict[str, str]:
@@ -89,11 +105,9 @@ def line(figure: Figure) -> str:
 
 def document(sections: dict[str, str]) -> str:
     """The page that keeps the figures."""
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    where = f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {versions}"
     return (
         "# Results\n\n"
-        f"Measured by `make bench` ({where}). Each ratio is the median over rounds in which both sides were "
+        "Measured by `make bench`. Each ratio is the median over rounds in which both sides were "
         "measured back to back; only ratios can be compared between machines. A peer with a number and "
         "nothing else is what we promise.\n\n" + "\n".join(title + text for title, text in sections.items())
     )
