@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> int:
 
 
 def heading(group: str) -> str:
-    """The title of a group's section; the group is not imported, since what it measures may not be installed."""
+    """The title of a group's section, read without an import: what it measures may not be installed."""
     source = Path(__file__).with_name(f"{group}.py").read_text(encoding="utf-8")
     return f"## {ast.get_docstring(ast.parse(source))}\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -32,8 +33,25 @@ ROWS_ROUNDS = 5
 RUN_ROUNDS = 7
 ANSWER_SECONDS = 300.0
 TASK_RUNS = 2_000
+AWAY_SECONDS = 60.0
 
 BY_HAND = "`prefect server start` and `mlflow server`"
+AWAY = """
+import time
+from latent.prefect import flow, task
+
+@task("wait", cache=False, max_workers=4)
+def wait(row):
+    with open("begun", "a") as begun:
+        begun.write(f"{row}\\n")
+    time.sleep(0.5)
+    return row
+
+@flow("away")
+def away():
+    return len(wait.map(range(200), row_runs="all").result())  # 25 s
+"""
+
 NOTE = """\
 "By hand" is both commands as their documentation has them, started side by side, with the databases of an
 earlier start. Memory counts what processes share in parts (PSS, on Linux). "Clean" counts the rounds of `up`
@@ -48,6 +66,7 @@ def figures() -> Iterator[Figure]:
         yield from _starts_and_stops(folder)
         yield from _caught_up(folder)
         yield from _runs(folder)
+        yield from _away(folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +163,46 @@ def _runs(folder: Path) -> Iterator[Figure]:
         yield paired("latent run with services up", ours, theirs, peer="with the in-memory API")
         more = [ours - theirs for ours, theirs in pairs]
         yield paired("the same: how much longer", more, 500.0, peer="500 ms", reach=1.0)
+
+
+def _away(folder: Path) -> Iterator[Figure]:
+    """How long a server that was away takes from its start until it knows the end of a run of that time."""
+    at = folder / "away"
+    write_files(at, {"config/latent.toml": "", "flows/away/flow.py": AWAY})
+    with _served(at):
+        run = subprocess.Popen(
+            [*LATENT, "run", "away"], cwd=at, env=environment({}), stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        while not (at / "begun").exists() and run.poll() is None:
+            time.sleep(0.1)
+        down(find_workspace(at))
+        gone = time.monotonic()
+        said, _ = run.communicate(timeout=ANSWER_SECONDS)
+        if run.returncode:
+            raise RuntimeError(f"A run whose server went away ended with {run.returncode}:\n{said[-2000:]}")
+        time.sleep(max(0.0, gone + AWAY_SECONDS - time.monotonic()))
+        began = time.monotonic()
+        url = next(each.service.url for each in up(find_workspace(at)) if each.service.name == "prefect")
+        while not _knows_an_end(url):
+            if time.monotonic() - began > ANSWER_SECONDS:
+                raise RuntimeError(f"The server does not know the run's end after {ANSWER_SECONDS:.0f} s.")
+            time.sleep(0.1)
+        seconds = time.monotonic() - began
+    what = (
+        f"a server away for {AWAY_SECONDS:.0f} s in a run that ended well: from `up` until it knows the end"
+    )
+    yield paired(what, [seconds], 30.0, peer="30 s", reach=1.0, unit="s")
+
+
+def _knows_an_end(url: str) -> bool:
+    body = b'{"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}'
+    request = urllib.request.Request(
+        f"{url}/api/flow_runs/count", data=body, headers={"content-type": "application/json"}
+    )
+    with suppress(OSError), urllib.request.urlopen(request, timeout=5) as answer:
+        return bool(json.loads(answer.read()))
+    return False
 
 
 @contextmanager

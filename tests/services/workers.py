@@ -74,21 +74,21 @@ def make_pool(client):
 def missed(client, deployment, count, *, every=timedelta(minutes=1)):
     """Runs as Prefect's scheduler writes them, due over the time until now."""
     from prefect.client.schemas.actions import DeploymentScheduleCreate
-    from prefect.client.schemas.schedules import IntervalSchedule
+    from prefect.client.schemas.schedules import RRuleSchedule
 
     now = datetime.now(UTC)
     begin = now - every * count
-    schedule = IntervalSchedule(interval=every, anchor_date=begin)
-    made = DeploymentScheduleCreate(schedule=schedule, active=True)
+    # It ends with the last of them: Prefect's scheduler runs as well, and must not add others.
+    rule = f"DTSTART:{begin:%Y%m%dT%H%M%SZ}\nRRULE:FREQ=SECONDLY;INTERVAL={every.seconds};COUNT={count}"
+    made = DeploymentScheduleCreate(schedule=RRuleSchedule(rrule=rule), active=True)
     client.create_deployment_schedules(deployment, [made])
     body = {
-        "start_time": begin.isoformat(),
+        "start_time": (begin - timedelta(seconds=1)).isoformat(),
         "end_time": now.isoformat(),
         "min_runs": count,
         "max_runs": count,
     }
     client._client.post(f"/deployments/{deployment}/schedule", json=body).raise_for_status()
-    client.pause_deployment(deployment)
 
 
 def runs_of(client, deployment):
