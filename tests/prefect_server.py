@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+
+from latent.files import FileLock
 
 START_SECONDS = 300
 IDLE_SERVICES = ("SCHEDULER", "LATE_RUNS", "TRIGGERS", "EVENT_PERSISTER", "TASK_RUN_RECORDER", "FOREMAN")
@@ -37,9 +41,35 @@ class Server:
         pytest.fail(f"The Prefect server does not start:\n{self._log.read_text()}")
 
 
+def make_database(folder: Path) -> Path:
+    """
+    An empty database of Prefect's server, with all its tables, in a folder that the suite's processes share.
+
+    A server makes them one migration after the other, which takes it ten seconds: here, it is done once.
+    """
+    made = folder / "prefect-server.db"
+    with FileLock(folder / "prefect-server.lock"):
+        if not made.exists():
+            home = folder / "prefect-server"
+            home.mkdir()
+            code = (
+                "import asyncio; from prefect.server.database import provide_database_interface as database; "
+                "asyncio.run(database().create_db())"
+            )
+            subprocess.run([sys.executable, "-c", code], env=_environment(home, ()), check=True)
+            with closing(sqlite3.connect(home / "server.db")) as connection:  # with what its log still holds
+                connection.execute("VACUUM INTO ?", (str(made),))
+    return made
+
+
 @contextmanager
-def prefect_server(home: Path, *services: str) -> Iterator[Server]:
-    """A server whose database and log lie in `home`, with some services beside; it ends with the block."""
+def prefect_server(home: Path, *services: str, database: Path) -> Iterator[Server]:
+    """
+    A server whose log and copy of a `database` lie in `home`, with some services beside.
+
+    It ends with the block.
+    """
+    shutil.copyfile(database, home / "server.db")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     log = home / "server.log"

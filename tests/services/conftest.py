@@ -19,10 +19,10 @@ USER = "nobody"
 
 
 @pytest.fixture(scope="session")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def shared_server(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[str]:
     """The address of one Prefect server for all tests, with its scheduler and automations."""
     services = ("SCHEDULER", "TRIGGERS", "EVENT_PERSISTER", "TASK_RUN_RECORDER")
-    with prefect_server(tmp_path_factory.mktemp("server"), *services) as server:
+    with prefect_server(tmp_path_factory.mktemp("server"), *services, database=prefect_database) as server:
         yield server.ready()
 
 

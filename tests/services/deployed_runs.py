@@ -121,5 +121,5 @@ def until(is_true: Callable[[], Any], what: str, deployed: Deployed | None = Non
                 else "\n".join(p.read_text() for p in deployed.workspace.root.glob("*.log"))
             )
             raise AssertionError(f"after {WAIT_SECONDS} s not yet: {what}\n{logs}")
-        time.sleep(0.1)
+        time.sleep(0.25)  # each question costs the server time
     return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -31,6 +32,7 @@ from latent.config.running_services import (
 from latent.errors import ServiceError, ServiceStartError
 from latent.files import is_locked, replace_json
 from latent.services import down, process, service_statuses, up
+from latent.tracking import stop_writer
 
 pytestmark = pytest.mark.services
 
@@ -48,11 +50,21 @@ def squares():
 
 
 @pytest.fixture
-def workspace(make_workspace):
-    """A workspace whose servers end with the test, however it ends."""
+def new_workspace(make_workspace):
+    """A workspace that never had servers, and whose servers end with the test, however it ends."""
     made = make_workspace({"config/latent.toml": "", "flows/squares/flow.py": FLOW})
     yield made
+    stop_writer(made, timeout_seconds=1.0)
     down(made)
+
+
+@pytest.fixture
+def workspace(new_workspace, prefect_database):
+    """The same with a database of Prefect's server, which takes long to make."""
+    database = new_workspace.services_dir / "prefect/prefect.db"
+    database.parent.mkdir(parents=True)
+    shutil.copyfile(prefect_database, database)
+    return new_workspace
 
 
 def latent(workspace, *words, check=True, **variables):
@@ -82,7 +94,8 @@ def processes_of(services):
     return [line for line in listed.stdout.splitlines() if line.split()[0] in groups and "Z" not in line]
 
 
-def test_servers_are_started_once_used_by_flows_and_gone_after_down(workspace):
+def test_servers_are_started_once_used_by_flows_and_gone_after_down(new_workspace):
+    workspace = new_workspace
     with ThreadPoolExecutor() as pool:  # two at once make one set
         first, second = pool.map(lambda _: latent(workspace, "up"), range(2))
     services = list(recorded_services(workspace).values())
@@ -140,7 +153,7 @@ def test_a_stranger_with_a_servers_number_is_never_signalled(workspace):
             "name": "prefect", "url": "http://127.0.0.1:4200", "pid": stranger.pid, "port": 4200,
             "started_at": 1.0, "version": "3", "store": "x", "log": "y",
         }  # fmt: skip
-        workspace.services_dir.mkdir(parents=True)
+        workspace.services_dir.mkdir(parents=True, exist_ok=True)
         replace_json(state_file(workspace), {"version": 1, "services": {"prefect": record}})
         assert running_service(workspace, "prefect") is None
         assert down(workspace) == []
@@ -150,7 +163,7 @@ def test_a_stranger_with_a_servers_number_is_never_signalled(workspace):
 
 @pytest.mark.parametrize("text", ["", "not JSON", "[]", '{"services": {"prefect": 7}}', '{"services": null}'])
 def test_a_record_that_cannot_be_read_counts_as_none(workspace, text):
-    workspace.services_dir.mkdir(parents=True)
+    workspace.services_dir.mkdir(parents=True, exist_ok=True)
     state_file(workspace).write_text(text)
     assert recorded_services(workspace) == {}
     assert down(workspace) == []
@@ -160,7 +173,6 @@ def test_taken_ports_are_avoided_and_a_server_that_does_not_start_says_why(works
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         broken = workspace.services_dir / "prefect" / "prefect.db"
-        broken.parent.mkdir(parents=True)
         broken.write_bytes(b"this is no database, and never was one" * 100)
         settings = workspace.root / "config/latent.toml"
         settings.write_text(f"[services]\nmlflow_port = {port}\n")
@@ -259,6 +271,7 @@ def test_both_keep_their_data_in_one_postgresql(make_workspace, whole_postgres, 
             assert b'"squares"' in answer.read()
         assert {report.became for report in up(workspace)} == {"reused"}
     finally:
+        stop_writer(workspace)
         down(workspace)
     assert not workspace.mlflow_db.exists()
 

@@ -52,13 +52,13 @@ def workspace(make_workspace):
 
 
 @pytest.fixture
-def client(tmp_path_factory, workspace, monkeypatch) -> Iterator:
+def client(tmp_path_factory, prefect_database, workspace, monkeypatch) -> Iterator:
     """A client of a server of its own, on which silent runs are marked."""
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     services = ("TRIGGERS", "EVENT_PERSISTER", "TASK_RUN_RECORDER")
-    with prefect_server(tmp_path_factory.mktemp("server"), *services) as server:
+    with prefect_server(tmp_path_factory.mktemp("server"), *services, database=prefect_database) as server:
         url = server.ready()
         monkeypatch.setenv("PREFECT_API_URL", url)
         with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:

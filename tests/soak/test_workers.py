@@ -19,9 +19,10 @@ STOPS = 20
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def server(tmp_path_factory, prefect_database):
     home = tmp_path_factory.mktemp("server")
-    with prefect_server(home, "SCHEDULER", "TRIGGERS", "EVENT_PERSISTER", "TASK_RUN_RECORDER") as started:
+    services = ("SCHEDULER", "TRIGGERS", "EVENT_PERSISTER", "TASK_RUN_RECORDER")
+    with prefect_server(home, *services, database=prefect_database) as started:
         yield started.ready()
 
 

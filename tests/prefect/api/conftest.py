@@ -72,7 +72,8 @@ def server_process(request: pytest.FixtureRequest, prefect_home: Path) -> Iterat
     if not any("real_server" in getattr(item, "fixturenames", ()) for item in request.session.items):
         yield None
         return
-    with prefect_server(prefect_home) as server:
+    database = request.getfixturevalue("prefect_database")
+    with prefect_server(prefect_home, database=database) as server:
         yield server
 
 

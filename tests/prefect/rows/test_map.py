@@ -1084,8 +1084,14 @@ def test_rows_keep_to_the_tasks_limit_and_a_block_inside_takes_no_second_slot(ba
 def test_artifacts_show_a_batchs_progress_and_its_failures(batched):
     batched()
 
+    def shown():
+        return {each["type"]: each for each in memory_api().artifacts()}
+
     @task("odd {one}", retry=False, on_error="collect")
     def odd(x):
+        deadline = time.monotonic() + 60
+        while x == 4 and "progress" not in shown() and time.monotonic() < deadline:
+            time.sleep(0.05)
         if x % 2:
             raise ValueError(f"odd {x}")
         return x
@@ -1095,8 +1101,7 @@ def test_artifacts_show_a_batchs_progress_and_its_failures(batched):
         odd.map(range(5))
 
     main()
-    artifacts = memory_api().artifacts()
-    kinds = {each["type"]: each for each in artifacts}
+    kinds = shown()
     assert "odd {one}, rows 0 to 4: 3 ok, 2 failed" in kinds["progress"]["description"]
     assert [row["row"] for row in json.loads(kinds["table"]["data"])] == [1, 3]
 

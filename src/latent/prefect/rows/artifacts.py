@@ -29,6 +29,11 @@ class Artifacts:
         self._progress: UUID | None = None
         self._broken = False
 
+    @property
+    def shows_progress(self) -> bool:
+        """Whether it took long enough for a bar to be shown."""
+        return self._progress is not None
+
     def move(self, counts: Counter[str], total: int) -> None:
         """Show how many rows have ended."""
         from prefect.artifacts import create_progress_artifact, update_progress_artifact

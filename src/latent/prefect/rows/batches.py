@@ -235,7 +235,8 @@ def _wait(handle: BatchHandle, artifacts: Artifacts) -> None:
             artifacts.move(handle.totals.counts, handle.total)
     finally:
         handle.done.wait()  # whatever becomes of the task run: rows under way are paid for, and end
-    artifacts.move(handle.totals.counts, handle.total)
+    if artifacts.shows_progress:  # the others have their counts in their state, and end without a request
+        artifacts.move(handle.totals.counts, handle.total)
 
 
 def _task_run_id() -> UUID | None:
