@@ -59,6 +59,8 @@ def make_database(folder: Path) -> Path:
             subprocess.run([sys.executable, "-c", code], env=_environment(home, ()), check=True)
             with closing(sqlite3.connect(home / "server.db")) as connection:  # with what its log still holds
                 connection.execute("VACUUM INTO ?", (str(made),))
+            with closing(sqlite3.connect(made)) as connection:  # a copy has the mode of its own
+                connection.execute("PRAGMA journal_mode = WAL")
     return made
 
 
