@@ -11,9 +11,9 @@ import typer
 from latent.cli.eval import parameters_of
 from latent.cli.execution import carry_out
 from latent.cli.exits import DONE
-from latent.cli.options import new_app, workspace_here
+from latent.cli.options import new_app, takes, workspace_here
 from latent.cli.report import open_page
-from latent.cli.run_arguments import RunArguments, takes
+from latent.cli.run_arguments import RunArguments
 from latent.cli.terminal import say
 from latent.errors import UsageError
 

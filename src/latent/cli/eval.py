@@ -11,8 +11,8 @@ import typer
 
 from latent.cli.execution import carry_out, recorded_answers
 from latent.cli.exits import DONE, FAILED
-from latent.cli.options import new_app, workspace_here
-from latent.cli.run_arguments import RunArguments, takes
+from latent.cli.options import new_app, takes, workspace_here
+from latent.cli.run_arguments import RunArguments
 from latent.cli.terminal import complain, say
 from latent.errors import UsageError
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -9,6 +11,8 @@ import typer
 from latent.errors import WorkspaceError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from latent.config import Workspace
 
 
@@ -79,6 +83,42 @@ InconclusiveOption = Annotated[
     ),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def takes(group: type[Any], *names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """
+    Let a command take options as one value: the parameter annotated with `group`, a dataclass of options.
+
+    The command line then has an option for each of its fields, in its place and order.
+
+    Args:
+        names: The fields that this command has; all where none is named. The others keep their defaults.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        fields = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for name, parameter in inspect.signature(group, eval_str=True).parameters.items()
+            if name in names or not names
+        ]
+        place = next(name for name, each in signature.parameters.items() if each.annotation is group)
+
+        @wraps(command)
+        def with_options(**given: Any) -> None:
+            grouped = group(**{field.name: given.pop(field.name) for field in fields})
+            command(**given, **{place: grouped})
+
+        parameters = [
+            each.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in signature.parameters.values()
+            for each in (fields if parameter.name == place else [parameter])
+        ]
+        with_options.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]  # read by inspect
+        with_options.__annotations__ = {each.name: each.annotation for each in parameters}
+        return with_options
+
+    return decorate
 
 
 def workspace_here() -> Workspace:

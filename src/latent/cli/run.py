@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from latent.cli.execution import carry_out, recorded_answers
-from latent.cli.options import FlowArgument, new_app, workspace_here
-from latent.cli.run_arguments import RunArguments, takes
+from latent.cli.options import FlowArgument, new_app, takes, workspace_here
+from latent.cli.run_arguments import RunArguments
 from latent.errors import UsageError
 
 if TYPE_CHECKING:

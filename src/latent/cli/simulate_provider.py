@@ -8,11 +8,12 @@ import subprocess
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from latent.cli.options import new_app
+from latent.cli.options import new_app, takes
 from latent.cli.terminal import say, show_table
 from latent.cli.wording import duration, several
 from latent.errors import UsageError
@@ -25,7 +26,74 @@ if TYPE_CHECKING:
 app = new_app()
 
 
+@dataclass(kw_only=True)
+class SimulatorOptions:
+    """How the simulated provider behaves."""
+
+    requests_per_minute: Annotated[
+        float | None, typer.Option("--requests-per-minute", help="Requests that pass; others get 429.")
+    ] = None
+    burst: Annotated[
+        int | None, typer.Option("--burst", help="Requests that pass at once. Default: those of a second.")
+    ] = None
+    tokens_per_minute: Annotated[
+        float | None, typer.Option("--tokens-per-minute", help="Tokens that pass; others get 429.")
+    ] = None
+    concurrency: Annotated[
+        int | None, typer.Option("--concurrency", help="Requests answered at the same time; others get 429.")
+    ] = None
+    headers: Annotated[
+        str, typer.Option("--headers", help="Rate-limit headers: provider, retry-after or none.")
+    ] = "provider"
+    latency: Annotated[float, typer.Option("--latency", help="Seconds to an answer; their median.")] = 0.0
+    spread: Annotated[
+        float, typer.Option("--spread", help="Sigma of log-normal latencies; 0: all are the same.")
+    ] = 0.0
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fault",
+            metavar="KIND[:SHARE|:first=N]",
+            help="What goes wrong: a status, quota, reset, hang, malformed or truncated; for a share of the "
+            "requests (500:0.05) or the first of each prompt (reset:first=2). Repeatable.",
+        ),
+    ] = None
+    answer: Annotated[
+        str | None, typer.Option("--answer", help="What the model says. Default: the prompt once more.")
+    ] = None
+    api_key: Annotated[
+        str | None, typer.Option("--api-key", help="The key that requests must carry. Default: any.")
+    ] = None
+    seed: Annotated[int, typer.Option("--seed", help="Of latencies and faults.")] = 0
+    port: Annotated[int, typer.Option("--port", help="The port to listen on. 0: a free one.")] = 0
+
+    def simulator(self) -> ProviderSimulator:
+        """
+        The provider, which is not started yet.
+
+        Raises:
+            SimulatorError: An option cannot be used.
+        """
+        from latent.testing import LogNormal, ProviderSimulator
+        from latent.testing.provider.faults import parse_fault
+
+        return ProviderSimulator(
+            answer=self.answer,
+            latency=LogNormal(self.latency, self.spread) if self.spread else self.latency,
+            requests_per_minute=self.requests_per_minute,
+            burst=self.burst,
+            tokens_per_minute=self.tokens_per_minute,
+            concurrency=self.concurrency,
+            headers=self.headers,  # type: ignore[arg-type]  # the simulator names those that exist
+            faults=[parse_fault(text) for text in self.fault or []],
+            api_key=self.api_key,
+            seed=self.seed,
+            port=self.port,
+        )
+
+
 @app.command()
+@takes(SimulatorOptions)
 def simulate_provider(
     command: Annotated[
         list[str] | None,
@@ -35,42 +103,8 @@ def simulate_provider(
             show_default=False,
         ),
     ] = None,
-    requests_per_minute: Annotated[
-        float | None, typer.Option("--requests-per-minute", help="Requests that pass; others get 429.")
-    ] = None,
-    burst: Annotated[
-        int | None, typer.Option("--burst", help="Requests that pass at once. Default: those of a second.")
-    ] = None,
-    tokens_per_minute: Annotated[
-        float | None, typer.Option("--tokens-per-minute", help="Tokens that pass; others get 429.")
-    ] = None,
-    concurrency: Annotated[
-        int | None, typer.Option("--concurrency", help="Requests answered at the same time; others get 429.")
-    ] = None,
-    headers: Annotated[
-        str, typer.Option("--headers", help="Rate-limit headers: provider, retry-after or none.")
-    ] = "provider",
-    latency: Annotated[float, typer.Option("--latency", help="Seconds to an answer; their median.")] = 0.0,
-    spread: Annotated[
-        float, typer.Option("--spread", help="Sigma of log-normal latencies; 0: all are the same.")
-    ] = 0.0,
-    fault: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--fault",
-            metavar="KIND[:SHARE|:first=N]",
-            help="What goes wrong: a status, quota, reset, hang, malformed or truncated; for a share of the "
-            "requests (500:0.05) or the first of each prompt (reset:first=2). Repeatable.",
-        ),
-    ] = None,
-    answer: Annotated[
-        str | None, typer.Option("--answer", help="What the model says. Default: the prompt once more.")
-    ] = None,
-    api_key: Annotated[
-        str | None, typer.Option("--api-key", help="The key that requests must carry. Default: any.")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of latencies and faults.")] = 0,
-    port: Annotated[int, typer.Option("--port", help="The port to listen on. 0: a free one.")] = 0,
+    *,
+    options: SimulatorOptions,
 ) -> None:
     """
     Answer like OpenAI and Anthropic, for tests.
@@ -78,22 +112,7 @@ def simulate_provider(
     It listens on this machine alone, until Ctrl-C or until the command given to it ends. At the end it says
     what it was asked.
     """
-    from latent.testing import LogNormal, ProviderSimulator
-    from latent.testing.provider.faults import parse_fault
-
-    simulator = ProviderSimulator(
-        answer=answer,
-        latency=LogNormal(latency, spread) if spread else latency,
-        requests_per_minute=requests_per_minute,
-        burst=burst,
-        tokens_per_minute=tokens_per_minute,
-        concurrency=concurrency,
-        headers=headers,  # type: ignore[arg-type]  # the simulator names those that exist
-        faults=[parse_fault(text) for text in fault or []],
-        api_key=api_key,
-        seed=seed,
-        port=port,
-    )
+    simulator = options.simulator()
     began = time.monotonic()
     with simulator as provider:
         code = _run(provider, command) if command else _wait(provider)
