@@ -94,6 +94,16 @@ def test_a_worker_with_other_code_refuses_the_run_with_both_digests(client, work
     assert "was deployed" in state.message and "digest" in state.message
 
 
+def test_a_worker_without_a_workspace_or_a_server_says_what_it_needs(make_workspace, tmp_path_factory):
+    nowhere = find_workspace(tmp_path_factory.mktemp("nowhere"))
+    with background(nowhere, "worker") as worker:
+        assert worker.wait() == 2
+    assert "There is no workspace" in worker.said() and "LATENT_WORKSPACE" in worker.said()
+    with background(make_workspace(FILES), "worker") as worker:
+        assert worker.wait() == 1
+    assert "`latent worker` needs one" in worker.said() and "`latent up` starts it" in worker.said()
+
+
 def test_a_pool_that_is_not_there_is_said_with_the_next_step(on_server, workspace):
     with background(workspace, "worker", "--pool", "nowhere") as worker:
         assert worker.wait() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 from prefect.client.schemas.filters import DeploymentFilter
@@ -10,7 +11,8 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 
 from latent.services import server_client
-from latent.services.deployments.deploying import deployments_there
+from latent.services.crashes import AUTOMATION
+from latent.services.deployments.deploying import carry_out, deployments_there, plan_deployments
 
 pytestmark = pytest.mark.services
 
@@ -49,6 +51,16 @@ def test_deploying_makes_what_the_settings_say_and_a_second_time_changes_nothing
     again = deploy(toml)
     assert "3 unchanged" in again and "->" not in again
     assert client.read_deployment_by_name("squares/nightly").updated == made.updated
+
+
+def test_of_two_that_deploy_at_once_both_succeed_and_there_is_one_of_everything(settle, client):
+    workspace = settle(NIGHTLY + 'work_pool = "of two"\n')
+    plans = [plan_deployments(client, workspace, None, {}, datetime.now(UTC)) for _ in range(2)]
+    for plan in plans:
+        carry_out(client, workspace, plan, prune=False)
+    ((_, made),) = deployments_there(client, workspace)
+    assert [each.slug for each in made.schedules] == ["nightly"]
+    assert len(client.read_automations_by_name(AUTOMATION)) == 1
 
 
 def test_scheduler_makes_runs_at_the_times_that_were_shown(deploy, client):

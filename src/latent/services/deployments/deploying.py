@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -161,10 +162,12 @@ def carry_out(client: SyncPrefectClient, workspace: Workspace, plan: Plan, *, pr
 
 def _make_pool(client: SyncPrefectClient, name: str) -> None:
     from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
     from prefect.workers.process import ProcessWorker
 
     template = ProcessWorker.get_default_base_job_template()
-    client.create_work_pool(WorkPoolCreate(name=name, type=PROCESS, base_job_template=template))
+    with suppress(ObjectAlreadyExists):  # another `latent deploy` has made it since the plan
+        client.create_work_pool(WorkPoolCreate(name=name, type=PROCESS, base_job_template=template))
 
 
 def _put(client: SyncPrefectClient, planned: PlannedDeployment, definition: Definition) -> None:
@@ -173,12 +176,19 @@ def _put(client: SyncPrefectClient, planned: PlannedDeployment, definition: Defi
     if there is None:
         flow_id = client.create_flow_from_name(definition.flow_name)
         deployment_id = client.create_deployment(flow_id, definition.name, **fields)
+        there = _made_meanwhile(client, deployment_id)
     else:
         from prefect.client.schemas.actions import DeploymentUpdate
 
         deployment_id = there.id
         client.update_deployment(deployment_id, DeploymentUpdate(**fields))
     _put_schedule(client, deployment_id, definition, there)
+
+
+def _made_meanwhile(client: SyncPrefectClient, deployment_id: UUID) -> DeploymentResponse | None:
+    """The deployment, when another `latent deploy` has made it with its schedule since the plan."""
+    there = client.read_deployment(deployment_id)
+    return there if there.schedules else None
 
 
 def _fields(definition: Definition, there: DeploymentResponse | None) -> dict[str, Any]:
