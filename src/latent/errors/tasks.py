@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -189,6 +188,8 @@ def shaped_like(original: BaseException, kind: type[ErrorT]) -> ErrorT:
 
 def portable(error: BaseException, substitute: Callable[[str], BaseException]) -> BaseException:
     """`error`, or what can be pickled in its place: at worst `substitute`, made of its text."""
+    import pickle
+
     try:
         # Only whether it survives the border is asked; nothing foreign is read here.
         pickle.loads(pickle.dumps(error))  # noqa: S301

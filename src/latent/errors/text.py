@@ -1,10 +1,12 @@
-"""Parts of error messages: the name that was meant, places in a list, the cause that several share."""
+"""
+Parts of error messages: the name that was meant, places in a list, the cause that several share.
+
+The command line imports it at each start, so that libraries are imported where they are used.
+"""
 
 from __future__ import annotations
 
-import json
 import re
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,12 +15,16 @@ if TYPE_CHECKING:
 
 def toml_key(name: str) -> str:
     """`name` as a key of a TOML table: quoted where it holds more than letters, digits, dashes."""
+    import json
+
     bare = name.isascii() and name.replace("-", "").replace("_", "").isalnum()
     return name if bare else json.dumps(name, ensure_ascii=False)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most likely meant by `name`; None when nothing comes close."""
+    from difflib import get_close_matches
+
     matches = get_close_matches(name, list(known), n=1)
     return matches[0] if matches else None
 
@@ -60,18 +66,17 @@ def cause_of(message: str) -> str:
     The status of an HTTP answer stays: 429 and 500 are two causes.
     """
     text = " ".join(message[:_CAUSE_CHARS].split())
-    return _CHANGING.sub(lambda found: found[0] if found.lastgroup == "kept" else "#", text)
+    return re.sub(_CHANGING, lambda found: found[0] if found.lastgroup == "kept" else "#", text, flags=_FLAGS)
 
 
 _CAUSE_CHARS = 500
-_CHANGING = re.compile(
-    r"""
+_FLAGS = re.VERBOSE | re.IGNORECASE
+# Compiled, and kept, by `re` when it is first used: most commands never need it.
+_CHANGING = r"""
     (?P<kept>\b(?:status|code|http|http/[\d.]+|error)[^\w]{0,3}[1-5]\d\d\b)
     | \b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b              # UUIDs
     | \b0x[0-9a-f]+\b
     | \b(?=[a-z_-]*\d)(?=[\d_-]*[a-z])[\w-]{10,}\b                  # ids of requests: req_011CSHoEeqs5C35K
     | (?<![\w.])[+-]?\d+(?:[.,:]\d+)*(?![\w])
     | \d+
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
+    """
