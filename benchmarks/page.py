@@ -42,7 +42,7 @@ NOTE = (
     "Each row has a question, an expected answer, an answer of 300 characters, two scores, and the reason of "
     "one of 120;\nits passages have 800 characters each, from 2,000 different ones. A page is opened in "
     "Chromium from a file; it can be\nused when its rows are listed. The time of a search is the median of "
-    "ten, with the list drawn anew. promptfoo's and\npytest-html's times of writing are those of the whole "
+    "ten, with the list drawn again. promptfoo's and\npytest-html's times of writing are those of the whole "
     "run, which writes it at its end. Inspect's viewer is a folder\n"
     "of files, of which the bundling alone was timed, and needs a server that answers requests for ranges: "
     "it was not opened."

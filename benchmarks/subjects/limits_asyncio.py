@@ -33,7 +33,7 @@ async def semaphore(prompts: list[str]) -> list[str]:
 
 
 async def paced(prompts: list[str]) -> list[str]:
-    """Half of the burst at once, then a request every fiftieth of a second: for whoever knows the limit."""
+    """Half of the burst at once, then a request every 20 ms: for a client that knows the limit."""
 
     @retried
     async def ask(prompt: str) -> str:

@@ -134,7 +134,7 @@ class TaskRegistry:
 
     @classmethod
     def note_service(cls) -> None:
-        """Note that something is called that is no task of the user's: a model."""
+        """Note that something is called that is not a task of the user's: a model."""
         cls._has_services = True
 
     @classmethod

@@ -240,7 +240,7 @@ def test_a_captured_value_that_changes_in_place_changes_the_fingerprint(project)
     assert project.fingerprint(f) == before != changed
 
 
-def test_a_global_that_is_set_anew_changes_the_fingerprint(project):
+def test_a_global_that_is_set_again_changes_the_fingerprint(project):
     project.write(BASE)
     flow = project.load()
     before = project.fingerprint(flow.f)
@@ -1186,7 +1186,7 @@ def test_an_object_that_a_function_changes_counts_with_its_code_and_its_settings
 @pytest.mark.parametrize(
     "text",
     [
-        # An attribute that a method could change, but was set by whoever made the object.
+        # An attribute that a method could change, but was set by the code that made the object.
         "class K:\n"
         "    def __init__(s, m): s.m = m\n"
         "    def set(s, m): s.m = m\n"

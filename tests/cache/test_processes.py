@@ -1,4 +1,4 @@
-"""Several processes on one store: nothing lost, nothing torn, whoever dies and whenever."""
+"""Several processes on one store: nothing lost, nothing torn, when one dies at any moment."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ def test_a_damaged_file_of_a_large_value_is_a_miss(store, folder, caplog, damage
 
 
 def garbage(file: Path) -> None:
-    file.write_bytes(b"this is no database" * 500)
+    file.write_bytes(b"this is not a database" * 500)
 
 
 def torn(file: Path) -> None:
@@ -278,7 +278,7 @@ def newer_version(file: Path) -> None:
 
 @pytest.mark.parametrize("ruin", [garbage, torn, scrambled, another_schema, newer_version])
 @pytest.mark.parametrize("is_open", [False, True])
-def test_a_corrupt_database_is_moved_aside_and_begun_anew(store, folder, caplog, ruin, is_open):
+def test_a_corrupt_database_is_moved_aside_and_created_again(store, folder, caplog, ruin, is_open):
     store.set_many([entry(f"k{n}", os.urandom(2_000)) for n in range(50)])
     if not is_open or ruin is newer_version:
         store.close()

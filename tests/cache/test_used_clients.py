@@ -1,4 +1,4 @@
-"""A client is the same constant before its first use and after it: a connection is no setting."""
+"""A client is the same constant before its first use and after it: a connection is not a setting."""
 
 from __future__ import annotations
 

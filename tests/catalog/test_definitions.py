@@ -95,7 +95,7 @@ def test_entry_whose_type_is_unclear_is_refused_with_what_to_write(entry, messag
         ("numbers: 3", "expected a path or a mapping with a `type`, got a int (3)"),
         ("nothing:", "expected a path or a mapping with a `type`, got nothing"),
         ("listed: [a.csv]", "got a list (['a.csv'])"),
-        ("2024: data/a.csv", "a dataset's name is text; write '2024' in quotes"),
+        ("2024: data/a.csv", "a dataset's name must be a string; write '2024' in quotes"),
     ],
 )
 def test_catalog_with_an_entry_that_is_no_dataset_is_refused_on_loading(make_catalog, catalog, message):

@@ -189,7 +189,7 @@ def test_memory_of_hashes_may_be_deleted_or_damaged_at_any_moment(make_catalog, 
     assert store.exists()
     shutil.rmtree(workspace.cache_dir)
     assert FileHashes(workspace).of(file) == first
-    store.write_bytes(b"this is no database" * 100)
+    store.write_bytes(b"this is not a database" * 100)
     assert [FileHashes(workspace).of(file) for _ in range(3)] == [first] * 3
     store.unlink(missing_ok=True)
     store.mkdir()
@@ -199,7 +199,7 @@ def test_memory_of_hashes_may_be_deleted_or_damaged_at_any_moment(make_catalog, 
 def test_names_and_hashes_are_told_apart():
     assert combined([("a", "bc")]) != combined([("ab", "c")])
     assert combined([("a", "b"), ("c", "d")]) != combined([("a", "bcd")])
-    assert combined([("\udc80", "a")]) != combined([("a", "a")])  # a file name that is no UTF-8
+    assert combined([("\udc80", "a")]) != combined([("a", "a")])  # a file name that is not UTF-8
 
 
 def test_fingerprint_of_a_file_needs_neither_pandas_nor_kedro(make_catalog, run_python):

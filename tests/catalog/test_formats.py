@@ -80,7 +80,7 @@ def test_rows_come_back_as_they_were_saved(formats, name):
 @pytest.mark.parametrize("text", ["", "a\r\nb\rc\nd", "\ufeffmark", "\u00e9\u2028\x85\x0c", "no end"])
 def test_text_comes_back_to_the_last_line_end(formats, name, text):
     formats.save(name, text)
-    expected = text.removeprefix("\ufeff")  # a byte order mark is no text
+    expected = text.removeprefix("\ufeff")  # a byte order mark is not text
     assert formats.load_data(name) == expected
 
 

@@ -20,7 +20,7 @@ from latent.errors import DatasetConfigError, DatasetLoadError
         ("{type: jsn.JSONDataset, filepath: a}", "did you mean 'json.JSONDataset'?"),
         ("{type: MemoryDatset}", "did you mean 'MemoryDataset'?"),
         ("{type: no_such_module.Thing}", "use a type of kedro-datasets"),
-        ("{type: collections.OrderedDict}", "the type 'collections.OrderedDict' is no dataset"),
+        ("{type: collections.OrderedDict}", "the type 'collections.OrderedDict' is not a dataset"),
         (
             "{type: json.JSONDataset, filepath: a, load_arg: {}}",
             "its type takes no 'load_arg': it takes filepath",

@@ -77,7 +77,7 @@ def test_a_run_to_compare_with_that_is_not_there_is_told_also_where_no_gate_comp
 def test_a_gate_that_cannot_be_read_is_told_before_anything_is_asked(latent: Cli, gated):
     gated(("exact_match", "> 0.80"))
     ended = latent(*EVAL)
-    assert ended.code == 2 and "is no gate" in ended.err
+    assert ended.code == 2 and "is not a gate" in ended.err
     assert "0.820" not in ended.out
 
 

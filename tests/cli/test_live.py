@@ -236,7 +236,7 @@ def test_what_is_printed_and_logged_stays_above_the_lines(monkeypatch: pytest.Mo
             print("half", end="")
             assert terminal.shown == ["printed", "logged", "half"]
             screen.draw(["one", "2"])
-            assert terminal.shown == ["printed", "logged", "half"], "not into somebody's line"
+            assert terminal.shown == ["printed", "logged", "half"], "not into another writer's line"
             print(" and half")
             assert terminal.shown == ["printed", "logged", "half and half", "one", "2", ""]
             screen.draw(["three"])

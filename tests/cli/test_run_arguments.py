@@ -87,7 +87,7 @@ def test_a_run_that_its_budget_ends_was_stopped_and_did_not_fail(latent: Cli, ma
 
 def test_a_map_that_ended_early_says_why(latent: Cli, asking: Workspace) -> None:
     ended = latent("run", "asking", "-p", "refused=[q0]", "-p", "most=0", "-p", "at_once=1")
-    assert ended.code == 0, "whoever collects errors takes them for results"
+    assert ended.code == 0, "code that collects errors takes them for results"
     assert re.search(r"^Stopped: +Stopped early: more than 0 rows failed", ended.out, re.MULTILINE)
 
 
@@ -111,7 +111,7 @@ def test_only_rows_that_failed_run_again(latent: Cli, asking: Workspace) -> None
 def test_rows_left_out_by_only_failed_are_run_by_the_command_that_is_told(
     latent: Cli, asking: Workspace
 ) -> None:
-    """Rows that a budget left are no failures: with `--only-failed` they would never have their turn."""
+    """Rows that a budget left are not failures: with `--only-failed` they would never have their turn."""
     given = ("-p", "refused=[q0]", "-p", "at_once=1")
     latent("run", "asking", *given, "--max-calls", "3")
     out = latent("run", "asking", *given, "--only-failed", "--max-calls", "30").out
@@ -145,7 +145,7 @@ def test_resumed_run_keeps_what_was_asked_for(latent: Cli, asking: Workspace) ->
     out = latent("run", "asking", *given).out
     shown = resume(out)
     assert "Note:     rows that --refresh ask:index < 4 did not reach keep what is remembered" in out
-    # Three rows were computed anew: refreshed once more, the same ones would be paid for again.
+    # Three rows were computed again: refreshed once more, the same ones would be paid for again.
     assert shown == "Resume:   latent run asking -p 'refused=[]' --max-calls 3"
 
 

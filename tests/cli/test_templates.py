@@ -45,7 +45,7 @@ def test_default_cleans_labels_and_counts(latent: Cli, init: Init) -> None:
     ]
 
 
-def test_default_counts_anew_when_its_words_change(latent: Cli, init: Init) -> None:
+def test_default_counts_again_when_its_words_change(latent: Cli, init: Init) -> None:
     root = init("default")
     latent("run", "reviews")
     file = root / "flows/reviews/parameters.yaml"

@@ -161,7 +161,7 @@ def test_masker_is_kept_until_credentials_or_variables_change(make_workspace, mo
 
 
 def test_broken_credentials_do_not_break_what_logs(make_workspace):
-    """Whoever loads a dataset with them is told; a log line is not the place."""
+    """Loading a dataset with them is the error; a log line is not the place."""
     workspace = make_workspace({"config/credentials.yaml": "a: [unclosed"})
     assert masker_for(workspace).text("Bearer abcdefgh1234") == "Bearer ***"
 

@@ -76,7 +76,7 @@ def test_latent_workspace_wins_over_the_search(tmp_path, monkeypatch):
 
 def test_latent_workspace_without_a_folder_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("LATENT_WORKSPACE", str(tmp_path / "gone"))
-    with pytest.raises(WorkspaceError, match=r"LATENT_WORKSPACE is '.*gone', which is no folder: set it"):
+    with pytest.raises(WorkspaceError, match=r"LATENT_WORKSPACE is '.*gone', which is not a folder: set it"):
         find_workspace()
 
 

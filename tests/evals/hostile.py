@@ -1,4 +1,4 @@
-"""Answers that give orders to whoever grades them: forty ways to reach out of the fence."""
+"""Answers that give orders to their judge: forty ways to reach out of the fence."""
 
 from __future__ import annotations
 

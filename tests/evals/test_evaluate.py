@@ -305,10 +305,10 @@ def test_scores_may_be_many_explained_or_absent():
 @pytest.mark.parametrize(
     ("returns", "reason"),
     [
-        (lambda output: math.nan, "which is no score"),
+        (lambda output: math.nan, "which is not a score"),
         (lambda output: 7, "not on its scale of 1 to 5"),
         (lambda output: [1], "a list"),
-        (lambda output: math.inf, "which is no score"),
+        (lambda output: math.inf, "which is not a score"),
         (lambda output: {"a": 1, "b": 2} if output == "42" else {"a": 1}, "it gave no 'odd.b'"),
     ],
 )
@@ -325,7 +325,7 @@ def test_what_is_no_score_fails_its_row_and_says_why(returns, reason):
 def test_scores_too_large_to_reckon_with_fail_their_row_alone(far):
     found = evaluate(ROWS, lookup, scorer(name="far")(lambda output: far if output == "42" else 1.0))
     assert (found["far"].mean, found["far"].n, found["far"].outcomes["failed"]) == (1.0, 3, 1)
-    assert "which is no score" in found.failures["reason"].iloc[0]
+    assert "which is not a score" in found.failures["reason"].iloc[0]
 
 
 def test_numbers_among_labels_are_no_labels():

@@ -150,7 +150,7 @@ def test_without_labels_the_judge_is_said_to_be_unchecked(lenient):
 @pytest.mark.parametrize(
     ("label", "scale", "said"),
     [
-        ("good", (1, 5), "the label 'good' of row '0' is no grade of 'judge', which grades from 1 to 5"),
+        ("good", (1, 5), "the label 'good' of row '0' is not a grade of 'judge', which grades from 1 to 5"),
         (7, (1, 5), "the label 7 of row '0'"),
         (True, (1, 5), "the label True of row '0'"),
         ("true", (1, 5), "no grade"),

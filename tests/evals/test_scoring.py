@@ -123,8 +123,8 @@ def test_numbers_of_numpy_become_pythons():
 @pytest.mark.parametrize(
     ("made", "value", "said"),
     [
-        (names_a_source, float("nan"), "nan, which is no score"),
-        (names_a_source, float("inf"), "inf, which is no score"),
+        (names_a_source, float("nan"), "nan, which is not a score"),
+        (names_a_source, float("inf"), "inf, which is not a score"),
         (names_a_source, [1], "a list"),
         (names_a_source, {"a": {"b": 1}}, "a mapping inside"),
         (grade, 6, "6, which is not on its scale of 1 to 5"),

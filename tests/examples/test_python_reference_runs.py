@@ -52,7 +52,7 @@ def test_topics_are_ranked_by_their_best_passage_and_a_second_run_computes_nothi
 
     again = [run(workspace, "prepare"), run(workspace, "search"), run(workspace, "answer", ASKING)]
     assert [result.error for result in again] == [None] * 3
-    assert again[0].counts == {"cached": 1, "ok": 1}  # only the index is described anew
+    assert again[0].counts == {"cached": 1, "ok": 1}  # only the index is described again
     assert [again[1].executed, again[2].executed] == [0, 0]
     assert provider_simulator.requests == 2
 

@@ -665,7 +665,7 @@ class TestReaders:
         caplog.set_level("INFO")
         return lambda: "\n".join(record.getMessage() for record in caplog.records)
 
-    def test_another_edition_of_a_reader_reads_anew_and_a_plan_says_so_first(
+    def test_another_edition_of_a_reader_reads_again_and_a_plan_says_so_first(
         self, documents, ingest, provider_simulator, monkeypatch, told
     ):
         (documents.root / "docs/page.html").write_text("<p>A page.</p>")
@@ -674,15 +674,15 @@ class TestReaders:
         # As after an upgrade: the installed packages say another version.
         monkeypatch.setattr(identity_module, "EDITION", 99)
         ingest(plan=True, fails=True, **OPENAI)
-        assert "6 unchanged sources are read anew: by latent+99, which was latent+" in told()
-        assert "1 unchanged sources are read anew: by html-to-markdown-" in told()
+        assert "6 unchanged sources are read again: by latent+99, which was latent+" in told()
+        assert "1 unchanged sources are read again: by html-to-markdown-" in told()
         result = ingest(**OPENAI)
         assert result.value == before.value
         assert result.counts.total() > 14  # loaded and cut, as the plan did
         assert provider_simulator.asked == asked  # equal texts are not paid again
         assert ingest(**OPENAI).counts.total() == 0
 
-    def test_indexes_of_before_readers_were_written_down_are_read_anew_once(self, ingest, index, told):
+    def test_indexes_of_before_readers_were_written_down_are_read_again_once(self, ingest, index, told):
         ingest()
         store = index()
         lines = {s: json.loads(line) for s, line in store.read_manifest().items() if s != "\0header"}
@@ -690,7 +690,7 @@ class TestReaders:
         old = {s: json.dumps(line | {"content": line["content"].split(" ")[0]}) for s, line in lines.items()}
         store.write_manifest(old)
         assert ingest().counts["ok"] > 0
-        assert "6 unchanged sources are read anew: by latent+2, which was an earlier one." in told()
+        assert "6 unchanged sources are read again: by latent+2, which was an earlier one." in told()
         assert ingest().counts.total() == 0
 
     def test_the_field_of_the_text_can_be_named_and_changed(self, make_workspace, documents, ingest, index):
@@ -724,10 +724,10 @@ class TestReaders:
         assert [text for _, text in contents(index()).values()] == ["Shapes: A house"]
         with pytest.raises(UsageError, match="'my_drawings:raed' is not found as module:function"):
             ingest(file_paths=["docs/plan.vsdx"], loaders={".vsdx": "my_drawings:raed"})
-        with pytest.raises(UsageError, match=r"'vsdx' is no suffix in small letters, such as '\.vsdx'"):
+        with pytest.raises(UsageError, match=r"'vsdx' is not a suffix in small letters, such as '\.vsdx'"):
             ingest(file_paths=["docs/plan.vsdx"], loaders={"vsdx": "my_drawings:read"})
 
-    def test_a_reader_of_the_users_own_that_changes_reads_anew(self, documents, index):
+    def test_a_reader_of_the_users_own_that_changes_reads_again(self, documents, index):
         (documents.root / "docs/a.x").write_text("text")
         first, second = (lambda data, source: "one " + data.decode()), (lambda data, source: "two")
         for reader, text in ((first, "one text"), (second, "two"), (first, "one text")):

@@ -74,7 +74,7 @@ def test_tokens_that_are_missing_are_paid_off_at_the_rate_of_now(connection):
     assert starts(faster) == pytest.approx((1.0,)), "100 tokens at 100 a second"
 
 
-def test_file_that_another_process_began_anew_meanwhile_is_not_deleted(tmp_path):
+def test_file_that_another_process_started_over_meanwhile_is_not_deleted(tmp_path):
     """Both met the damage; the second one comes for the lock after the first has mended it."""
     file = tmp_path / "limits.db"
     file.write_bytes(b"no database" * 1000)
@@ -91,7 +91,7 @@ def test_file_that_another_process_began_anew_meanwhile_is_not_deleted(tmp_path)
     second.close()
 
 
-def test_file_of_an_older_version_is_begun_anew(tmp_path):
+def test_file_of_an_older_version_is_created_again(tmp_path):
     file = tmp_path / "limits.db"
     with closing(sqlite3.connect(file)) as old:
         old.execute("PRAGMA journal_mode = WAL")

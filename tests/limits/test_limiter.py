@@ -313,9 +313,9 @@ def test_tokens_that_are_no_number_are_refused(make_limiter, tokens):
 def test_name_that_is_no_text_is_refused(make_workspace, name):
     """None is what a name is that comes from a setting that nobody set."""
     workspace = make_workspace({"config/latent.toml": "[limits.slots]"})
-    with limit("slots"), pytest.raises(UsageError, match=r"A limit's name is a text, not "):
+    with limit("slots"), pytest.raises(UsageError, match=r"A limit's name must be a string, not "):
         limit(name)
-    with pytest.raises(UsageError, match=r"A limit's name is a text, not "):
+    with pytest.raises(UsageError, match=r"A limit's name must be a string, not "):
         limiter_for(workspace, name)
 
 

@@ -108,7 +108,7 @@ def test_slots_over_the_fair_share_are_not_handed_over_while_others_lack_theirs(
     local_queue.in_use = 0
     first, second = caller(), caller()
     assert local_queue.enter(first, 0.0)
-    assert not local_queue.enter(second, 0.0), "the second slot is somebody else's"
+    assert not local_queue.enter(second, 0.0), "the second slot is another process's"
     plan = local_queue.plan(0.0)
     assert (plan.action, plan.ask and plan.ask.owned) == (Action.SYNC, 1), "it is given back"
 
@@ -165,7 +165,7 @@ def test_processes_look_ahead_by_their_part_of_the_rate(rate, members, booked):
     assert len(local_queue.plan(0.0).booking) == booked
 
 
-def test_call_that_was_booked_at_a_crawl_is_booked_anew_once_the_rate_is_back():
+def test_call_that_was_booked_at_a_crawl_is_booked_again_once_the_rate_is_back():
     paced = {"capacity": None, "is_paced": True}
     local_queue = queue_with(0, **paced, rate=1 / 120)
     waiters = [caller() for _ in range(3)]

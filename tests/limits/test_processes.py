@@ -156,7 +156,7 @@ def test_deleted_file_is_complete_again_after_everybody_came_once(make_limiter, 
     permits[0].release()
 
 
-def test_damaged_file_is_begun_anew(make_limiter):
+def test_damaged_file_is_created_again(make_limiter):
     limiter = make_limiter()
     limiter.acquire().release()
     until(lambda: limiter._local_queue.grant is None)
@@ -203,9 +203,9 @@ say(json.dumps(members.is_alive(int(hear()))))
 
 
 def test_looking_at_limits_before_the_first_call_frees_nothing_later(make_workspace, peer):
-    """Whoever looked keeps the lock file open: closing it would make this process seem dead to others."""
+    """Looking keeps the lock file open: closing it would make this process seem dead to others."""
     make_workspace({"config/latent.toml": "[limits.slots]\nconcurrency = 2\n"})
-    other = peer(HOLD)  # so that there is somebody to look at
+    other = peer(HOLD)  # so that there is a process to look at
     assert other.hear() == "in"
     assert [holder.pid for holder in status_of().holders] == [other.process.pid]
     looked = lookup.store_of(Path(os.environ["LATENT_LIMITS_DIR"]))
@@ -262,7 +262,7 @@ def test_forked_child_is_a_process_of_its_own(make_limiter, peer):
     assert forking.result() == "done"
 
 
-def test_clock_that_began_anew_is_noticed(make_limiter):
+def test_clock_that_started_over_is_noticed(make_limiter):
     """After the machine was started again, times in the file lie ahead: nothing may wait for them."""
     limiter = make_limiter("requests_per_minute = 60")
     limiter.acquire().release()

@@ -39,7 +39,7 @@ class Listener:
 
 @dataclass
 class Provider:
-    """A simulator that a test may set up anew."""
+    """A simulator that a test may set up again."""
 
     simulator: ProviderSimulator
     listener: Listener

@@ -358,7 +358,7 @@ def test_usage_adds_up():
     assert (total.input_tokens, total.output_tokens, total.cached_tokens) == (3, 5, 1)
 
 
-def test_a_task_that_uses_another_model_is_computed_anew(provider: Provider):
+def test_a_task_that_uses_another_model_is_computed_again(provider: Provider):
     made: list[str] = []
 
     def run(model: Model) -> str:

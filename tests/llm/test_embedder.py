@@ -232,7 +232,7 @@ def test_a_server_that_knows_no_base64_is_asked_for_numbers(server: Server):
          "different lengths: 1 and 2 numbers"),
         ([{"index": 0, "embedding": ["x"]}, {"index": 1, "embedding": [1.0]}], "no embeddings"),
         ([{"index": 0, "embedding": "!"}, {"index": 1, "embedding": "!"}], "no embeddings"),
-        ("nonsense", "no embeddings: `data` is no list"),
+        ("nonsense", "no embeddings: `data` is not a list"),
         ([], "it sent 0 vectors for 2 texts"),
         ([{"index": 0, "embedding": [1.0]}, {"embedding": [1.0]}], "`index` is missing in item 1"),
         ([{"index": 0}, {"index": 1}], "`embedding` is missing"),

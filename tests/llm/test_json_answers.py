@@ -102,7 +102,7 @@ def test_the_object_is_found(text: str):
 def test_what_is_not_surely_the_answer_is_none(text: str):
     verdict = judged(OutputType(Verdict), text)
     assert verdict.instance is None
-    assert verdict.problem is not None and verdict.problem.startswith("The answer is no valid Verdict: ")
+    assert verdict.problem is not None and verdict.problem.startswith("The answer is not a valid Verdict: ")
 
 
 def test_of_several_objects_that_differ_it_is_said_that_they_do():

@@ -73,7 +73,7 @@ def test_a_changed_image_is_another_prompt(provider: Provider, chart: Path):
         ("", "empty"),
         ([], "empty"),
         ([{"role": "user", "content": ""}], "empty"),
-        (7, "a prompt is a text or messages"),
+        (7, "a prompt must be a string or messages"),
         ([{"role": "robot", "content": "x"}], "role is one of"),
         ([{"role": "user", "content": "x", "name": "y"}], "no 'name'"),
         ([{"role": "user", "content": [7]}], r"File\.of\(\.\.\.\), not an int\."),

@@ -130,7 +130,7 @@ def test_what_cannot_be_read_was_paid_for_and_is_not_asked_for_again(server: Ser
 
     @flow("unreadable")
     def unreadable() -> None:
-        with pytest.raises(ModelAnswerError, match="is no answer"):
+        with pytest.raises(ModelAnswerError, match="is not an answer"):
             server.model("openai:gpt-5-mini").complete("hello")
 
     unreadable()
@@ -209,7 +209,7 @@ def test_vectors_of_what_is_no_number_were_paid_for_and_are_not_asked_for_again(
 
     @flow("numberless")
     def numberless() -> None:
-        with pytest.raises(ModelAnswerError, match="a vector holds what is no number"):
+        with pytest.raises(ModelAnswerError, match="a vector holds what is not a number"):
             embedder.embed(["a"])
 
     numberless()

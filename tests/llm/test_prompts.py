@@ -88,7 +88,7 @@ def test_values_are_not_escaped_and_not_templates():
     assert PromptTemplate("Q: {{ q }}").render(q="<b>{{ 1 + 1 }}</b>") == "Q: <b>{{ 1 + 1 }}</b>"
 
 
-def test_a_changed_prompt_has_the_task_that_read_it_computed_anew(folder: Path):
+def test_a_changed_prompt_has_the_task_that_read_it_computed_again(folder: Path):
     made: list[str] = []
 
     @task("write")

@@ -77,9 +77,9 @@ def test_a_provider_that_does_not_exist(spec, said: str):
         ({"timeout_seconds": -1}, "not -1"),
         ({"timeout_seconds": float("nan")}, "not nan"),
         ({"timeout_seconds": True}, "not True"),
-        ({"stop": 3}, "`stop` is a text or a list of texts, not 3"),
+        ({"stop": 3}, "`stop` is a string or a list of strings, not 3"),
         ({"stop": ["x", 3]}, r"not \['x', 3\]"),
-        ({"system": 3}, "`system` is a text, not 3"),
+        ({"system": 3}, "`system` is a string, not 3"),
         ({"temperature": "hot"}, "`temperature` is a number, not 'hot'"),
         ({"top_p": True}, "`top_p` is a number, not True"),
         ({"seed": True}, "`seed` is a whole number, not True"),
@@ -293,7 +293,7 @@ def test_keys_from_files_may_end_a_line_and_no_key_holds_one(
     with pytest.raises(ModelSpecError, match="key in OPENAI_API_KEY holds a line feed") as caught:
         Model(SPECS[0]).complete("three")
     assert KEY not in str(caught.value)
-    with pytest.raises(ModelSpecError, match="`api_key` is a text"):
+    with pytest.raises(ModelSpecError, match="`api_key` must be a string"):
         Model(SPECS[0], api_key=7)  # type: ignore[arg-type]
 
 

@@ -126,7 +126,7 @@ def run(script, folder):
 
 @pytest.mark.parametrize("runs", [2])
 def test_script_gives_the_same_with_only_its_imports_changed(tmp_path, runs):
-    """In a folder that is no workspace: none is needed to run a script."""
+    """In a folder that is not a workspace: none is needed to run a script."""
     changed = SCRIPT.replace("from prefect", "from latent.prefect")
     expected = (
         "RESULT [('async', [3, 1, 2]), ('child', 5), ('done', 2), ('first', 5), ('flaky', 3), ('report', 7), "

@@ -56,6 +56,6 @@ def test_scripts_do_the_same_as_with_prefect(name, make):
     found = seen(SCENARIOS[name], LATENT)
     if name in ON_PURPOSE:
         left_out = {ON_PURPOSE[name][0]: None}
-        assert found != expected, "it is no difference any more: take it off the list, and off the docs"
+        assert found != expected, "it is not a difference any more: take it off the list, and off the docs"
         found, expected = dataclasses.replace(found, **left_out), dataclasses.replace(expected, **left_out)
     assert found == expected

@@ -859,7 +859,7 @@ def test_dataset_replaced_while_it_is_loaded_is_not_remembered(make, monkeypatch
     swaps = ["[2]"]
 
     def load_swapped(catalog, name):
-        if swaps:  # somebody else writes between our look and our reading
+        if swaps:  # another process writes between our look and our reading
             make({"data/n.json": swaps.pop()})
         return load(catalog, name)
 

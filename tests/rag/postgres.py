@@ -1,4 +1,4 @@
-"""A PostgreSQL with pgvector for the tests, from a package: started once, for whoever asks for it."""
+"""A PostgreSQL with pgvector for the tests, from a package: started once, when it is first used."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Index:
 
     def bring_to(self, state: Mapping[str, Wanted], crash_after: int | None = None) -> None:
         """
-        As the flow does it: what is pending, what is gone, and whoever inherits from that.
+        As the flow does it: what is pending, what is gone, and what inherits from that.
 
         Args:
             crash_after: The steps that are taken: four for what is pending, four for what is gone.
@@ -172,7 +172,7 @@ def test_what_another_source_keeps_or_was_never_complete_is_no_loss():
 
 
 def test_a_gone_source_that_comes_back_after_a_crash_is_written_again():
-    """Whoever died after its chunks had begun to go left a line that does not look complete."""
+    """A process that died after its chunks had begun to go left a line that does not look complete."""
     index, state = Index(), {"a.md": wanted("v1", {"h1": 2}, "a.md")}
     index.bring_to(state)
     index.carry_out(changes_for(index.lines, {}, ["a.md"]), steps=3)

@@ -50,7 +50,7 @@ def test_the_reference_pipeline_runs_twice(library: str, tmp_path: Path):
     assert [each["response"] for each in evaluations] == [
         f"Well: What is a {what}?" for what in ("flow", "task", "row")
     ]
-    # A judge's answer that is no JSON becomes a 3 on this page; latent's own evaluations abstain there.
+    # A judge's answer that is not JSON becomes a 3 on this page; latent's own evaluations abstain there.
     assert [each["score"] for each in evaluations] == [5, 3, None]
     assert "Mean score: 4" in report
     assert summary == "Well: Say that the batch is done."

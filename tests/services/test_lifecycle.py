@@ -128,7 +128,7 @@ def test_servers_are_started_once_used_by_flows_and_gone_after_down(new_workspac
     assert "No server of this workspace runs" in latent(workspace, "down").stdout
 
 
-def test_a_server_that_was_killed_is_known_to_have_ended_and_started_anew(workspace):
+def test_a_server_that_was_killed_is_known_to_have_ended_and_started_again(workspace):
     prefect, mlflow = (report.service for report in up(workspace))
     os.killpg(prefect.pid, signal.SIGKILL)
     os.kill(mlflow.pid, signal.SIGKILL)  # its worker lives on, and keeps the port
@@ -173,7 +173,7 @@ def test_taken_ports_are_avoided_and_a_server_that_does_not_start_says_why(works
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         broken = workspace.services_dir / "prefect" / "prefect.db"
-        broken.write_bytes(b"this is no database, and never was one" * 100)
+        broken.write_bytes(b"this is not a database, and never was one" * 100)
         settings = workspace.root / "config/latent.toml"
         settings.write_text(f"[services]\nmlflow_port = {port}\n")
         workspace = find_workspace(workspace.root)

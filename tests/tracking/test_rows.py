@@ -1,4 +1,4 @@
-"""The table of rows: parts that are whole, few, masked, and readable by whoever reads Parquet."""
+"""The table of rows: parts that are whole, few, masked, and readable by any Parquet reader."""
 
 from __future__ import annotations
 

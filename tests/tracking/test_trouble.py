@@ -40,7 +40,7 @@ def work(writer, rounds=20):
         rounds -= 1
 
 
-@pytest.mark.parametrize("damage", [b"this is no database" * 100, b"SQLite format 3\0" + b"\xff" * 4_000])
+@pytest.mark.parametrize("damage", [b"this is not a database" * 100, b"SQLite format 3\0" + b"\xff" * 4_000])
 def test_a_damaged_database_is_left_alone_and_told(writer, start, workspace, damage):
     workspace.mlflow_db.parent.mkdir(exist_ok=True)
     workspace.mlflow_db.write_bytes(damage)

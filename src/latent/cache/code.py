@@ -413,7 +413,7 @@ def code_fingerprint(
     code counts by its version. What a function changes itself (a list it appends to, a counter) is its state
     and does not count.
 
-    Asking again costs microseconds while nothing has changed: what was seen is compared, not computed anew.
+    Asking again costs microseconds while nothing has changed: what was seen is compared, not computed again.
 
     Args:
         fn: A function, method, partial, class or callable object; also an object that holds the function as

@@ -68,7 +68,7 @@ class Noting:
         return self._identify(value)
 
     def note(self, cls: type) -> None:
-        """Told of the class of each value that is no plain builtin."""
+        """Told of the class of each value that is not a plain builtin."""
         if (is_own := self._asked.get(cls)) is None:
             is_own = self._asked[cls] = is_own_code(cls)
         if is_own:

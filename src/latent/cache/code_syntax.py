@@ -155,7 +155,7 @@ class Syntax:
 
     digest: str
     changed: frozenset[Chain]
-    """Names, or names with one attribute, that it changes: its state, which is no input of it."""
+    """Names, or names with one attribute, that it changes: its state, which is not an input of it."""
     rebound: frozenset[Chain]
     """Those of them that it lets stand for something else."""
     imports: tuple[tuple[str, int, str, str | None], ...]
@@ -243,7 +243,7 @@ def class_syntax(cls: type, file_name: str) -> Syntax | None:
     The statements of a class apart from its methods; None when its source is not there.
 
     What the file says when a class is first seen holds for that class: an edit reaches only a class that is
-    made anew.
+    made again.
     """
     if cls not in _classes:
         file = _source_file(file_name, refresh=True)

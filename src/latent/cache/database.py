@@ -41,7 +41,7 @@ class Database:
     """
     One connection to the file, used by one thread at a time.
 
-    Every use first makes sure that the files are still those that were opened: somebody may have deleted the
+    Every use first checks that the files are still those that were opened: a process may have deleted the
     folder, another process may have moved a damaged file aside, or this process may be a fork. A second
     connection would read while another thread writes; but SQLite shares the index of its log among the
     connections of a process, so that after a deletion none could recover before all are closed.
@@ -64,7 +64,7 @@ class Database:
 
     @property
     def commit_lock(self) -> threading.RLock:
-        """Held by whoever commits for all that wait for it; reading goes on meanwhile."""
+        """Held by the thread that commits for all that wait for it; reading goes on meanwhile."""
         self._after_fork()
         return self._commit_lock
 
@@ -186,7 +186,7 @@ class Database:
         """
         The inodes of the database and its log.
 
-        Whoever deletes the folder while it is written to may take the log of a database that was begun anew.
+        Deleting the folder while it is written to may take the log of a database that was created again.
         """
         file = inode(self._path)
         return None if file is None else (file, inode(self._log_path) or 0)

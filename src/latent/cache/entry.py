@@ -173,7 +173,7 @@ def _changed_code(then: Mapping[str, str], now: Mapping[str, str]) -> str:
     """Which functions, classes and constants differ, by their files."""
     changed = sorted(label for label in {*then, *now} if then.get(label) != now.get(label))
     if not changed:
-        return "code of a package"  # packages count by their version, and are no parts
+        return "code of a package"  # packages count by their version, and are not parts
     if then and now and not then.keys() & now.keys():
         # A task of this name in another flow, or one that was moved: nothing of it was edited.
         return f"code, which was that of {', '.join(sorted({label.rpartition(':')[0] for label in then}))}"

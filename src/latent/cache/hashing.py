@@ -44,7 +44,7 @@ def _choose(cls: type) -> Encoder | None:
         library = base.__module__.partition(".")[0]
         encoders = _BY_CLASS
         if library in _ARRAY_LIBRARIES:
-            # Whoever has such a value has loaded its library already.
+            # A process with such a value has loaded its library already.
             encoders = import_module("latent.cache.hash_arrays").ENCODERS
         if encoder := encoders.get((library, base.__name__)):
             internal = _INTERNAL.get((library, base.__name__))
@@ -93,7 +93,7 @@ def _or_class(fallback: Fallback | None) -> Fallback:
 
 
 def encode_other_mapping(value: Mapping[Any, Any], fallback: Fallback | None) -> bytes:
-    """A mapping that is no dict: its pairs, and what else a class of the user's keeps on it."""
+    """A mapping that is not a dict: its pairs, and what else a class of the user's keeps on it."""
     content = encode_mapping(b"map" + text(class_name(type(value))), value, fallback)
     if not module_is_own(type(value).__module__):
         return content  # a library's own attributes are how it keeps the pairs

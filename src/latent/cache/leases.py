@@ -34,11 +34,11 @@ class Lease:
     def __init__(self, leases: Leases | None, key: str, owner: object, file: int | None) -> None:
         self.key, self.owner, self.file = key, owner, file
         self.waited = False
-        """Whether somebody else held the key first, so that the result may be there now."""
+        """Whether another call held the key first, so that the result may be there now."""
         self.is_parked = False
-        """Whether its holder waits for a place under a limit: whoever has one may take the lease over."""
+        """Whether its holder waits for a place under a limit: a call that has one may take the lease over."""
         self.was_taken = False
-        """Whether somebody did; the former holder claims again once it has its place."""
+        """Whether a call did; the former holder claims again once it has its place."""
         self._leases = leases
 
     @classmethod
@@ -53,7 +53,7 @@ class Lease:
 
     @contextmanager
     def parked(self) -> Iterator[None]:
-        """While the block waits for a place under a limit, whoever has one may take the lease over."""
+        """While the block waits for a place under a limit, a call that has one may take the lease over."""
         self.is_parked = True
         if self._leases is not None:
             self._leases.wake(self.key)
@@ -92,7 +92,7 @@ class Leases:
 
     def claim(self, key: str, owner: object = None, *, takes_parked: bool = False) -> Lease | None:
         """
-        The lease on `key`; None when somebody else has it.
+        The lease on `key`; None when another call has it.
 
         Work that asks again for a key that it holds itself gets a lease without effect: waiting for oneself
         would never end.
@@ -118,7 +118,7 @@ class Leases:
 
     def acquire(self, key: str, timeout_seconds: float | None = None) -> Lease:
         """
-        The lease on `key`, after waiting for whoever has it; one without effect when the time is over.
+        The lease on `key`, after waiting for its holder; one without effect when the time is over.
 
         On an event loop, another coroutine's key is not waited for: that would stop its holder, too. With a
         timeout, a lease that is parked is taken over.
@@ -176,7 +176,7 @@ class Leases:
         """
         Block until nobody holds `key`; False when the time is over first.
 
-        Somebody else may be faster: claim the key then, and wait again if that fails.
+        Another call may be faster: claim the key then, and wait again if that fails.
         """
         deadline = _deadline(timeout_seconds)
         while not self._is_free(key, takes_parked):

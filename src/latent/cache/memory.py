@@ -184,13 +184,13 @@ class Memory:
         """
         The lease on `key`; blocks while another thread or process works on it.
 
-        Whoever held it may have remembered the result meanwhile: recall again after a claim. After
+        The former holder may have remembered the result meanwhile: recall again after a claim. After
         `timeout_seconds`, a lease without effect: better to work twice than to wait for ever.
         """
         return Lease.idle(key) if self._leases is None else self._leases.acquire(key, timeout_seconds)
 
     def try_claim(self, key: str, owner: object) -> Lease | None:
-        """As `claim`, without waiting: None while somebody other than `owner` works on the key."""
+        """As `claim`, without waiting: None while another owner than `owner` works on the key."""
         return Lease.idle(key) if self._leases is None else self._leases.claim(key, owner)
 
     async def claim_async(self, key: str, timeout_seconds: float | None = None) -> Lease:
@@ -387,7 +387,7 @@ def _close_if_idle(memory: Memory) -> None:
 _open: dict[Path, tuple[tuple[object, ...], Memory]] = {}
 """By the folder of their store."""
 _KEPT_OPEN = 8
-"""Whoever works on more workspaces in one process opens their files anew."""
+"""A process that works on more workspaces reopens their files."""
 _open_lock = threading.Lock()
 
 

@@ -90,7 +90,7 @@ def _write_dataclass(value: Any, attachments: Attachments) -> tuple[str, Any]:
 def _read_dataclass(tree: Any, attachments: Attachments) -> Any:
     cls = _class(tree[0], object)
     if not hasattr(cls, "__dataclass_fields__"):
-        raise UnreadableValueError(f"{tree[0]} is no dataclass any more.")
+        raise UnreadableValueError(f"{tree[0]} is not a dataclass any more.")
     _check_schema(cls, tree[1])
     value = object.__new__(cls)
     if tree[1] != _schema(cls):

@@ -44,7 +44,7 @@ _FOREIGN_TABLES = ("no such table", "no such column", "has no column")
 
 
 def means_damage(error: BaseException) -> bool:
-    """Whether an error says that the file is no database of ours any more."""
+    """Whether an error says that the file is not a database of ours any more."""
     code = error_code(error)
     # Tables of another make under our name are as useless as torn pages.
     return code in DAMAGED or (code == sqlite3.SQLITE_ERROR and str(error).startswith(_FOREIGN_TABLES))

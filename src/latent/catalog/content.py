@@ -177,7 +177,7 @@ def content_hash(blueprint: Blueprint, dataset: Any) -> str:
 
     Raises:
         OSError: A file cannot be read.
-        UnhashableError: It is no file, and the loaded value has no stable hash.
+        UnhashableError: It is not a file, and the loaded value has no stable hash.
     """
     if blueprint.inner is not None:
         return content_hash(blueprint.inner, blueprint.inner.make())

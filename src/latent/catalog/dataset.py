@@ -223,7 +223,7 @@ class Dataset:
         32 hex characters that change with the content, or with the way it is read.
 
         Local files are hashed, and not read again while they are unchanged; remote files are read; what
-        is no file (a database table, say) is loaded and its value hashed.
+        is not a file (a database table, say) is loaded and its value hashed.
 
         Raises:
             DatasetLoadError: There is no content.

@@ -45,13 +45,13 @@ def entries(raw: Mapping[Any, Any], file: str) -> dict[str, Any]:
     The datasets of a catalog file by name, as they are written; `_names` hold YAML anchors and are left out.
 
     Raises:
-        DatasetConfigError: A name is no text, or an entry neither a path nor a mapping.
+        DatasetConfigError: A name is not a string, or an entry neither a path nor a mapping.
     """
     found: dict[str, Any] = {}
     for name, entry in raw.items():
         if not isinstance(name, str):
             raise DatasetConfigError(
-                str(name), file, f"a dataset's name is text; write {str(name)!r} in quotes."
+                str(name), file, f"a dataset's name must be a string; write {str(name)!r} in quotes."
             )
         if name.startswith("_"):
             continue

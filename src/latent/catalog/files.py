@@ -269,6 +269,6 @@ def _dumped(value: Any, options: dict[str, Any]) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        # Half of a surrogate pair is no character; as an escape it survives.
+        # A lone surrogate is not a character; as an escape it survives.
         text = json.dumps(value, **{**options, "ensure_ascii": True})
     return text

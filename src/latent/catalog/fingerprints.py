@@ -71,7 +71,7 @@ class FileHashes:
         The hash of one file's content.
 
         Raises:
-            OSError: It cannot be read, or is no regular file.
+            OSError: It cannot be read, or is not a regular file.
         """
         known = self._remembered(str(path), _identity(path))
         return known or self.of_all({"": path})[""]
@@ -168,7 +168,7 @@ def _hash_file(path: Path) -> tuple[str, _Identity | None]:
 def _identity(path: Path) -> _Identity:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise OSError(f"{path} is no regular file")
+        raise OSError(f"{path} is not a regular file")
     return _identity_of(status)
 
 

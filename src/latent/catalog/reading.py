@@ -10,7 +10,7 @@ from kedro.io.core import DatasetError, get_filepath_str
 
 from latent.errors import CatalogError
 
-# What a file that is no text begins with, and what to call it.
+# What a file that is not text begins with, and what to call it.
 _SIGNATURES = (
     (b"\x1f\x8b", "a gzip archive", "give its name the suffix .gz"),
     (b"PK\x03\x04", "a ZIP archive (or an Office file)", "unpack it"),
@@ -59,7 +59,7 @@ def read_text(dataset: Any) -> str:
     The text of the file that a Kedro file dataset would load, line ends as they stand.
 
     Raises:
-        UnreadableFileError: It is no text in the given encoding, which is UTF-8 where none is given.
+        UnreadableFileError: It is not text in the given encoding, which is UTF-8 where none is given.
     """
     options = dataset._fs_open_args_load
     return decoded(
@@ -93,14 +93,14 @@ def decoded(
     except UnicodeDecodeError as error:
         raise not_text(data, error.start, encoding, how) from error
     except LookupError as error:
-        raise UnreadableFileError(f"{encoding!r} is no encoding that Python knows.") from error
+        raise UnreadableFileError(f"{encoding!r} is not an encoding that Python knows.") from error
     if encoding is None and "\0" in text:
         raise not_text(data, data.index(b"\0"), None, how)
     return text
 
 
 def not_text(data: bytes, at: int, encoding: str | None, how: str = SET_ENCODING) -> UnreadableFileError:
-    """The error for bytes that are no text from `at` on: what the file is, or how to name its encoding."""
+    """The error for bytes that are not text from `at` on: what the file is, or how to name its encoding."""
     for signature, what, remedy in _SIGNATURES:
         if data.startswith(signature):
             return UnreadableFileError(f"the file is {what}, not text: {remedy}.")

@@ -218,7 +218,7 @@ def as_frame(value: Any) -> pd.DataFrame:
     A row is a dict, a pydantic model or a dataclass; polars and Arrow tables are converted.
 
     Raises:
-        TypeError: It is no table.
+        TypeError: It is not a table.
     """
     if isinstance(value, pd.DataFrame):
         return value

@@ -51,7 +51,7 @@ def dataset_class(type_name: str) -> type[Any]:
     The class that a catalog's `type` names.
 
     Raises:
-        UnknownTypeError: There is none, it is no dataset, or a package that it needs is missing.
+        UnknownTypeError: There is none, it is not a dataset, or a package that it needs is missing.
     """
     from kedro.io.core import AbstractDataset
 
@@ -64,7 +64,9 @@ def dataset_class(type_name: str) -> type[Any]:
         if isinstance(found, type) and issubclass(found, AbstractDataset):
             return found
         if found is not None and prefix == _PREFIXES[-1]:
-            raise UnknownTypeError(f"the type {type_name!r} is no dataset: it must extend `AbstractDataset`.")
+            raise UnknownTypeError(
+                f"the type {type_name!r} is not a dataset: it must extend `AbstractDataset`."
+            )
     raise UnknownTypeError(f"the type {type_name!r} is unknown: {_nearest(type_name)}")
 
 

@@ -1,4 +1,4 @@
-"""The command line: parses, calls the rooms below and prints. One module per command."""
+"""The command line: parses, calls the packages below and prints. One module per command."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def as_seen_from(workspace: Workspace, given: str) -> str:
         path = Path(given)
         if not path.is_file():
             return given
-    except (OSError, ValueError):  # a long prompt is no path
+    except (OSError, ValueError):  # a long prompt is not a path
         return given
     return workspace.label(path.resolve())
 

@@ -242,7 +242,7 @@ def _time(task: Progress) -> str:
 
 
 def _rounded(seconds: float) -> str:
-    """A guess is no measurement: whole seconds are exact enough."""
+    """A guess is not a measurement: whole seconds are exact enough."""
     return f"{max(round(seconds), 1)} s" if seconds < 59.5 else duration(seconds)
 
 
@@ -262,7 +262,7 @@ def _bar(task: Progress) -> str:
 
 class Lines:
     """
-    Plain lines for whoever reads them later: how far each task is, now and then.
+    Plain lines for logs: how far each task is, now and then.
 
     Args:
         say: Gets each line.

@@ -93,7 +93,7 @@ class RunArguments:
         The options for a run that goes on where this one ended.
 
         Args:
-            tasks: What became of each task. One of which rows were computed anew is not refreshed once more:
+            tasks: What became of each task. One of which rows were computed again is not refreshed once more:
                 that would pay for the same rows again. `--only-failed` is not said again where
                 it left rows out: it would for ever.
         """
@@ -117,7 +117,7 @@ class RunArguments:
             yield f"--{mode}"
 
     def half_refreshed(self, tasks: Mapping[str, TaskAccount]) -> list[str]:
-        """The refreshes that `words` leaves out although not all of their rows were computed anew."""
+        """The refreshes that `words` leaves out although not all of their rows were computed again."""
         return [
             text
             for text in self.refresh or ()

@@ -1,7 +1,7 @@
 """
 A few lines at the bottom of the terminal that change, while everything else scrolls by above them.
 
-Whoever writes meanwhile, `print` or a log handler, writes through a stand-in for its stream: the lines are
+Other writers, `print` or a log handler, write through a stand-in for its stream: the lines are
 wiped, the text is written as it is, and the lines come back behind it. Nothing is hidden, so that a process
 that is killed leaves a usable terminal.
 """
@@ -34,7 +34,7 @@ class Screen:
         self._lines: Sequence[str] = ()
         self._height = 0
         self._in_line = False
-        """Whether somebody else has begun a line and not ended it."""
+        """Whether another writer has begun a line and not ended it."""
 
     def draw(self, lines: Sequence[str]) -> None:
         """Show these lines in the place of the last ones; they are cut where the terminal ends."""
@@ -50,7 +50,7 @@ class Screen:
         self.draw(())
 
     def write_above(self, stream: TextIO, text: str) -> int:
-        """Write somebody's text to their own stream, above the lines."""
+        """Write another writer's text to its own stream, above the lines."""
         with self._lock:
             if wiped := self._wiped():
                 self._stream.write(wiped)
@@ -116,7 +116,7 @@ def writing_above(screen: Screen) -> Iterator[None]:
     finally:
         for handler, stream in moved:
             _move(handler, stream)
-        # Somebody else may have put a stream of theirs in place meanwhile.
+        # Another library may have replaced the stream meanwhile.
         if sys.stdout is above.get(stdout):
             sys.stdout = stdout
         if sys.stderr is above.get(stderr):

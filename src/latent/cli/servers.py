@@ -204,7 +204,7 @@ def ui(
 
 
 def _last_report(workspace: Workspace) -> str | None:
-    """The address of the page of the last evaluation, written anew; None where there is none to show."""
+    """The address of the page of the last evaluation, written again; None where there is none to show."""
     from latent.config import masker_for
     from latent.evals import load_evaluation
     from latent.evals.export import exported

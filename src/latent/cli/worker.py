@@ -102,7 +102,7 @@ def _drain_seconds(text: str) -> float:
     What `--drain` says, in seconds.
 
     Raises:
-        UsageError: It is no duration.
+        UsageError: It is not a duration.
     """
     from latent.config.durations import parse_duration
 

@@ -114,7 +114,7 @@ def _spelled(layer: Mapping[str, Any], layers: Layers, schema: type[BaseModel] |
 
 
 GATES = "gates"
-"""The key of `parameters.yaml` that is no parameter: what `latent gate` holds the flow's evaluations to."""
+"""The key of `parameters.yaml` that is not a parameter: the gates of the flow's evaluations."""
 
 
 def _without_gates(values: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def load_gates(workspace: Workspace, flow_name: str) -> dict[str, Any]:
     The gates in a flow's `parameters.yaml`, over those in `global.yaml`; empty where there are none.
 
     Raises:
-        ConfigError: They are no mapping, or a file cannot be read.
+        ConfigError: They are not a mapping, or a file cannot be read.
     """
     folder = workspace.flow_folder(flow_name)
     files = [workspace.global_parameters_file, *([folder / "parameters.yaml"] if folder else [])]

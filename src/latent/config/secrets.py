@@ -140,7 +140,7 @@ def looks_secret(name: str) -> bool:
 
 
 def masker_for(workspace: Workspace) -> Masker:
-    """The masker that knows the workspace's credentials; made anew when they or the environment change."""
+    """The masker that knows the workspace's credentials; made again when they or the environment change."""
     secrets = (*_from_environment(os.environ), *_learned.get(workspace.root, ()))
     signature = (secrets, stamp(workspace.credentials_file))
     with _known_lock:
@@ -222,7 +222,7 @@ def _from_credentials(workspace: Workspace) -> Iterator[str]:
     try:
         credentials = load_yaml(workspace.credentials_file, workspace.label(workspace.credentials_file))
     except ConfigError:
-        # Whoever needs the credentials is told; a log line must not fail over them.
+        # The code that needs the credentials gets the error; a log line must not fail over them.
         return
     yield from _leaves(credentials, "")
 

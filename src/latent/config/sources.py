@@ -78,7 +78,7 @@ def read_toml(path: Path, label: str) -> dict[str, Any]:
     The tables of a TOML file.
 
     Raises:
-        ConfigError: It is no text, or not TOML; with line and column.
+        ConfigError: It is not text, or not TOML; with line and column.
     """
     try:
         return tomllib.loads(read_text(path, label))

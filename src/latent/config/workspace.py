@@ -185,7 +185,7 @@ def _locate(start: Path | None) -> tuple[Path, bool]:
         root = Path(named).expanduser().resolve()
         if not root.is_dir():
             raise WorkspaceError(
-                f"LATENT_WORKSPACE is {named!r}, which is no folder: set it to the root of a workspace, or "
+                f"LATENT_WORKSPACE is {named!r}, which is not a folder: set it to a workspace's root, or "
                 "unset it to use the nearest workspace upwards from the current folder."
             )
         return root, True

@@ -248,7 +248,7 @@ class _Reader:
         elif _LEADING_ZERO.fullmatch(value):
             message = f'{value} may mean a text, a decimal or an octal number: write "{value}" or the number.'
         elif node.tag == f"{_TAG}float" and value[-1].isdigit() and math.isinf(float(value.replace("_", ""))):
-            message = f'{value} is too large for a number: write "{value}" if it is a text.'
+            message = f'{value} is too large for a number: write "{value}" if it is a string.'
         else:
             return
         if from_variable:  # its value may be a secret

@@ -62,7 +62,7 @@ Each says what happened, where, and what to do next::
     │   ├── SourceConnectionError (ConnectionError)   a server or bucket does not give a file
     │   ├── ChunkTooLongError (ValueError)   a chunk is longer than the embedder reads
     │   └── UnreadableDocumentError (ValueError)   a file that holds no text, or not in the form it should
-    ├── ScoringError (ValueError)   what a scorer returned for a row is no score
+    ├── ScoringError (ValueError)   what a scorer returned for a row is not a score
     ├── RecipeError                 a scorer or a target cannot be made again from the records of a run
     ├── EvaluationNotFoundError (LookupError)   a run has no evaluation, or one that cannot be read
     ├── StoreError                  an index of a vector store

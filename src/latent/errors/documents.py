@@ -112,7 +112,7 @@ class StoreConnectionError(StoreError, ConnectionError):
 
 class PruneError(StoreError):
     """
-    So many sources are gone that a mistake is likelier than a wish; nothing was removed.
+    So many sources are gone that a mistake is likelier than intent; nothing was removed.
 
     Attributes:
         gone: The sources that are gone or empty now.

@@ -154,7 +154,7 @@ def _scorers(given: Any) -> list[Scorer]:
             if isinstance(given, str) or isinstance(each, str):
                 name = given if isinstance(given, str) else each
                 hint = f"a name is none here: from latent.evals.scorers import {name}."
-            raise ScorerError(name, f"it is no scorer: {hint}")
+            raise ScorerError(name, f"it is not a scorer: {hint}")
     return found
 
 

@@ -89,7 +89,7 @@ def load_items(
         expected: The column of expected answers.
 
     Raises:
-        EvaluationDataError: There are no rows, one is no mapping, or ids are missing or stand twice.
+        EvaluationDataError: There are no rows, one is not a mapping, or ids are missing or stand twice.
         DatasetNotFoundError: There is neither a file nor a dataset of this name.
         DatasetLoadError: The file cannot be read.
     """

@@ -121,7 +121,7 @@ class Judge(Scorer):
     """
     A model that grades answers by a rubric: a scorer among others.
 
-    The reason comes before the score. A grade that cannot be read is no grade: the row abstains, and what the
+    The reason comes before the score. If the grade cannot be parsed, the row abstains, and what the
     judge said is kept. What the judge is shown of a row stands inside fences and is said to be data.
     """
 

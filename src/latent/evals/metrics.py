@@ -62,7 +62,7 @@ class Metric:
     distribution: Mapping[str, Any] = field(default_factory=dict)
     """`counts` by value, or `bins` with `edges`; `quantiles`, `median` and `stddev` of numbers."""
     is_derived: bool = False
-    """Whether it is no mean of scores, but something else that all of them come to: an F1, an agreement."""
+    """Whether it is not a mean of scores, but computed from all of them: an F1, an agreement."""
     flaky: tuple[str, ...] = ()
     """Ids of rows whose repeats differ, of a binary score."""
 

@@ -86,7 +86,7 @@ def load_labels(
     People's labels by metric, by the row's id; and those with a key, which only answers can tell to fit.
 
     Raises:
-        EvaluationDataError: None of them belongs to a row, they lack `id` or `label`, or one is no grade of
+        EvaluationDataError: No label belongs to a row, they lack `id` or `label`, or one is not a grade of
             the judge that is to be held against it.
     """
     if given is None:
@@ -177,7 +177,7 @@ def _check_grades(labels: Mapping[str, Any], judge: Scorer, source: str) -> None
                 known = "in numbers" if scale is None else f"from {scale[0]:g} to {scale[1]:g}"
             raise EvaluationDataError(
                 source,
-                f"the label {label!r} of row {row!r} is no grade of {judge.name!r}, which grades {known}.",
+                f"the label {label!r} of row {row!r} is not a grade of {judge.name!r}, which grades {known}.",
             )
 
 
@@ -192,7 +192,7 @@ def _grade(label: Any, kind: Kind | None, scale: Scale | None) -> Any:
             words |= {meaning.strip().casefold(): grade for grade, meaning in scale.items()}
         label = words.get(label.strip().casefold(), label)
     if isinstance(label, bool) and (low, high) != (0, 1):
-        return None  # on a scale of 1 to 5, True is no 1
+        return None  # on a scale of 1 to 5, True is not a 1
     try:
         grade = float(label)
     except (TypeError, ValueError):
@@ -260,7 +260,7 @@ def _agreement(
         "corrected": None,
         "corrected_note": None,
     }
-    # Further repeats are no rows of their own that people might have been asked about.
+    # Further repeats are not rows of their own that people might have been asked about.
     others = [judged[name] for name in judged if grades.get(name) is None and name[1] == 0]
     return found | _corrected(metric, people, judge, others)
 

@@ -28,7 +28,7 @@ def read_rows(data: Any, workspace: Workspace, catalog: Catalog | None) -> tuple
     How messages name the data, and its rows.
 
     Raises:
-        EvaluationDataError: There is no such file, or what it holds are no rows.
+        EvaluationDataError: There is no such file, or what it holds are not rows.
         DatasetNotFoundError: There is neither a file nor a dataset of this name.
         DatasetLoadError: The file cannot be read.
     """

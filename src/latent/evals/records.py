@@ -89,7 +89,7 @@ def rows_table(answered: Sequence[Answered], expected: str) -> pa.Table:
 
 
 def texts(values: Sequence[str | None]) -> Any:
-    """A column of texts; half a character, for which UTF-8 has no form, is written as its escape."""
+    """A column of texts; a lone surrogate, for which UTF-8 has no form, is written as its escape."""
     import pyarrow as pa
 
     try:
@@ -99,7 +99,7 @@ def texts(values: Sequence[str | None]) -> Any:
 
 
 def frame_column(values: Sequence[Any]) -> Any:
-    """A column of a frame; half a character, which pandas refuses, is written as its escape."""
+    """A column of a frame; a lone surrogate, which pandas refuses, is written as its escape."""
     import pandas as pd
 
     try:
@@ -109,7 +109,7 @@ def frame_column(values: Sequence[Any]) -> Any:
 
 
 def utf8(text: str) -> bytes:
-    """A text as UTF-8; half a character as its escape."""
+    """A text as UTF-8; a lone surrogate as its escape."""
     return text.encode(errors="backslashreplace")
 
 
@@ -342,7 +342,7 @@ def read(folder: Path) -> tuple[dict[str, Any], pa.Table, pa.Table]:
             (folder / name).stat()
         about = json.loads((folder / ABOUT).read_bytes())
         if not isinstance(about, dict) or not isinstance(about.get("format"), int):
-            raise ValueError(f"{ABOUT} is no record of an evaluation")
+            raise ValueError(f"{ABOUT} is not a record of an evaluation")
         if about["format"] > FORMAT:
             raise EvaluationNotFoundError(str(folder), "a newer version of latent wrote it: upgrade latent.")
         rows, scores = parquet.read_table(folder / ROWS), parquet.read_table(folder / SCORES)

@@ -218,7 +218,7 @@ class Scorer:
         """
         Tells apart what scores mean: of the function's code, its options, its kind and its scale.
 
-        The code is looked at anew each time: a notebook may define the function again.
+        The code is looked at again each time: a notebook may define the function again.
         """
         from latent.cache import code_fingerprint, code_identity, stable_hash
         from latent.config import find_workspace
@@ -358,7 +358,7 @@ def checked(scorer: Scorer, scored: Any) -> Any:
     What a scorer returned, if it can be a score.
 
     Raises:
-        ScoringError: It is neither a value nor a `Score` nor a mapping of them, is no number (NaN), or lies
+        ScoringError: It is not a value, a `Score` or a mapping of them, is not a number (NaN), or lies
             off the scale.
     """
     if type(scored) in _PLAIN:
@@ -393,7 +393,7 @@ def _checked_value(scorer: Scorer, value: Any) -> Value:
         return str(found)
     if not abs(found) <= LARGEST:  # NaN neither
         shown = found if isinstance(found, float) else f"a whole number of {found.bit_length():,} bits"
-        raise ScoringError(scorer.name, f"it returned {shown}, which is no score")
+        raise ScoringError(scorer.name, f"it returned {shown}, which is not a score")
     if scorer.kind == "binary":
         if found not in (0, 1):
             raise ScoringError(scorer.name, f"it returned {found!r}, and its scores are binary")

@@ -17,7 +17,7 @@ def start_detached(module: str, root: Path, log: Path) -> subprocess.Popen[bytes
     """
     Start `python -m module root` in `root`, away from this terminal; what it says is added to `log`.
 
-    Whoever lets the process outlive this one sets its `returncode` before the interpreter ends: Python warns
+    To let the process outlive this one, set its `returncode` before the interpreter ends: Python warns
     of a process that is left running.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a forked child has to begin anew: threads, locks and connections that only its parent has."""
+"""What a forked child has to start over: threads, locks and connections that only its parent has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def after_fork(begin_anew: Callable[[], object]) -> None:
+def after_fork(reset: Callable[[], object]) -> None:
     """Call back in every child that is forked from this process; never where nothing is forked (Windows)."""
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=begin_anew)
+        os.register_at_fork(after_in_child=reset)

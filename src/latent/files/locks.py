@@ -100,7 +100,7 @@ class FileLock:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody holds the lock on `path`; False when the file does not exist."""
+    """Whether a process holds the lock on `path`; False when the file does not exist."""
     if not path.exists():
         return False
     probe = FileLock(path)

@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 # https://www.sqlite.org/rescode.html
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-"""Codes of errors that say that a file is no database."""
+"""Codes of errors that say that a file is not a database."""
 LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 """Codes of errors that pass when another process is done."""
 

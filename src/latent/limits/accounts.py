@@ -35,7 +35,7 @@ def current_account(
     account = read_account(connection, name)
     if account is None:
         return Account(now, now, nothing_learned(settings), now, wall)
-    # A clock behind that of the file began anew since: the machine was started again.
+    # A clock behind that of the file started over since: the machine was started again.
     is_of_before = account.touched_at > now + 1.0
     if not is_of_before and now - account.touched_at <= IDLE_SECONDS:
         return account

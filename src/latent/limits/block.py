@@ -11,7 +11,7 @@ from latent.limits.lookup import limit_name, limiter_for
 from latent.limits.permit import BorrowedPermit, Permit, held_permit
 
 asking_run: ContextVar[str] = ContextVar("latent_asking_run", default="")
-"""The id of the run that the calling code belongs to; whoever is in none shares one share."""
+"""The id of the run that the calling code belongs to; calls outside of runs share one share."""
 
 
 _entered: ContextVar[tuple[tuple[LimitBlock, Permit], ...]] = ContextVar("latent_limit_blocks", default=())
@@ -74,7 +74,7 @@ def limit(name: str, tokens: int = 0) -> LimitBlock:
         tokens: What the call will take, as far as one can say. `permit.release(tokens_used=...)` corrects it.
 
     Raises:
-        UsageError: The name is no text.
+        UsageError: The name is not a string.
         UnknownLimitError: On entering the block, when the settings have no such limit.
     """
     return LimitBlock(limit_name(name), tokens)

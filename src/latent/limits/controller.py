@@ -199,7 +199,7 @@ def _after_answers(learned: Learned, answers: Answers, now: float, configured: f
     learned = _widened(learned, answers, now)
     if learned.rate is None:
         return learned
-    # Time in which nobody asked for more is no evidence.
+    # Time in which nobody asked for more is not evidence.
     elapsed = min(now - learned.raised_at, 0.5) if answers.were_held_back else 0.0
     rate = learned.rate
     if elapsed > 0:

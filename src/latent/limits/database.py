@@ -35,7 +35,7 @@ T = TypeVar("T")
 _log = logging.getLogger("latent.limits")
 
 _SCHEMA = Schema(
-    version=2,  # a file of another version is begun anew
+    version=2,  # a file of another version is created again
     script="""
 CREATE TABLE IF NOT EXISTS limits (
     name TEXT PRIMARY KEY,
@@ -130,7 +130,7 @@ class LimitDatabase:
         self._inode = None
 
     def forget(self) -> None:
-        """Begin anew in a forked child."""
+        """Start over in a forked child."""
         abandon(self._connection)
         self._begin_life()
 
@@ -174,10 +174,12 @@ class LimitDatabase:
         damaged, vanished = error_code(error) in _UNUSABLE, self._has_vanished()
         if damaged and not vanished:
             with suppress(OSError), file_lock(self.file.with_suffix(".new")):
-                # Looked at again: another process may have begun it anew while this one came for the lock.
+                # Looked at again: another process may have begun it again while this one came for the lock.
                 # The damaged one is open until then, so that no new file has its inode.
                 if not self._has_vanished():
-                    _log.debug("The file of limits %s is damaged (%s); it is begun anew.", self.file, error)
+                    _log.debug(
+                        "The file of limits %s is damaged (%s); it is created again.", self.file, error
+                    )
                     self.close()
                     for suffix in ("-wal", "-shm", ""):
                         Path(f"{self.file}{suffix}").unlink(missing_ok=True)

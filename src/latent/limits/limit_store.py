@@ -83,7 +83,7 @@ class LimitStore:
             self.members.leave()
 
     def forget(self) -> None:
-        """Begin anew in a forked child."""
+        """Start over in a forked child."""
         self.database.forget()
         self.members.forget()
         self._checked, self._crowd, self._active = {}, {}, set()
@@ -114,9 +114,9 @@ class LimitStore:
 _stores: WeakSet[LimitStore] = WeakSet()
 
 
-def _begin_anew() -> None:
+def _reset_after_fork() -> None:
     for store in list(_stores):
         store.forget()
 
 
-after_fork(_begin_anew)
+after_fork(_reset_after_fork)

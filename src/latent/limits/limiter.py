@@ -170,7 +170,7 @@ class Limiter:
         if self._local_queue.grant is not None:
             self._store.leave(self.name)
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """In a forked child: its parent's calls, and its thread, are not here."""
         self._begin_life(self.settings)
 
@@ -198,7 +198,7 @@ class Limiter:
             return 0.0
         with self._lock:
             pause = self._local_queue.depart(waiter, time.monotonic())
-        # Soon, for whoever was stopped, or may go at last since the rate has gone up.
+        # Soon, for calls that were stopped, or may go at last since the rate has gone up.
         return min(pause, STOP_POLL_SECONDS)
 
     def _give_up(self, waiter: Waiter) -> None:
@@ -249,12 +249,12 @@ class Limiter:
 _limiters: WeakSet[Limiter] = WeakSet()
 
 
-def _begin_anew() -> None:
+def _reset_after_fork() -> None:
     for limiter in list(_limiters):
-        limiter.begin_anew()
+        limiter.reset()
 
 
-after_fork(_begin_anew)
+after_fork(_reset_after_fork)
 
 
 def _is_set(stop: threading.Event | None) -> bool:

@@ -107,7 +107,7 @@ class LocalQueue:
         """
         How long a call that was let in still waits, as others here begin only now too; 0.0: it goes.
 
-        Who waits has no place reserved, and looks again: whoever is awake when a call may go is the next one,
+        No place is reserved for waiting calls: the first one awake when a call may start is the next,
         so that an overslept moment is lost to nobody.
         """
         if not waiter.rate:
@@ -209,7 +209,7 @@ class LocalQueue:
             self._sync_at = now if self._may_get_more(grant) else now + RECHECK_SECONDS
 
     def abandon(self, plan: Plan, told: Ask, now: float) -> None:
-        """The sync came to nothing: whoever was to be booked waits again, what was told is told again."""
+        """The sync came to nothing: calls that were to be booked wait again, what was told is told again."""
         requests, tokens = told.returned
         self._news = [*told.news, *self._news]
         self._begun += told.begun
@@ -371,7 +371,7 @@ class LocalQueue:
             self._begin(waiter, now)
 
     def _hurry_booked(self, now: float) -> None:
-        """Book calls anew that wait at a rate that has doubled since: they would wait for long at a crawl."""
+        """Book waiting calls again when the rate has doubled since: they would wait too long."""
         rate = self.grant.rate if self.grant else None
         if not rate or not any(waiter.rate and rate >= 2 * waiter.rate for _, _, waiter in self._booked):
             return

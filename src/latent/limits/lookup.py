@@ -1,4 +1,4 @@
-"""The limits of a workspace by name: one limiter for each in a process, whoever asks."""
+"""The limits of a workspace by name: one limiter for each in a process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def limiter_for(workspace: Workspace, name: str) -> Limiter:
     The limiter of `name`, shared by all that ask in this process, and through its file by the others.
 
     Raises:
-        UsageError: `name` is no text.
+        UsageError: `name` is not a string.
         UnknownLimitError: The settings of the workspace have no `[limits.NAME]`.
         ConfigError: The settings cannot be read.
     """
@@ -51,12 +51,12 @@ def limit_name(name: object) -> str:
     The name as it was given.
 
     Raises:
-        UsageError: It is no text: one that comes from a setting that is not set is None.
+        UsageError: It is not a string: one that comes from a setting that is not set is None.
     """
     if not isinstance(name, str):
         raise UsageError(
-            f"A limit's name is a text, not {name!r}. Where it comes from a setting or a parameter, see that "
-            "one is given there."
+            f"A limit's name must be a string, not {name!r}. If it comes from a setting or parameter, "
+            "see that one is given there."
         )
     return name
 
@@ -76,7 +76,7 @@ def limits_folder(workspace: Workspace) -> Path:
 
 def store_of(folder: Path) -> LimitStore:
     """
-    The one limit store of this process for a folder, whoever asks.
+    The one limit store of this process for a folder.
 
     A second one would open the lock file again, and on POSIX closing it frees the bytes of the first.
     """
@@ -123,10 +123,10 @@ def _known_store(folder: Path) -> LimitStore:
     return store
 
 
-def _begin_anew() -> None:
+def _reset_after_fork() -> None:
     # Another thread of the parent may have held it.
     global _lock
     _lock = threading.Lock()
 
 
-after_fork(_begin_anew)
+after_fork(_reset_after_fork)

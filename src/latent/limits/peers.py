@@ -24,7 +24,7 @@ class Peers:
     This process among those that share a folder of limits.
 
     The lock file stays open as long as the process lives: on POSIX, closing any descriptor of it would free
-    the byte. The limit worker uses it, and whoever wants to know who is there.
+    the byte. The limit worker uses it, and code that asks which processes there are.
     """
 
     def __init__(self, path: Path) -> None:
@@ -84,7 +84,7 @@ class Peers:
         return silent >= STALE_SECONDS
 
     def forget(self) -> None:
-        """Begin anew in a forked child, which inherits no locks; closing the file there frees none either."""
+        """Start over in a forked child, which inherits no locks; closing the file there frees none either."""
         if self._file is not None:
             os.close(self._file)
         self._begin_life()

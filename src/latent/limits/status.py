@@ -105,7 +105,7 @@ def _status(
     learned = account.learned if account else nothing_learned(known)
     requests, tokens = buckets(known, learned)
     now = time.monotonic()
-    # Times of a clock that began anew since say nothing about this minute.
+    # Times of a clock that started over since say nothing about this minute.
     is_current = account is not None and account.touched_at <= now + 1.0
     return LimitStatus(
         name=name,

@@ -11,7 +11,7 @@ import asyncio
 import threading
 
 STOP_POLL_SECONDS = 0.1
-"""How soon whoever waits notices that it need not wait any more."""
+"""How soon a waiting call notices that it need not wait any more."""
 
 
 async def is_woken(future: asyncio.Future[bool], stop: threading.Event | None) -> bool:
@@ -34,7 +34,7 @@ async def is_woken(future: asyncio.Future[bool], stop: threading.Event | None) -
 
 
 def wake(future: asyncio.Future[bool]) -> None:
-    """Let whoever waits go on; to be called on the event loop."""
+    """Let what waits go on; to be called on the event loop."""
     if not future.done():
         future.set_result(True)
 

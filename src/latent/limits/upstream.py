@@ -59,7 +59,7 @@ class Upstream(Protocol):
 
 
 class _Waiter:
-    """Somebody who waits for a slot: a thread at its event, or a task of an event loop at its future."""
+    """A waiter for a slot: a thread at its event, or a task of an event loop at its future."""
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self.wake, self.granted = wake, False
@@ -110,7 +110,7 @@ class SlotPool:
         return is_ready
 
     def release(self) -> None:
-        """Hand the slot to whoever waits here; else keep it for a moment, then give it back."""
+        """Hand the slot to the next waiter here; else keep it for a moment, then give it back."""
         if not self.upstream.returns_slots:
             return
         with self._changed:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class AdmissionStopped(LatentError):  # noqa: N818  # tells of an end that was asked for, not of a failure
-    """The `stop` event was set while a call waited for admission; caught by whoever set it."""
+    """The `stop` event was set while a call waited for admission; caught by the code that set it."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)

@@ -28,10 +28,10 @@ class Served(Protocol):
         """When it wants to be served next, on the monotonic clock."""
 
     def serve(self) -> None:
-        """Do what is due, and set `due` anew."""
+        """Do what is due, and set `due` again."""
 
     def trouble(self) -> None:
-        """`serve` raised: set `due` anew."""
+        """`serve` raised: set `due` again."""
 
     def close(self) -> None:
         """The process ends: give everything back."""
@@ -113,11 +113,11 @@ def _say_goodbye() -> None:
         _worker.stop()
 
 
-def _begin_anew() -> None:
+def _reset_after_fork() -> None:
     # A forked child has no such thread.
     global _worker, _worker_lock
     _worker, _worker_lock = None, threading.Lock()
 
 
 atexit.register(_say_goodbye)
-after_fork(_begin_anew)
+after_fork(_reset_after_fork)

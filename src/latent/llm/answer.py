@@ -94,7 +94,7 @@ class Answer(_Made):
         """
         Why there is no `output`, in a sentence; None where there is one, or none was asked for.
 
-        A remembered answer is judged anew: its type's validators may be others by now, and so the outcome of
+        A remembered answer is judged again: its type's validators may be others by now, and so the outcome of
         its row never says something else than `output`.
         """
         if not self.from_memory:

@@ -17,7 +17,7 @@ def document_in(body: bytes) -> Any:
     """
     The JSON document that a body holds.
 
-    Half a character, where a limit on tokens cut an emoji, becomes U+FFFD. NaN and Infinity are floats.
+    A lone surrogate, where a limit on tokens cut an emoji, becomes U+FFFD. NaN and Infinity are floats.
 
     Raises:
         ValueError: It holds none, or not a whole one.

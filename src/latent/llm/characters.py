@@ -1,4 +1,4 @@
-"""Half a character has no UTF-8: a text that holds one cannot be sent, nor kept when a provider sends it."""
+"""A lone surrogate has no UTF-8: a text that holds one cannot be sent, nor kept when a provider sends it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HALVES = re.compile("[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\u
 
 def check_whole(spec: str, name: str, text: str) -> None:
     """
-    Refuse a text with half a character in it, as names of files in no encoding hold them.
+    Refuse a text with a lone surrogate in it, as names of files in no encoding hold them.
 
     Args:
         name: What the text is called: `the prompt`, `texts[3]`.

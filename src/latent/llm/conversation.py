@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from latent.llm.request import Reading, Request
 
 _REFUSES_THE_CONVERSATION = (400, 413, 422)
-"""Statuses that say that what was sent will not be answered, whoever sends it and when."""
+"""Statuses that say that what was sent will not be answered, whenever it is sent."""
 
 
 @dataclass(slots=True)
@@ -121,7 +121,7 @@ async def _ask(request: Request, turns: Turns, io: IO, account: _Account) -> tup
         return speaker.reading(sent.document), sent.seconds
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelAnswerError(
-            endpoint.spec, endpoint.place, f"what it sent is no answer: {error}."
+            endpoint.spec, endpoint.place, f"what it sent is not an answer: {error}."
         ) from error
 
 

@@ -39,7 +39,7 @@ class Embedder:
     What turns texts into vectors, with everything that the vectors depend on.
 
     Vectors are remembered for ever, each text by itself, by provider, address, model and dimensions: whatever
-    batch an unchanged text stands in, it is not paid for again. Those of `local:wordllama` are computed anew,
+    batch an unchanged text is in, it is not paid for again. Those of `local:wordllama` are computed again,
     which is quicker than looking them up.
     """
 
@@ -121,7 +121,7 @@ class Embedder:
 
         Raises:
             EmptyTextError: A text holds only blanks.
-            BrokenTextError: A text holds half a character (a lone surrogate).
+            BrokenTextError: A text holds a lone surrogate.
             TextTooLongError: A text is longer than the model reads; the others are remembered.
             ModelCallError: There is no answer; its subclasses say why. What was answered is remembered.
             MissingKeyError: The provider wants a key, and none is set.

@@ -1,4 +1,4 @@
-"""Embeddings from whoever speaks OpenAI's API: what is sent, what comes back, how texts are put together."""
+"""Embeddings from any server with OpenAI's API: what is sent, what comes back, how texts are put together."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def checked_texts(spec: str, texts: Sequence[str]) -> list[str]:
 
     Raises:
         ModelSpecError: It is a single text, or holds something else.
-        BrokenTextError: One holds half a character.
+        BrokenTextError: One holds a lone surrogate.
         EmptyTextError: One holds only blanks: it has no place among the others.
     """
     if isinstance(texts, str):
@@ -50,7 +50,7 @@ def checked_texts(spec: str, texts: Sequence[str]) -> list[str]:
     listed = list(texts)
     for index, text in enumerate(listed):
         if not isinstance(text, str):
-            raise ModelSpecError(spec, f"texts[{index}] is no text, but of type {type(text).__name__}.")
+            raise ModelSpecError(spec, f"texts[{index}] is not a string, but of type {type(text).__name__}.")
         check_whole(spec, f"texts[{index}]", text)
     empty = [index for index, text in enumerate(listed) if not text or text.isspace()]
     if empty:
@@ -108,13 +108,13 @@ def _vectors(request: EmbeddingRequest, document: dict[str, Any], count: int) ->
     try:
         rows = [_vector(item) for item in _in_order(document.get("data"), count)]
     except (TypeError, ValueError) as error:
-        reason = f"what it sent are no embeddings: {error}."
+        reason = f"what it sent are not embeddings: {error}."
         raise ModelAnswerError(endpoint.spec, endpoint.place, reason) from error
     if reason := _flaw(rows, count):
         raise ModelAnswerError(endpoint.spec, endpoint.place, reason)
     vectors = np.stack(rows).astype(np.float32, copy=False)
     if not np.isfinite(vectors).all():
-        raise ModelAnswerError(endpoint.spec, endpoint.place, "a vector holds what is no number.")
+        raise ModelAnswerError(endpoint.spec, endpoint.place, "a vector holds what is not a number.")
     if request.dimensions is not None and vectors.shape[1] != request.dimensions:
         raise ModelSpecError(
             endpoint.spec,
@@ -127,7 +127,7 @@ def _vectors(request: EmbeddingRequest, document: dict[str, Any], count: int) ->
 def _in_order(items: Any, count: int) -> list[dict[str, Any]]:
     """What an answer says of each text, in the order of the texts."""
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ValueError("`data` is no list of vectors")
+        raise ValueError("`data` is not a list of vectors")
     places = [item.get("index") for item in items]
     if len(items) != count or all(place is None for place in places):
         return items

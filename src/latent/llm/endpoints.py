@@ -111,7 +111,7 @@ class Endpoint:
             raise MissingKeyError(self.spec, self.key_variable)
         if not key.isprintable():
             source = "api_key=" if given else self.key_variable
-            reason = f"the key in {source} holds a line feed or another control character: set it anew."
+            reason = f"the key in {source} holds a line feed or another control character: set it again."
             raise ModelSpecError(self.spec, reason)
         return key or None
 
@@ -171,7 +171,7 @@ def endpoint_of(
     """
     provider, model = _parts(spec)
     if api_key is not None and not isinstance(api_key, str):
-        raise ModelSpecError(spec, f"`api_key` is a text, not of type {type(api_key).__name__}.")
+        raise ModelSpecError(spec, f"`api_key` must be a string, not of type {type(api_key).__name__}.")
     known = _PROVIDERS.get(provider)
     is_local = provider == LOCAL and base_url is None
     if base_url is None and known is None and not is_local:
@@ -202,7 +202,7 @@ def check_seconds(spec: str, name: str, value: object) -> None:
     Check how long a request may take.
 
     Raises:
-        ModelSpecError: It is no number above 0.
+        ModelSpecError: It is not a number above 0.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not 0 < value < inf:  # type: ignore[operator]  # a number, as just seen
@@ -250,7 +250,7 @@ def _usual_url(provider: _Provider | None) -> str:
 def _checked_url(spec: str, url: object) -> str:
     """The address, if requests can be sent there. Parts of it that may be a password are not repeated."""
     if not isinstance(url, str):
-        raise ModelSpecError(spec, f"its base_url is a text, not of type {type(url).__name__}.")
+        raise ModelSpecError(spec, f"its base_url must be a string, not of type {type(url).__name__}.")
     try:
         parts = urlsplit(url.strip())
         host, port = parts.hostname or "", parts.port
@@ -263,7 +263,7 @@ def _checked_url(spec: str, url: object) -> str:
             shown = url.rpartition("@")[2].partition("?")[0]
             raise ModelSpecError(
                 spec,
-                f"its base_url {shown!r} is no address: it begins with http:// or https://, say "
+                f"its base_url {shown!r} is not an address: it begins with http:// or https://, say "
                 "http://localhost:11434/v1.",
             )
     if not is_host:

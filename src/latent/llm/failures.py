@@ -47,7 +47,7 @@ _TOO_LONG_PATTERN = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_TEXT = 500
-"""Characters of an answer that is no JSON (a proxy's page, say) that a message repeats."""
+"""Characters of an answer that is not JSON (a proxy's page, say) that a message repeats."""
 
 
 def refusal(

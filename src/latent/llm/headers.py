@@ -43,7 +43,9 @@ def checked_headers(spec: str, given: Mapping[str, Any] | None) -> Headers:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ModelSpecError(spec, f"`headers` has the name {name!r}, which no header can have.")
         if not isinstance(value, str):
-            raise ModelSpecError(spec, f"the header {name!r} is a text, not of type {type(value).__name__}.")
+            raise ModelSpecError(
+                spec, f"the header {name!r} must be a string, not of type {type(value).__name__}."
+            )
         value = value.strip()  # keys that are read from files end with a line feed
         if not value.isprintable() or not value.isascii():
             reason = f"the header {name!r} holds a line feed or another character that no header can hold."

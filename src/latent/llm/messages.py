@@ -169,7 +169,7 @@ def turns_of(spec: str, prompt: Prompt, name: str = "the prompt") -> Turns:
 
     Raises:
         ModelSpecError: It is empty, or says something else than texts, images and files.
-        BrokenTextError: A text in it holds half a character.
+        BrokenTextError: A text in it holds a lone surrogate.
     """
     if isinstance(prompt, str):
         if not prompt:
@@ -212,7 +212,7 @@ def _messages(spec: str, prompt: Any) -> list[Message]:
     if isinstance(prompt, Attachment):
         return [Message("user", (prompt,))]
     if not isinstance(prompt, Sequence) or isinstance(prompt, bytes):
-        raise ModelSpecError(spec, f"a prompt is a text or messages, not {_a_kind(prompt)}.")
+        raise ModelSpecError(spec, f"a prompt must be a string or messages, not {_a_kind(prompt)}.")
     if all(isinstance(each, Message) or (isinstance(each, Mapping) and "role" in each) for each in prompt):
         return [_message(spec, each) for each in prompt]
     return [Message("user", _parts(spec, prompt))]
@@ -252,7 +252,7 @@ def _part(spec: str, given: Any) -> Part:
         return _text_part(spec, given)
     raise ModelSpecError(
         spec,
-        f"a part of a message is a text, Image.of(...) or File.of(...), not {_a_kind(given)}.",
+        f"a part of a message must be a string, Image.of(...) or File.of(...), not {_a_kind(given)}.",
     )
 
 

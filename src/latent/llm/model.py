@@ -32,10 +32,10 @@ PARAMETERS = frozenset({*_SAMPLING, *_OTHERS, "retries", "cache_expiration"})
 _KINDS: dict[str, tuple[tuple[type, ...], str]] = {
     "temperature": ((int, float), "a number"),
     "top_p": ((int, float), "a number"),
-    "stop": ((str, list, tuple), "a text or a list of texts"),
+    "stop": ((str, list, tuple), "a string or a list of strings"),
     "seed": ((int,), "a whole number"),
     "reasoning": ((str, int, Mapping), "an effort, a number of tokens, or a mapping"),
-    "system": ((str,), "a text"),
+    "system": ((str,), "a string"),
     "limit": ((str,), "the name of a limit"),
     "cache_expiration": ((timedelta,), "a timedelta"),
 }
@@ -249,7 +249,7 @@ class Model:
         return {name: value for name, value in self.__dict__.items() if name != "_task"}
 
     def __latent_hash__(self) -> Any:
-        # So that a task which uses a model is computed anew when the model is another, or asked otherwise.
+        # So that a task which uses a model is computed again when the model is another, or asked otherwise.
         identity = self._request(None).identity()
         return ("latent.llm.model", identity, self.output_mode, self.repairs)
 
@@ -310,5 +310,5 @@ class Model:
 
 
 def _number(value: float | None) -> float | None:
-    """0 and 0.0 are the same; what is no number is left for others to refuse."""
+    """0 and 0.0 are the same; what is not a number is left for others to refuse."""
     return float(value) if type(value) is int else value

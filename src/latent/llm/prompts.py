@@ -90,7 +90,7 @@ class PromptTemplate:
     """
     A prompt with names to be filled in: `prompt("judge").render(question=..., answer=...)`.
 
-    Among the arguments of a task it counts by its text, so that a changed file is asked anew.
+    Among the arguments of a task it counts by its text, so that a changed file is asked again.
     """
 
     __slots__ = ("_folder", "path", "text")
@@ -101,7 +101,7 @@ class PromptTemplate:
             path: The file that it comes from; other templates of its folder can be included.
 
         Raises:
-            PromptError: It is no template; with the line.
+            PromptError: It is not a template; with the line.
         """
         self.text, self.path = text, path
         self._folder = None if path is None else path.parent
@@ -160,13 +160,13 @@ def prompt(name: str, *, folder: str | Path | None = None) -> PromptTemplate:
     """
     The template `<name>.md` of the running flow; outside of a run, of the flow that the caller's file is in.
 
-    A task that reads one depends on its text: a changed file has the task computed anew.
+    A task that reads one depends on its text: a changed file has the task computed again.
 
     Args:
         folder: Where it lies; the flow's `prompts/` by default.
 
     Raises:
-        PromptError: There is no such file, or it is no template.
+        PromptError: There is no such file, or it is not a template.
     """
     run = _run(inspect.currentframe())
     place = Path(folder) if folder is not None else _folder_of(run)
@@ -225,7 +225,7 @@ def _read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise PromptError(str(file), None, f"it is no text in UTF-8: {error}.") from error
+        raise PromptError(str(file), None, f"it is not text in UTF-8: {error}.") from error
     except OSError as error:
         raise PromptError(str(file), None, f"it cannot be read: {error.strerror or error}.") from error
 
@@ -244,7 +244,7 @@ def _environment(folder: Path | None) -> SandboxedEnvironment:
     from jinja2 import FileSystemLoader, StrictUndefined
 
     loader = None if folder is None else FileSystemLoader(folder, encoding="utf-8-sig")
-    # Prompts are no HTML: nothing is escaped.
+    # Prompts are not HTML: nothing is escaped.
     return PromptEnvironment(
         loader=loader, undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True
     )

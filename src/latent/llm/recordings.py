@@ -2,7 +2,7 @@
 Recorded answers: JSON Lines in a folder that is committed, a file for each model and a line for each call.
 
 A line is found by what was asked: the model's name, what it was told, and the parameters. Where it was asked
-and with which key is no part of that: what one machine recorded through a gateway, another one reads without
+and with which key is not part of that: what one machine recorded through a gateway, another one reads without
 any. Lines stand in the order of their ids, so that two branches that both record seldom meet in one place.
 """
 
@@ -135,7 +135,7 @@ def recording_of(workspace: Workspace) -> Recording | None:
     place = (workspace.root, settings.folder, settings.mode)
     with _opening:
         known = _open.get(place)
-        # Whoever records writes the files; while they are replayed, somebody else may.
+        # A recording process writes the files; while they are replayed, another process may.
         if known is None or (known.is_replay and known.stamps != _stamps(known.folder)):
             known = _open[place] = Recording(workspace)
         return known
@@ -149,7 +149,7 @@ def _read(file: Path, label: str) -> Iterator[dict[str, Any]]:
     lines = file.read_bytes().splitlines(keepends=True)
     for number, text in enumerate(lines, start=1):
         if number == len(lines) and not text.endswith(b"\n"):
-            continue  # whoever wrote it was killed
+            continue  # the process that wrote it was killed
         try:
             line = json.loads(text)
         except ValueError as error:
@@ -164,5 +164,5 @@ _CONFLICT = (b"<<<<<<<", b"=======", b">>>>>>>")
 
 
 def _dumped(line: Mapping[str, Any]) -> bytes:
-    # Half a character, which UTF-8 has no form for, becomes its escape, which JSON reads as the same.
+    # A lone surrogate, which UTF-8 has no form for, becomes its escape, which JSON reads as the same.
     return json.dumps(line, ensure_ascii=False).encode(errors="backslashreplace") + b"\n"

@@ -173,7 +173,7 @@ def sampling_of(
         if name in _OURS:
             instead = f": {written}" if written else ""
             raise ModelSpecError(
-                spec, f"`{name}` is filled by latent; it is no parameter of a model{instead}."
+                spec, f"`{name}` is filled by latent; it is not a parameter of a model{instead}."
             )
         if written:
             raise ModelSpecError(spec, f"`{name}` cannot be given here: {written}.")
@@ -202,7 +202,7 @@ def _holds_mapping(value: Any) -> bool:
 
 
 def _is_slip(name: str, near: str) -> bool:
-    """Whether one letter too many, too few or swapped makes the difference: `top_k` is no slip of `top_p`."""
+    """Whether one letter more, less or swapped makes the difference: `top_k` is not a slip of `top_p`."""
     from difflib import SequenceMatcher
 
     return SequenceMatcher(None, name, near).ratio() >= 0.85

@@ -143,7 +143,7 @@ class _Closing:
         self.enum_values += len(values)
         kinds = sorted({_TYPES.get(type(value), "") for value in values})
         if "" in kinds:
-            self._note(f"{where} lists values that are no plain ones")
+            self._note(f"{where} lists values that are not plain ones")
         elif "type" not in schema and self.family == "openai":
             schema["type"] = kinds if len(kinds) > 1 else kinds[0]
 

@@ -127,7 +127,7 @@ def _objects(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _end_of_broken(text: str, place: int) -> int:
-    """Where an object ends that is no JSON, by its braces; the end of the text where it was cut."""
+    """Where an object ends that is not JSON, by its braces; the end of the text where it was cut."""
     depth = 0
     for match in _BRACE_OR_TEXT.finditer(text, place):
         depth += {"{": 1, "}": -1}.get(match[0], 0)
@@ -241,7 +241,7 @@ def output_type(spec: str, cls: Any) -> OutputType | None:
     `output=` as an output type; None for None.
 
     Raises:
-        ModelSpecError: It is no pydantic model, or one without a JSON schema.
+        ModelSpecError: It is not a pydantic model, or one without a JSON schema.
     """
     from pydantic import BaseModel
 
@@ -252,12 +252,12 @@ def output_type(spec: str, cls: Any) -> OutputType | None:
     try:
         made = OutputType(cls).known()
     except Exception as error:
-        # Pydantic's whole text ends with an address for whoever writes pydantic types.
+        # Pydantic's whole text ends with an address for authors of pydantic types.
         said = getattr(error, "message", error)
         raise ModelSpecError(spec, f"`output` {cls.__name__} has no JSON schema: {said}") from error
     if made.schema.get("type") != "object":
         raise ModelSpecError(
-            spec, f"`output` {cls.__name__} is no object: give it fields, since providers want one."
+            spec, f"`output` {cls.__name__} is not an object: give it fields, since providers want one."
         )
     return made
 
@@ -304,7 +304,7 @@ def judged(output: OutputType, text: str) -> Verdict:
     try:
         return Verdict(instance=output.validated(text))
     except ValueError as error:
-        problem = f"The answer is no valid {output.name}: {'; '.join(brief(error).splitlines())}."
+        problem = f"The answer is not a valid {output.name}: {'; '.join(brief(error).splitlines())}."
         return Verdict(invalid=error, problem=problem)
     except Exception:  # pydantic lets errors of the type's own validators through
         # A slip in the type is nothing that a model can mend. The paid answer is kept: its `output` raises

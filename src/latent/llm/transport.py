@@ -63,7 +63,7 @@ async def post(endpoint: Endpoint, path: str, payload: Mapping[str, Any], *, tim
         ModelConnectionError: It cannot be reached, or its answer is broken.
         ModelTimeoutError: No answer came in time.
         MissingKeyError: It wants a key, and none is set.
-        BrokenTextError: A text in it holds half a character; nothing was sent.
+        BrokenTextError: A text in it holds a lone surrogate; nothing was sent.
     """
     sending = _post(endpoint, path, payload, timeout_seconds)
     loop = row_loop()
@@ -79,7 +79,7 @@ def post_now(endpoint: Endpoint, path: str, payload: Mapping[str, Any], *, timeo
 
 def check_may_block() -> None:
     """
-    Whether a plain call may wait here at all: for its answer, a limit, somebody else's same call.
+    Whether a plain call may wait here at all: for its answer, a limit, another process's same call.
 
     Raises:
         UsageError: It is made on the event loop that would bring the answer.
@@ -176,7 +176,7 @@ def _document(body: bytes) -> dict[str, Any] | None:
 def _no_document(endpoint: Endpoint, path: str, body: bytes) -> str:
     """Why an answer cannot be read; a page for people is what the wrong address of a server shows."""
     if body.lstrip()[:1] != b"<":
-        return "what it sent is no whole JSON document."
+        return "what it sent is not a whole JSON document."
     return f"what it sent is a page for browsers, no JSON. {address_hint(endpoint, path)}"
 
 
@@ -226,7 +226,7 @@ def _names_proxies() -> bool:
     return any(name.lower().endswith("_proxy") and value for name, value in os.environ.items())
 
 
-def _begin_anew() -> None:
+def _reset_after_fork() -> None:
     """In a forked child: the sessions, and what closes them, are the parent's."""
     global _open, _loop, _opening, _inherited
     _inherited = _open  # once collected, they would complain that nobody has closed them
@@ -234,7 +234,7 @@ def _begin_anew() -> None:
     atexit.unregister(_close)
 
 
-after_fork(_begin_anew)
+after_fork(_reset_after_fork)
 
 
 def _close(session: aiohttp.ClientSession, loop: asyncio.AbstractEventLoop) -> None:

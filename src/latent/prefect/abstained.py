@@ -29,7 +29,7 @@ def recalled_outcome(value: object) -> Outcome:
     """
     The outcome of a call whose remembered result is `value`.
 
-    One that abstained then abstains again: whoever counts answers must not take it for one.
+    One that abstained then abstains again: it must not be counted as an answer.
     """
     return "abstained" if _abstains(value) else "cached"
 

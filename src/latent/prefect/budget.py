@@ -48,7 +48,7 @@ class SharedBudget:
     per: str = "day"
     """The time that it is for."""
     others: Spent = Spent()
-    """What the others have used up; whoever watches them puts a new value here."""
+    """What the others have used up; the code that watches them puts a new value here."""
 
     def used_up(self, cost_usd: float, seconds: float) -> str | None:
         """What a run that spent so much has used up together with the others; None: there is more."""

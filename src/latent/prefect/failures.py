@@ -45,7 +45,7 @@ def row_error(error: BaseException) -> Exception:
     """
     What ended a row, as an error that ends no other row.
 
-    `sys.exit`, a cancelled asyncio task and a dead worker process would take along whoever waits for the row.
+    `sys.exit`, a cancelled asyncio task and a dead worker process would end the code that waits for the row.
     """
     kind = type(error).__name__
     if kind in _DEAD_WORKER:

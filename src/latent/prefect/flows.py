@@ -394,7 +394,7 @@ def _running(flow: Flow[..., Any]) -> Iterator[_Running]:
 @contextmanager
 def _recorded(run: Run, workspace: Workspace) -> Iterator[None]:
     if run.cost_plan is not None:
-        yield  # a plan is no run: what was recorded last stays the last run
+        yield  # a plan is not a run: what was recorded last stays the last run
         return
     info = RunInfo(
         run_id=run.run_id,

@@ -74,7 +74,7 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
         The result of a call that has ended well.
 
         Raises:
-            UnfinishedRun: The task returned a state that is no end.
+            UnfinishedRun: The task returned a state that is not an end.
         """
         if not (state := self._state()).is_completed():
             raise UnfinishedRun(unfinished(state))
@@ -115,7 +115,7 @@ class TaskFuture(PrefectTaskRunFuture[R], Generic[R]):
         if (error := failure_in(state)) is not None:
             raise self.call.failure(error) from error
         if isinstance(state.data, ResultRecord):
-            return cast("R", state.data.result)  # an inner future may read it anew, as it travelled
+            return cast("R", state.data.result)  # an inner future may read it again, as it travelled
         return self._inner.result(timeout)
 
     def add_done_callback(self, fn: Callable[[PrefectFuture[R]], None]) -> None:

@@ -1,4 +1,4 @@
-"""Generator flows and tasks: the surroundings stay as long as somebody takes values from them."""
+"""Generator flows and tasks: the context stays as long as values are taken from them."""
 
 from __future__ import annotations
 

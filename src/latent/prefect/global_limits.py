@@ -177,9 +177,9 @@ class _Bindings:
     """Which limiters of this process take their slots from a server, and how many runs want it so."""
 
     def __init__(self) -> None:
-        self.begin_anew()
+        self.reset()
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """Nothing is bound: the limiters of a forked child have let go of its parent's pools."""
         self._lock = Lock()
         self._pools: dict[tuple[str, Limiter], tuple[SlotPool, int]] = {}
@@ -227,14 +227,14 @@ class _Bindings:
 _bindings = _Bindings()
 
 
-def _begin_anew() -> None:
+def _reset_after_fork() -> None:
     # Another thread of the parent may have held the lock.
     global _agreeing
     _agreeing = Lock()
-    _bindings.begin_anew()
+    _bindings.reset()
 
 
-after_fork(_begin_anew)
+after_fork(_reset_after_fork)
 
 
 def _server() -> str:

@@ -1,7 +1,7 @@
 """
 Signs of life of the runs of this process, for a Prefect server that marks silent runs as crashed.
 
-They are ours, and not those of Prefect's engine, for three reasons. Whoever starts a run, it beats as often
+They are ours, and not those of Prefect's engine, for three reasons. However a run starts, it beats as often
 as the automation on the server expects. Each is a request of its own, so that it waits behind no queue of
 events and is known to have arrived. And each asks what the server thinks of the run, so that a run that was
 held for too long (its machine slept, say) learns that another one has taken its place.
@@ -136,7 +136,7 @@ class _Heart:
                         post_events(client, [_event(run) for run in list(self.runs)])
                         self._check(client)
                         wait_seconds = self.every_seconds
-            except ObjectNotFound:  # somebody deleted the run
+            except ObjectNotFound:  # the run was deleted
                 return
             except Exception as error:  # whatever the network says: the run goes on, and so does this
                 is_refused = isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error

@@ -232,7 +232,7 @@ class _TerminalHandler(logging.StreamHandler[Any]):
 
 
 class _TerminalFormatter(logging.Formatter):
-    """Colours the level when somebody looks, and writes plain lines when nobody does."""
+    """Colours the level on a terminal, and writes plain lines elsewhere."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = super().format(record)

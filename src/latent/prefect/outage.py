@@ -248,7 +248,7 @@ _SILENT_SECONDS = 60.0
 
 def _silence(handlers_of: type[logging.Handler]) -> None:
     _while_server_answers.silent_until = time.monotonic() + _SILENT_SECONDS
-    # What Prefect says of its queues when they are ended is no news.
+    # What Prefect says of its queues when they are ended is not news.
     logging.getLogger(_QUEUES).addFilter(_while_server_answers)
     for name in (None, "prefect", "prefect.flow_runs", "prefect.task_runs", "prefect.extra"):
         for handler in logging.getLogger(name).handlers:

@@ -47,7 +47,7 @@ class Params(Mapping[str, Any]):
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # what Python itself asks for (copying, pickling) is no parameter
+        if name.startswith("__"):  # what Python itself asks for (copying, pickling) is not a parameter
             raise AttributeError(name)
         return self[name]
 

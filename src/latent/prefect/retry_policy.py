@@ -35,7 +35,7 @@ HINT_SPREAD = 0.1
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """
-    Pauses that double, each drawn anew.
+    Pauses that double, each drawn again.
 
     With jitter 1 a pause is anything between nothing and its full length: the "full jitter" of AWS's
     "Exponential Backoff And Jitter" (Brooker 2015), which spreads rows that failed together best.
@@ -138,7 +138,7 @@ def can_succeed_later(error: BaseException, answer: ProviderAnswer | None) -> bo
     """
     Whether the same attempt may succeed later, when nobody said more about it.
 
-    Not what latent itself refuses, since that stays wrong until somebody mends it, and not what a provider
+    Not what latent itself refuses, since that stays wrong until a user corrects it, and not what a provider
     refused (400, 401, 403, 404, 422, ...). Everything else may.
     """
     if answer is None:
@@ -171,7 +171,7 @@ def why_everything_stops(error: BaseException) -> str | None:
 def _until(seconds: float | None) -> str:
     """When an allowance is there again, by the local clock."""
     if seconds is None or seconds < _SHORTEST_DAY_SECONDS:
-        return "it begins anew (the provider does not say when), or the limit is raised there"
+        return "it starts over (the provider does not say when), or the limit is raised there"
     moment = datetime.now().astimezone() + timedelta(seconds=seconds)
     return f"{moment:%H:%M on %Y-%m-%d}, when there is room again, or the limit is raised there"
 

@@ -123,7 +123,7 @@ class Run:
     cost_plan: CostPlan | None = None
     """What the run would pay for, when it is only planned; None for a run that does it."""
     options: RunOptions = field(default_factory=RunOptions)
-    """What whoever started the run asked for beside its parameters."""
+    """What the run was asked for beside its parameters."""
     flow_run: Any = None
     """Prefect's own record of the run; None outside of flows and in worker processes."""
     result_preview: Any = None
@@ -135,7 +135,7 @@ class Run:
     submitted: list[TaskFuture[Any]] = field(default_factory=list)
     """Every call that was handed to a task runner: the flow does not end before them."""
     producers: dict[str, list[Any]] = field(default_factory=dict)
-    """Submitted work by the dataset that it will save: whoever reads the dataset waits for it."""
+    """Submitted work by the dataset that it will save: readers of the dataset wait for it."""
     turns: Turns = field(default_factory=Turns)
     """Which of its maps' batches are with worker processes."""
     asked_again: set[str] = field(default_factory=set)

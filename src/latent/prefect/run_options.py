@@ -1,4 +1,4 @@
-"""What whoever starts a run asks of it beside its parameters: what to compute again, and where to stop."""
+"""The options of a run beside its parameters: what to compute again, and where to stop."""
 
 from __future__ import annotations
 

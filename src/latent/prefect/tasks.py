@@ -128,7 +128,7 @@ class Task(prefect.Task[P, R]):
         self.instance: Any = None
         """What a method belongs to: its first argument."""
         if self.isgenerator and "retries" not in prefect_options and not is_set_in_prefect("default_retries"):
-            self.retries = 0  # whoever has taken values would get them once more
+            self.retries = 0  # the consumer would get the values once more
         self._check_options(cache_expiration)
 
     def _check_options(self, expiration: timedelta | Unset | None) -> None:
@@ -196,7 +196,7 @@ class Task(prefect.Task[P, R]):
         Why no other row of a map can succeed after one failed so; None when others can.
 
         Args:
-            has_results: Whether a row was computed by now: what the task takes for hopeless is not, then.
+            has_results: Whether a row was computed by now: what the task takes for fatal is not, then.
         """
         if (reason := why_everything_stops(error)) is not None:
             return reason

@@ -137,7 +137,7 @@ _LONG_WINDOW = re.compile(
 _SHORT_WINDOW = re.compile(
     r"(?:\bper[-_ ]|/ ?)(?:s|sec|second|min|minute|hour)\b|\b[rt]p[ms]\b", re.IGNORECASE
 )
-"""Beside those of a day: which of the two is used up is not known then, and to wait is no mistake."""
+"""Beside those of a day: which of the two is used up is not known then, and to wait is not a mistake."""
 _SOON_SECONDS = 10.0
 """
 OpenAI's allowance of 10,000 requests a day fills up steadily, one in 8.6 s, and says so: that is a slow

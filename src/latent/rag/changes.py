@@ -115,7 +115,7 @@ def changes_for(lines: Lines, wanted: Mapping[str, Wanted], gone: Iterable[str] 
         wanted: By source; those that are not named stay as they are.
     """
     gone = sorted(set(gone) & lines.keys())
-    # Of those that change, records are about to be written anew: nobody can borrow from what they were.
+    # Of those that change, records are about to be written again: nobody can borrow from what they were.
     plan = _Plan({s: line for s, line in lines.items() if s not in wanted and s not in gone})
     write: list[Chunk] = []
     for source in sorted(wanted):
@@ -142,7 +142,7 @@ def records_of(lines: Lines) -> int:
 
 def doubted(lines: Lines, ids: Iterable[str]) -> dict[str, Line]:
     """
-    The lines, of which those are due again that lack a record: somebody else has deleted it.
+    The lines, of which those are due again that lack a record: it was deleted by other means.
 
     All that share it are: whichever comes first writes it, and the others find it there.
 
@@ -191,7 +191,7 @@ def vectors_of(lines: Lines, sources: Iterable[str]) -> int:
 
 
 def _has_something(line: Line) -> bool:
-    """Whether a source ever had all of its chunks in the index: what was only begun is no loss."""
+    """Whether a source ever had all of its chunks in the index: what was only begun is not a loss."""
     was_complete = bool(line.content) or not line.settings
     return was_complete and any(line.documents.values())
 
@@ -230,7 +230,7 @@ class _Plan:
         return written
 
     def appoint_heirs(self, before: Lines) -> None:
-        """Where the owner of shared records is gone, the first of the others is due to write them anew."""
+        """Where the owner of shared records is gone, the first of the others is due to write them again."""
         released = {h for line in before.values() for h in line.documents if h not in line.borrowed}
         for hash in sorted(released - self._owners.keys()):
             if heirs := self._holders.get(hash):
@@ -282,6 +282,6 @@ def _both(old: Line | None, new: Line) -> Line:
         return replace(new, content="")
     hashes = [*old.documents, *(hash for hash in new.documents if hash not in old.documents)]
     counts = {h: max(old.documents.get(h, 0), new.documents.get(h, 0)) for h in hashes}
-    # Begun anew, a source that never was complete still never was.
+    # Started over, a source that never was complete still never was.
     settings = new.settings if not old.content and old.settings == new.settings else ""
     return Line(settings=settings, documents=counts, borrowed=old.borrowed & new.borrowed)

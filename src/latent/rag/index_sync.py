@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 class IndexSync:
     """
-    An index that is being changed, by whoever holds its lock.
+    An index that is being changed, by the holder of its lock.
 
     Sources whose records were deleted by hand are due again; it takes counting the records to see that.
 
@@ -78,7 +78,7 @@ class IndexSync:
         """The sources whose chunks are not known to be what their contents and the settings ask for."""
         return [s for s in self.sources if not is_current(self.lines.get(s), self.contents[s], self.settings)]
 
-    def read_anew(self) -> Counter[tuple[str, str]]:
+    def read_again(self) -> Counter[tuple[str, str]]:
         """How many unchanged sources are due as another reader reads them: by the former and the new one."""
         pairs = ((self.lines[s].content, self.contents[s]) for s in self.pending() if s in self.lines)
         return Counter(

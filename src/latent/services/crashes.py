@@ -52,7 +52,7 @@ GRACE_BEATS = 1.5
 """A run that was marked although it lives says so with its next heartbeat; it is waited for."""
 
 LOOK_BACK = timedelta(days=1)
-"""Runs that crashed longer ago stay as they are: whoever missed them has seen to them."""
+"""Runs that crashed longer ago stay as they are: their users have dealt with them."""
 
 _ENDS = ("Completed", "Failed", "Crashed", "Cancelled", "Cancelling", "TimedOut", "Superseded", "Skipped")
 _PAUSES = ("AwaitingRetry", "Paused", "Suspended", "Scheduled", "Waiting", "HandedOver")

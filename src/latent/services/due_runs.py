@@ -2,7 +2,7 @@
 The due runs of deployments, on the server: decided about, and moved to the state that follows.
 
 The same check stands at three places: before a worker of ours starts a run's process, in that process before
-the run begins, whoever started it, and once more when it has begun.
+the run begins, however it was started, and once more when it has begun.
 """
 
 from __future__ import annotations

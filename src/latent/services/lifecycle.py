@@ -181,7 +181,7 @@ class _Starting:
             log=self.workspace.label(process.log_file(self.workspace, self.server.name)),
             is_shared=self.server.is_shared,
         )
-        # Written down before it answers: whoever is killed while waiting leaves a server that can be found.
+        # Written down before it answers: if this process is killed while waiting, the server can be found.
         services = recorded_services(self.workspace) | {self.server.name: self.service}
         replace_json(
             state_file(self.workspace),
@@ -199,7 +199,7 @@ class _Starting:
             has_ended = self.process.poll() is not None
             if has_ended and "address already in use" not in self._said().lower():
                 break
-            if has_ended or who is not None:  # somebody else has the port, or will have it
+            if has_ended or who is not None:  # another process has the port, or will have it
                 if has_moved:
                     break
                 has_moved = True

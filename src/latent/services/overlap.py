@@ -3,7 +3,7 @@ Which of a deployment's due runs goes, which waits, and which is skipped: decide
 
 The newest due run goes. One that is due while another runs is skipped, waits or runs beside it (`overlap`);
 of those that were due while no worker was there, the newest, none or all are made up for (`catch_up`). A run
-that somebody started by hand is never skipped: it waits where a scheduled one would be skipped.
+that was started by hand is never skipped: it waits where a scheduled one would be skipped.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Candidate:
     since: datetime | None = None
     """When it was claimed or began; None while it is only scheduled."""
     is_by_hand: bool = False
-    """Whether somebody asked for it, and not the schedule."""
+    """Whether a user started it, and not the schedule."""
 
     @property
     def order(self) -> tuple[datetime, str]:

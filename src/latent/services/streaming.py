@@ -1,4 +1,4 @@
-"""Both servers' logs on one terminal, line by line, until somebody ends it."""
+"""Both servers' logs on one terminal, line by line, until it is interrupted."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ class Worker(ProcessWorker):
         concluded = executor._get_attempt_conclusion
 
         def conclusion(run_id: UUID) -> Any:
-            # The end of a process that the worker itself interrupted is no crash.
+            # The end of a process that the worker itself interrupted is not a crash.
             return concluded(run_id) or (self.is_draining or None)
 
         executor._get_attempt_conclusion = conclusion

@@ -31,7 +31,7 @@ def column_of(values: Sequence[Any], kind: str) -> pa.Array:
     A column of texts, numbers or truth values, with None where nothing is known.
 
     Args:
-        kind: "string", "int32", "int64", "float64" or "bool". Of texts, what is no Unicode is kept readable.
+        kind: "string", "int32", "int64", "float64" or "bool". Of texts, what is not Unicode is kept readable.
     """
     import pyarrow as pa
 

@@ -71,7 +71,7 @@ def run_here() -> RunRecorder | None:
 
 
 def watch_mlflow() -> None:
-    """Bind MLflow as soon as somebody imports it; idempotent."""
+    """Bind MLflow as soon as it is imported; idempotent."""
     with _lock:
         if _FLUENT not in sys.modules and not any(isinstance(finder, _Watcher) for finder in sys.meta_path):
             sys.meta_path.insert(0, _Watcher())

@@ -111,7 +111,7 @@ def run_folder(workspace: Workspace, run_id: str) -> RunFolder:
     The folder of the run `run_id`, whether or not it exists.
 
     Raises:
-        ValueError: The id is no plain name, so that it would lead out of the runs folder.
+        ValueError: The id is not a plain name, so that it would lead out of the runs folder.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}", run_id):
         raise ValueError(f"A run id is made of letters, digits, '-', '_' and '.', not {run_id!r}.")

@@ -195,7 +195,7 @@ class Journal:
         self._end_lines: int | None = None
         """How many lines of the table of tasks the written end takes into account."""
         self._in_haste = False
-        """Whether somebody waits for what was told so far, the rows included."""
+        """Whether a caller waits for what was told so far, the rows included."""
         self._warned = False
 
     @cached_property
@@ -357,7 +357,7 @@ class Journal:
     # The disk
 
     def _save(self) -> None:
-        # Rows and tasks first: whoever reads the end of the run in the events then finds all of them.
+        # Rows and tasks first: a reader of the run's end in the events then finds all of them.
         self._save_rows()
         try:
             if self._run_changed:

@@ -34,7 +34,7 @@ def ensure_database(workspace: Workspace) -> None:
     See that the workspace's database exists and can be read.
 
     Raises:
-        DamagedDatabaseError: It exists and is no MLflow database; it is left as it is.
+        DamagedDatabaseError: It exists and is not an MLflow database; it is left as it is.
         TrackingError: The workspace's path holds characters that MLflow takes for something else.
         OSError: The disk is full or read-only.
     """
@@ -51,7 +51,7 @@ def ensure_database(workspace: Workspace) -> None:
         new = path.with_name(f".mlflow-{uuid4().hex[:8]}.db")
         try:
             _create(new)
-            # Whole before it appears under its name: whoever dies in between leaves no half database.
+            # Whole before it appears under its name: a process that dies in between leaves no half database.
             new.replace(path)
         finally:
             with suppress(OSError):
@@ -66,7 +66,7 @@ def _check(path: Path) -> None:
             connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
             connection.execute("SELECT COUNT(*) FROM experiments").fetchone()
     except sqlite3.OperationalError as error:
-        # Locked by somebody, or made by another program and without our table yet: MLflow decides.
+        # Locked by another process, or made by another program and without our table yet: MLflow decides.
         logger.debug("The check of %s was skipped: %s", path, error)
     except sqlite3.DatabaseError as error:
         raise DamagedDatabaseError(str(path), str(error)) from error

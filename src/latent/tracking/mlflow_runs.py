@@ -1,8 +1,8 @@
 """
-The MLflow run that stands for a run of ours: created once, by whoever needs it first.
+The MLflow run that stands for a run of ours: created once, when it is first needed.
 
 The process and the writer agree through `mlflow.json` in the run's folder, under a lock. MLflow gives the
-id, so whoever dies between creating the run and writing the file leaves a run that is found again by its tag.
+id, so a process that dies between creating the run and writing the file leaves a run that its tag finds.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class MLflowSender:
 
         Raises:
             RefusedError: The MLflow run was deleted.
-            LostError: The store does not know the run: everything is to be sent anew.
+            LostError: The store does not know the run: everything is to be sent again.
             Exception: MLflow cannot be reached, or fails; the whole batch is to be sent again.
         """
         from mlflow.exceptions import MlflowException

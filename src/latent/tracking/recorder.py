@@ -88,7 +88,7 @@ class RunRecorder:
             self._put("rows", records)
 
     def span(self, record: SpanRecord) -> None:
-        """Add a span that is no task to the trace."""
+        """Add a span that is not a task to the trace."""
         spool.put(self._journal, record)
 
     def dataset(

@@ -127,7 +127,7 @@ class RowRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanRecord:
-    """A span that is no task: a model call, a checkpoint, a phase."""
+    """A span that is not a task: a model call, a checkpoint, a phase."""
 
     name: str
     started_at: float

@@ -96,7 +96,7 @@ def parse_where(text: str) -> Where:
     except (RecursionError, MemoryError, ValueError) as error:
         if isinstance(error, ExpressionError):
             raise
-        raise ExpressionError(text, "it is nested too deeply or holds what is no text") from error
+        raise ExpressionError(text, "it is nested too deeply or holds what is not text") from error
     calls = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     names = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in calls}
     return Where(stripped, frozenset(names), test)

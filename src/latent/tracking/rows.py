@@ -2,7 +2,7 @@
 The table of rows of one run, as Parquet parts: what a million rows leave behind.
 
 Everything here runs on the spool's thread, and pyarrow is imported there. The last part is written again,
-with more rows in it, until it is full: so there are few parts, each is whole whenever somebody looks, and
+with more rows in it, until it is full: so there are few parts, each is whole whenever it is read, and
 none ever has to be merged.
 """
 
@@ -83,7 +83,7 @@ class RowParts:
 
     def add(self, records: Sequence[RowRecord]) -> int:
         """Take rows; returns how many had to be given up, since the disk takes nothing for too long."""
-        # While rows run there is time for it; at the end somebody waits.
+        # While rows run there is time for it; at the end the user waits.
         import pyarrow.parquet  # type: ignore[import-untyped]  # noqa: F401
 
         if not self.has_unsaved:

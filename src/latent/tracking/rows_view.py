@@ -38,7 +38,7 @@ def load_rows(workspace: Workspace, run_id: str) -> pa.Table:
     """
     The rows of a run, in the order in which they ended: an Arrow table with the columns of `COLUMNS`.
 
-    A run that goes on shows what it has told up to a few seconds ago. Part files that somebody damaged are
+    A run that goes on shows what it has told up to a few seconds ago. Part files that are damaged are
     left out, and said in the log.
 
     Args:

@@ -52,7 +52,7 @@ class Uploader:
         if not self.folder.path.is_dir():
             return "gone"
         run = read_json(self.folder.run_file)
-        if run is None:  # it is written before a run is announced, so somebody removed it
+        if run is None:  # it is written before a run is announced, so it was removed
             return "gone"
         # Events before tasks: once the end of the run has been read, all tasks that belong to it can be, too.
         events, events_end = _new_lines(self.folder.events_file, self._sent["events"])
@@ -90,7 +90,7 @@ class Uploader:
         return run is not None and run["state"] == "running" and is_alive(self.workspace, run)
 
     def tell(self, reason: str) -> None:
-        """Write down why nothing can be sent, for whoever looks at the run."""
+        """Write down why nothing can be sent, for readers of the run."""
         if reason != self._error:
             self._note(error=reason)
 
@@ -103,7 +103,7 @@ class Uploader:
 
     def _start_over(self) -> None:
         """Forget the MLflow run: its store was moved away, and the folder holds all there is to send."""
-        logger.info("Run %s is sent anew: its MLflow run is gone.", self.folder.run_id)
+        logger.info("Run %s is sent again: its MLflow run is gone.", self.folder.run_id)
         self.folder.mlflow_file.unlink(missing_ok=True)
         self._sent, self._sender, self._closed = {"tasks": 0, "events": 0}, None, False
 

@@ -214,7 +214,7 @@ def tag_run(workspace: Workspace, run_id: str, tag: str) -> str:
     ):
         raise UsageError(
             f"{tag!r} cannot be the tag of a run: it begins with a letter, has letters, digits, '-', '_' and "
-            "'.', and is no beginning of an id."
+            "'.', and is not a beginning of an id."
         )
     run = load_run(workspace, run_id)
     with FileLock(ensure_private_dir(workspace.runs_dir) / "tags.lock"):

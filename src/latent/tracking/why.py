@@ -267,7 +267,7 @@ def _catalog_names(workspace: Workspace, flow: str) -> frozenset[str]:
         catalog = Catalog.load(workspace, flow_name=flow, folder=workspace.flow_folder(flow))
         return frozenset(catalog.names())
     except LatentError:
-        return frozenset()  # whoever runs the flow is told; what changed can be said all the same
+        return frozenset()  # running the flow reports it; what changed can be said all the same
 
 
 def _not_run(workspace: Workspace, flow: str) -> str:

@@ -28,7 +28,7 @@ logger = logging.getLogger("latent.tracking.writer")
 
 _POLL_SECONDS = 0.05
 _IDLE_POLL_SECONDS = 0.25
-# Somebody who only looks whether the lock is free holds it for a moment.
+# A process that only checks whether the lock is free holds it for a moment.
 _LOCK_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 60.0
@@ -61,7 +61,7 @@ class Writer:
         self._waiting: dict[str, _Waiting] = {}
 
     def run(self, lock: FileLock) -> None:
-        """Send until there has been nothing to send for long enough, or somebody asks to stop."""
+        """Send until there has been nothing to send for long enough, or it is asked to stop."""
         last_work = time.monotonic()
         while not self.target.stop_file.exists() and not self.is_displaced(lock):
             if self.round():
@@ -110,7 +110,7 @@ class Writer:
         for name in sorted(names - self._waiting.keys()):
             try:
                 folder = run_folder(self.workspace, name)
-            except ValueError:  # a file that somebody else put there
+            except ValueError:  # a file of another program
                 continue
             self._waiting[name] = _Waiting(Uploader(self.workspace, self.target, folder))
 

@@ -120,7 +120,7 @@ def _is_running(target: Destination) -> bool:
 
 def _start(workspace: Workspace, target: Destination) -> None:
     ensure_private_dir(target.pending_dir)
-    with suppress(OSError):  # left by somebody who asked a writer to stop that was dead already
+    with suppress(OSError):  # left by a process that asked a dead writer to stop
         target.stop_file.unlink()
     log = ensure_private_dir(workspace.logs_dir) / "writer.log"
     process = start_detached("latent.tracking.writer", workspace.root, log)

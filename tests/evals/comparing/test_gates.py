@@ -132,9 +132,9 @@ def test_a_run_against_itself_passes_and_is_never_better():
     ("gates", "message"),
     [
         ({"rihgt": ">= 0.8"}, "did you mean 'right'"),
-        ({"right": "good"}, "is no gate"),
-        ({"right": "> 0.8"}, "is no gate"),
-        ({"right": 0.8}, "is no gate"),
+        ({"right": "good"}, "is not a gate"),
+        ({"right": "> 0.8"}, "is not a gate"),
+        ({"right": 0.8}, "is not a gate"),
         ({"coverage": "not worse than main"}, "compared with a number alone"),
     ],
 )

@@ -149,7 +149,7 @@ def promptfoo_with(**changes):
         ("inspect", log_with(version=3), "version 3 of the format, and 2 is the newest"),
         ("inspect", log_with(samples=[{"epoch": 1}]), "another form than inspect writes"),
         ("lm-eval", "", "it holds no rows"),
-        ("lm-eval", SAMPLES.read_text()[:-40], "line 12 is no JSON, or cut off"),
+        ("lm-eval", SAMPLES.read_text()[:-40], "line 12 is not JSON, or cut off"),
         ("lm-eval", '{"results": {}}', "take the samples_....jsonl"),
         ("lm-eval", '{"question": 1}', "lacks 'doc_id'"),
         ("promptfoo", "{", "no whole JSON document"),

@@ -69,7 +69,7 @@ class TestContains:
             (scorers.starts_with("No, yes.", ["yes", "maybe"]), False),
             (scorers.ends_with("It is so.\n", "so."), True),
             (scorers.ends_with("It is so.", "It"), False),
-            (scorers.contains({"city": "Z\u00fcrich"}, "z\u00fcrich"), True),  # an output that is no text
+            (scorers.contains({"city": "Z\u00fcrich"}, "z\u00fcrich"), True),  # an output that is not text
         ],
     )
     def test_texts_are_found(self, scored, right):

@@ -131,7 +131,7 @@ def test_the_server_ends_with_its_process():
         ("local:smolm2", "did you mean 'local:smollm2'"),
         ("local:something", "name a file: 'local:models/NAME.gguf'"),
         ("local:models/none.gguf", "there is no file .*none.gguf. Nothing is downloaded"),
-        ("local:models/text.gguf", "is no GGUF file"),
+        ("local:models/text.gguf", "is not a GGUF file"),
         ("local:models/broken.gguf", "llama.cpp cannot use .*broken.gguf"),
     ],
 )

@@ -2,7 +2,7 @@
 Flows that both APIs have to treat alike.
 
 Each scenario runs against whatever API Prefect's settings name and returns what it saw. It makes
-its flows anew, with a `mark` in every name, since a server remembers and a process does not.
+its flows again, with a `mark` in every name, since a server remembers and a process does not.
 """
 
 from __future__ import annotations

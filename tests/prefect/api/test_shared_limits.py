@@ -209,7 +209,7 @@ def test_a_run_makes_its_limits_on_the_server_and_settings_win(on_a_server, name
 
 
 def test_our_calls_hold_the_servers_slots_and_give_them_back(on_a_server, name):
-    """Somebody else's `concurrency(...)` and our own calls never hold more than the limit together."""
+    """Another process's `concurrency(...)` and our own calls never hold more than the limit together."""
     limiter = limiter_for(find_workspace(), name)
     with shared_limits(surroundings(None)):
         permits = [limiter.acquire() for _ in range(2)]

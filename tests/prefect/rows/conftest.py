@@ -49,7 +49,7 @@ class Calls:
             self.running -= 1
 
     def __latent_hash__(self) -> str:
-        return "calls"  # the count is no part of what a task computes
+        return "calls"  # the count is not part of what a task computes
 
 
 @pytest.fixture

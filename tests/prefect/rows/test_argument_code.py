@@ -164,7 +164,7 @@ def test_method_of_a_task_that_is_a_method_counts(batched):
 
 
 def test_setting_for_changed_code_holds_for_classes_of_arguments(batched):
-    """Whoever tidies up code behind expensive results does not pay for a method of a row's class either."""
+    """Refactoring code behind expensive results does not recompute for a method of a row's class either."""
     batched(settings='[cache]\non_code_change = "reuse"\n')
 
     @flow("main")

@@ -79,7 +79,7 @@ def test_no_more_rows_are_read_than_the_window_holds(batched):
 
 
 LIVE = weakref.WeakSet()
-"""The answers that somebody still holds."""
+"""The answers that are still referenced."""
 
 
 @dataclass(eq=False)
@@ -411,7 +411,7 @@ def test_line_that_is_no_json_is_named(batched):
 
 
 def test_file_that_is_no_parquet_is_named(batched):
-    batched({"rows.parquet": "n\n1\n2\n and this is no Parquet at all\n"})
+    batched({"rows.parquet": "n\n1\n2\n and this is not Parquet at all\n"})
 
     @task("read it")
     def row(x):

@@ -25,7 +25,7 @@ def rebuilt(chunks: Sequence[Chunk], length: int) -> str:
 
 
 def is_all_of(document: Document, chunks: Sequence[Chunk]) -> bool:
-    """Whether chunks hold every character of a text that is no blank, in its place and in order."""
+    """Whether chunks hold every character of a text that is not a blank, in its place and in order."""
     text = document.text
     in_place = all(text[chunk.start : chunk.end] == chunk.text for chunk in chunks)
     in_order = all(one.start < two.start and one.end < two.end for one, two in itertools.pairwise(chunks))

@@ -272,17 +272,17 @@ def test_a_file_is_what_it_holds_whatever_it_is_called(load):
 @pytest.mark.parametrize(
     ("name", "data", "words"),
     [
-        ("a.docx", b"PK\x03\x04 broken", "it is no Word document, or a damaged one"),
-        ("a.pptx", b"plain text", "it is no PowerPoint presentation\\."),
+        ("a.docx", b"PK\x03\x04 broken", "it is not a valid Word document, or a damaged one"),
+        ("a.pptx", b"plain text", "it is not a valid PowerPoint presentation\\."),
         (
             "a.xls",
             b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(600),
-            "it is no Excel workbook, or a damaged one",
+            "it is not a valid Excel workbook, or a damaged one",
         ),
-        ("a.epub", b"PK", "it is no EPUB file"),
-        ("a.eml", b"hello", "it is no EML file\\."),
-        ("a.ipynb", b"{}", "it is no IPYNB file, or holds no text"),
-        ("a.rtf", b"plain text", "it is no RTF file"),
+        ("a.epub", b"PK", "it is not a valid EPUB file"),
+        ("a.eml", b"hello", "it is not a valid EML file\\."),
+        ("a.ipynb", b"{}", "it is not a valid IPYNB file, or holds no text"),
+        ("a.rtf", b"plain text", "it is not a valid RTF file"),
     ],
 )
 def test_what_is_no_such_file_is_refused(load, name, data, words):

@@ -55,8 +55,8 @@ def test_pages_of_a_pdf_are_one_text(load):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"%PDF-1.4\nbroken", "it is no PDF, or a damaged one"),
-        (b"no PDF at all", "it is no PDF, or a damaged one"),
+        (b"%PDF-1.4\nbroken", "it is not a PDF, or a damaged one"),
+        (b"no PDF at all", "it is not a PDF, or a damaged one"),
         (pdf_of("", ""), "its 2 pages hold no text"),
     ],
 )
@@ -86,7 +86,7 @@ def test_a_glyph_for_two_arabic_letters_gives_them_in_order():
 
 
 def field(kind: str, value: str) -> str:
-    """A field of a form, with no appearance of its own: whoever shows it has to make one."""
+    """A field of a form, with no appearance of its own: a viewer has to make one."""
     return (
         f"<< /Type /Annot /Subtype /Widget /FT /{kind} /T (name) /V ({value}) /Opt [({value}) (other)] /F 4 "
         "/Rect [72 600 400 620] /DA (/Helv 12 Tf 0 g) >>"

@@ -78,9 +78,9 @@ class TestRecords:
     def test_nothing_is_written_when_one_of_the_vectors_does_not_fit(self, store):
         with pytest.raises(StoreMismatchError, match=r"vectors of 3 numbers; that of 'h:1' has 2"):
             store.upsert([record("h:0"), record("h:1", (1.0, 2.0))])
-        with pytest.raises(StoreRefusedError, match="'h:1' holds what is no number"):
+        with pytest.raises(StoreRefusedError, match="'h:1' holds what is not a number"):
             store.upsert([record("h:0"), record("h:1", (1.0, 2.0, float("nan")))])
-        with pytest.raises(StoreRefusedError, match="'h:1' holds half a character"):
+        with pytest.raises(StoreRefusedError, match="'h:1' holds a lone surrogate"):
             store.upsert([record("h:0"), record("h:1", text="\ud800")])
         with pytest.raises(StoreRefusedError, match="metadata of 'h:1' cannot be kept as JSON"):
             store.upsert([record("h:0"), record("h:1", metadata={"a": object()})])
@@ -120,7 +120,7 @@ class TestQueries:
             ({"tags": {"$in": ["y", "z"]}}, "bc"),
             ({"year": {"$gt": 2000}}, "bc"),
             ({"draft": True}, "a"),
-            ({"year": 1}, ""),  # True is no 1
+            ({"year": 1}, ""),  # True is not a 1
             ({"lang": "en", "year": {"$lte": 2001}}, "b"),
             ({"$or": [{"source": "docs/a.md"}, {"$and": [{"lang": "de"}, {"chunk_index": 2}]}]}, "ac"),
         ],
@@ -289,7 +289,7 @@ class TestQueries:
         "query", [5, None, ["a", "b", "c"], [[1.0, 0.0, 0.0]], [[1.0], [1.0, 2.0]], b"a"]
     )
     def test_what_is_neither_a_text_nor_a_vector_is_told_so(self, store, query):
-        with pytest.raises(StoreUsageError, match="a query is a text or a vector of 3 numbers, not "):
+        with pytest.raises(StoreUsageError, match="a query must be a string or a vector of 3 numbers, not "):
             store.query(query)
 
     @pytest.mark.parametrize("metric", ["cosine", "dotproduct", "euclidean"])
@@ -297,7 +297,7 @@ class TestQueries:
         store = open_index(metric=metric)
         store.upsert([record("a")])
         for number in (float("nan"), float("inf"), 1e300):
-            with pytest.raises(StoreUsageError, match="holds what is no number, or infinite"):
+            with pytest.raises(StoreUsageError, match="holds what is not a number, or infinite"):
                 store.query([1.0, number, 0.0])
         if metric == "cosine":
             with pytest.raises(StoreUsageError, match="all zeros, which have no cosine"):
@@ -485,7 +485,7 @@ class TestLance:
         assert (store.count(), len(store.read_manifest())) == (41, 40)
         assert store._table.stats()["fragment_stats"]["num_fragments"] < before  # type: ignore[attr-defined]
 
-    def test_files_that_vanish_are_told_and_not_begun_anew(self, tmp_path):
+    def test_files_that_vanish_are_told_and_not_created_again(self, tmp_path):
         import shutil
 
         store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
@@ -505,7 +505,7 @@ class TestLance:
         assert open_store("lancedb", "docs", dimensions=3, root=tmp_path).read_manifest() == {}
 
     def test_words_are_searched_while_records_are_written(self, tmp_path):
-        """A search neither fails nor stands in the way of whoever writes."""
+        """A search neither fails nor blocks a writer."""
         store = open_store("lancedb", "docs", dimensions=3, root=tmp_path)
         store.upsert([record(f"h:{n}", text=f"word{n}") for n in range(20)])
         errors: list[BaseException] = []

@@ -54,7 +54,7 @@ def test_share_of_requests_belongs_to_the_seed_and_not_to_their_order() -> None:
     assert 413 <= len(struck) <= 587
     assert struck == {prompt for prompt in reversed(prompts) if fault_for(faults, prompt, 1, seed=1)}
     again = {prompt for prompt in struck if fault_for(faults, prompt, 2, seed=1)}
-    assert len(again) < len(struck) / 4, "a second try draws anew"
+    assert len(again) < len(struck) / 4, "a second try draws again"
     assert struck != {prompt for prompt in prompts if fault_for(faults, prompt, 1, seed=2)}
 
 

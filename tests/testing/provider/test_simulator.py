@@ -80,7 +80,7 @@ def test_record_is_a_copy(provider_simulator: ProviderSimulator) -> None:
     assert (record.requests, provider_simulator.asked) == (0, {"hello": 1})
 
 
-def test_clear_begins_anew(provider_simulator: ProviderSimulator) -> None:
+def test_clear_starts_over(provider_simulator: ProviderSimulator) -> None:
     provider_simulator.change(faults=Fault(500, first=1))
     assert [chat(provider_simulator).status for _ in range(2)] == [500, 200]
     provider_simulator.clear()

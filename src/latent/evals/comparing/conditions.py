@@ -47,5 +47,5 @@ def parse_condition(metric: str, text: object) -> Condition:
         return Condition(metric, written, asks, float(other["margin"] or 0.0), other["name"])
     raise GateError(
         metric,
-        f'{text!r} is no gate: write ">= 0.80", "<= 1.5", "not worse than main by 0.02", "better than main"',
+        f'{text!r} is not a gate: say ">= 0.80", "<= 1.5", "not worse than main by 0.02", "better than main"',
     )

@@ -37,12 +37,12 @@ def read_inspect(path: Path, label: str) -> Imported:
     without an answer.
 
     Raises:
-        ImportedResultsError: It is no log of Inspect's, a newer one, or only the beginning of one.
+        ImportedResultsError: It is not a log of Inspect's, a newer one, or only the beginning of one.
     """
     log, samples = (_of_zip if zipfile.is_zipfile(path) else _of_json)(path, label)
     version = log.get("version")
     if not isinstance(version, int) or not isinstance(log.get("eval"), dict):
-        raise ImportedResultsError(TOOL, label, "it is no log of Inspect: it lacks `version` and `eval`")
+        raise ImportedResultsError(TOOL, label, "it is not a log of Inspect: it lacks `version` and `eval`")
     if version > NEWEST:
         raise ImportedResultsError(
             TOOL, label, f"it has version {version} of the format, and {NEWEST} is the newest known here"
@@ -76,9 +76,9 @@ def _of_json(path: Path, label: str) -> tuple[dict[str, Any], list[dict[str, Any
     try:
         log = json.loads(path.read_bytes())
     except ValueError as error:
-        raise ImportedResultsError(TOOL, label, f"it is no whole JSON document: {error}") from error
+        raise ImportedResultsError(TOOL, label, f"it is not a whole JSON document: {error}") from error
     if not isinstance(log, dict):
-        raise ImportedResultsError(TOOL, label, "it is no log of Inspect, but a list")
+        raise ImportedResultsError(TOOL, label, "it is not a log of Inspect, but a list")
     return log, log.get("samples") or []
 
 

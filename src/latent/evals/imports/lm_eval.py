@@ -32,7 +32,7 @@ def read_lm_eval(path: Path, label: str) -> Imported:
     together make (perplexity, BLEU) has no score of a row and is left out, which is said.
 
     Raises:
-        ImportedResultsError: They are no samples, or the file is cut off.
+        ImportedResultsError: They are not samples, or the file is cut off.
     """
     lines = list(_lines(path, label))
     named = _NAME.fullmatch(path.stem)
@@ -78,13 +78,13 @@ def _lines(path: Path, label: str) -> Iterator[dict[str, Any]]:
             line = json.loads(text)
         except ValueError as error:
             raise ImportedResultsError(
-                TOOL, label, f"line {number} is no JSON, or cut off: {error}"
+                TOOL, label, f"line {number} is not JSON, or cut off: {error}"
             ) from error
         lacks = [name for name in _NEEDED if not isinstance(line, dict) or name not in line]
         if lacks:
             hint = ": take the samples_....jsonl that --log_samples writes" if "results" in line else ""
             raise ImportedResultsError(
-                TOOL, label, f"line {number} is no sample, it lacks {lacks[0]!r}{hint}"
+                TOOL, label, f"line {number} is not a sample, it lacks {lacks[0]!r}{hint}"
             )
         yield line
 

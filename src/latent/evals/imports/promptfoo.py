@@ -37,7 +37,7 @@ def read_promptfoo(path: Path, label: str, column: int | None) -> Imported:
         column: Which one, from 0; None where there is only one.
 
     Raises:
-        ImportedResultsError: It holds several columns and none was named, or no such one, or is no file of
+        ImportedResultsError: It holds several columns and none was named, or no such one, or is not a file of
             promptfoo's, or of another version.
     """
     content = _content(path, label)
@@ -70,7 +70,7 @@ def _content(path: Path, label: str) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
     except ValueError as error:
-        raise ImportedResultsError(TOOL, label, f"it is no whole JSON document: {error}") from error
+        raise ImportedResultsError(TOOL, label, f"it is not a whole JSON document: {error}") from error
     content = document.get("results") if isinstance(document, dict) else None
     if not isinstance(content, dict) or not isinstance(content.get("results"), list):
         raise ImportedResultsError(

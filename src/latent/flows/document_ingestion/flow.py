@@ -70,7 +70,7 @@ SOURCES_AT_ONCE = 500
 OPENAI_LIMIT = "openai-embeddings"
 
 FORMAT = 2
-"""Changes when all indexes have to be written anew."""
+"""Changes when all indexes have to be written again."""
 
 WHAT_IS_MISSING = (
     "Which documents, and into which index? Say -p 'file_paths=[\"docs/**/*.md\"]' -p index_name=docs."
@@ -322,7 +322,7 @@ class Ingestion:
         for _ in range(2):
             while wave := self._next_wave(sync, tried):
                 changes = self._apply(sync, self.wanted_of(wave))
-                # Whoever shared chunks with a source of this wave may be due again.
+                # Sources that shared chunks with one of this wave may be due again.
                 tried = (tried - set(changes.lines)) | set(wave)
                 done += changes
             changes = sync.remove_gone()
@@ -473,10 +473,10 @@ def remembering(made: Task[..., Any], length: float | None, unit: timedelta) -> 
 
 
 def tell_readers(sync: IndexSync) -> None:
-    """Say which sources are read anew although they have not changed."""
-    for (before, now), count in sorted(sync.read_anew().items()):
+    """Say which sources are read again although they have not changed."""
+    for (before, now), count in sorted(sync.read_again().items()):
         logger.info(
-            f"{count:,} unchanged sources are read anew: by {now}, which was {before or 'an earlier one'}."
+            f"{count:,} unchanged sources are read again: by {now}, which was {before or 'an earlier one'}."
         )
 
 

@@ -72,7 +72,7 @@ def output_counts(given: int, made: int, total: int | None, reasoning: int) -> t
         total: What it counts altogether; None where it does not say.
         reasoning: The thoughts as it counts them; 0 where it does not say.
     """
-    if total is None:  # more thoughts than output are no part of it
+    if total is None:  # more thoughts than output are not part of it
         total = given + made + (reasoning if reasoning > made else 0)
     beside = max(0, total - given - made)
     return made + beside, min(max(reasoning, beside), made + beside)

@@ -126,7 +126,7 @@ def _ask_once(spec: str, address: str, embeddings: bool) -> None:
         connection.close()
 
 
-def _begin_anew() -> None:
+def _reset_after_fork() -> None:
     """In a forked child the threads of the parent's servers are missing: ending one would wait for ever."""
     global _lock, _servers
     _lock = threading.Lock()
@@ -141,4 +141,4 @@ def _never_end(server: Any) -> None:
 
 
 atexit.register(stop_servers)
-after_fork(_begin_anew)
+after_fork(_reset_after_fork)

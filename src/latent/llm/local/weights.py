@@ -42,7 +42,7 @@ def gguf_of(spec: str) -> Path:
         raise ModelSpecError(spec, f"there is no file {path}. Nothing is downloaded by itself: put it there.")
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
-            raise ModelSpecError(spec, f"{path} is no GGUF file, which is what llama.cpp reads.")
+            raise ModelSpecError(spec, f"{path} is not a GGUF file, which is what llama.cpp reads.")
     return path.resolve()
 
 

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 class LoopbackServer:
     """
-    Answers HTTP on 127.0.0.1 from a daemon thread, to whoever sends the right `Authorization`.
+    Answers HTTP on 127.0.0.1 from a daemon thread, to clients that send the right `Authorization`.
 
     `answer` runs on that thread only. It returns an `Answer`, or an awaitable of one when it has
     to wait; such a wait is cancelled when the client hangs up.
@@ -153,7 +153,7 @@ def parse_request(received: bytearray, authorization: bytes) -> tuple[Request, b
     Take one whole request from the front of `received`, and say whether it is the last one.
 
     None: more bytes have to arrive first. Raises RefusalError for what is not HTTP/1.1 with a plain
-    body, or comes from somebody without the password.
+    body, or comes without the password.
     """
     end = received.find(b"\r\n\r\n")
     if end < 0:

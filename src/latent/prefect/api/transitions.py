@@ -37,7 +37,7 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A run, the state it is in (None for a new run), and the state somebody wants it to be in."""
+    """A run, the state it is in (None for a new run), and the state that is proposed for it."""
 
     run: Record
     initial: State | None

@@ -339,7 +339,7 @@ class Submission:
         return None
 
     def _enter(self, alone: bool) -> Callable[[], None]:
-        """Wait for the turn of what goes to a worker process; whoever calls the result ends the turn."""
+        """Wait for the turn of what goes to a worker process; calling the result ends the turn."""
         # With `wait_for`, a batch may wait on its worker for a row that waits for its own turn.
         if self.is_local or (self.wait_for and not alone):
             return lambda: None

@@ -248,7 +248,7 @@ class MapRun:
                 if (raised := failure_in(state)) is not None:
                     return self._failed(index, arguments, raised, attempts=0)
             elif (error := future.error()) is not None:
-                future.observed = True  # whoever looks at this row's failure sees that one
+                future.observed = True  # a reader of this row's failure sees that one
                 return RowEnd(
                     index, "skipped" if isinstance(error, RunStoppedError) else "failed", error=error
                 )
@@ -388,7 +388,7 @@ def _own_run(
 
 
 class _Records(Sequence[RowRecord]):
-    """Records of rows that have ended, made where they are written: here, somebody waits for the rows."""
+    """Records of rows that have ended, made where they are written: here, a caller waits for the rows."""
 
     def __init__(self, ends: Sequence[RowEnd], record: Callable[[RowEnd], RowRecord]) -> None:
         self._ends, self._record = ends, record

@@ -49,7 +49,7 @@ def _path(run: Run, source: str | Path, owner: str) -> str:
     if isinstance(source, str) and source in run.catalog:
         path = run.catalog.dataset(source).path
         if path is None:
-            raise UsageError(f"{owner}: dataset {source!r} is no file: load it, and stream its rows.")
+            raise UsageError(f"{owner}: dataset {source!r} is not a file: load it, and stream its rows.")
         return path
     text = str(source)
     return text if "://" in text else str(run.workspace.root / text)

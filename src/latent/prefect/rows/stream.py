@@ -228,7 +228,7 @@ class _Stream(Generic[R]):
         yield RowResult(index, map_run.row_id(index), end.outcome, end.value, end.error)
 
     def _close(self, waiting: int) -> None:
-        """Whoever stops listening stops the work: what is under way ends, and is remembered."""
+        """Closing the stream stops the work: what is under way ends, and is remembered."""
         if waiting:
             self.threshold.stop.because("Nobody takes the stream's results any more.")
         for part in self._parts:

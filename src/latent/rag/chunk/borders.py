@@ -20,7 +20,7 @@ class Border(NamedTuple):
     """A place where a chunk may end and the next one begin, with the blanks between them."""
 
     end: int
-    """Behind the last character before it that is no blank."""
+    """Behind the last character before it that is not a blank."""
     start: int
     """The first character behind it."""
     rank: Rank
@@ -91,7 +91,7 @@ def _splitter(capacity: int | None) -> Any:
 
 
 def content_end(text: str, position: int) -> int:
-    """The end of the last character before `position` that is no blank."""
+    """The end of the last character before `position` that is not a blank."""
     while position and text[position - 1].isspace():
         position -= 1
     return position

@@ -105,7 +105,7 @@ def pack(
     text: str, copy: str, borders: Sequence[Border], ruler: Ruler, *, chunk_size: int, overlap: int
 ) -> Iterator[tuple[int, int]]:
     """
-    Start and end of each chunk: together they hold every character of `text` that is no blank.
+    Start and end of each chunk: together they hold every character of `text` that is not a blank.
 
     A chunk ends at the best border in its second half, the last one of the best rank. Without one it ends
     before a sentence that fits into the next chunk, else behind a word.
@@ -211,7 +211,7 @@ def chunk_document(
 
     A chunk ends with a section, else with a block, an item, a sentence, whichever is the best that ends in
     its second half. Only a sentence that is too long for any chunk is cut, behind a word. Each character of
-    the text that is no blank is in a chunk.
+    the text that is not a blank is in a chunk.
 
     Args:
         chunk_size: The most that a chunk holds. Tokens are those of the document as a whole: a chunk by

@@ -155,7 +155,7 @@ def _is_underlined(lines: list[str], number: int) -> bool:
     if number + 1 >= len(lines) or not _SETEXT_LINE.match(lines[number + 1]):
         return False
     if number and not _is_blank(lines[number - 1]):
-        return False  # the last line of a paragraph; whoever means that as a heading is rare
+        return False  # the last line of a paragraph; that is rarely meant as a heading
     return not (_MARKDOWN_ITEM.match(lines[number]) or _SETEXT_LINE.match(lines[number]))
 
 

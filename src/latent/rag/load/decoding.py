@@ -19,7 +19,7 @@ _MARKS = (
 )
 _CONTROL = bytes({*range(32), 127} - {*b"\t\n\r\f\b\x1b"})
 _MOST_CONTROL = 0.02
-"""Share of control characters above which bytes that are not UTF-8 are no text in any encoding."""
+"""Share of control characters above which bytes that are not UTF-8 are not text in any encoding."""
 _NUL_SHARE = 0.2
 """Share of NULs among the upper bytes from which on bytes without a mark are UTF-16."""
 
@@ -62,7 +62,7 @@ class Decoded(NamedTuple):
 
 
 class NotTextError(ValueError):
-    """Bytes that are no text in any encoding."""
+    """Bytes that are not text in any encoding."""
 
 
 def decode(data: bytes, declared: str | None = None, encoding: str | None = None) -> Decoded:
@@ -81,7 +81,7 @@ def decode(data: bytes, declared: str | None = None, encoding: str | None = None
     found = _decoded(data, declared) if encoding is None else _as_said(data, encoding)
     text = found.text.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in text:
-        raise NotTextError(f"it is no text (a NUL at byte {data.index(0):,})")
+        raise NotTextError(f"it is not text (a NUL at byte {data.index(0):,})")
     return found._replace(text=text)
 
 
@@ -113,8 +113,8 @@ def _decoded(data: bytes, declared: str | None) -> Decoded:
         return Decoded(data.decode(), "utf-8")
     except UnicodeDecodeError as error:
         if len(data.translate(None, _CONTROL)) < len(data) * (1 - _MOST_CONTROL):
-            raise NotTextError("it is no text in any known encoding") from error
-        # An ASCII text that ends with one strange byte is no UTF-8 that was cut off, but a `caf\u00e9`.
+            raise NotTextError("it is not text in any known encoding") from error
+        # An ASCII text that ends with one strange byte is not UTF-8 that was cut off, but a `caf\u00e9`.
         if error.reason == "unexpected end of data" and not data[: error.start].isascii():
             return _replacing(data, "utf-8")
     return _mostly_utf8(data, declared) or _legacy(data, declared)

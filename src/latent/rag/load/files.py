@@ -50,7 +50,7 @@ def read_source(path: str, root: Path) -> bytes:
 
 
 def signature(data: bytes) -> str | None:
-    """What bytes that are no text are, by how they begin; None when that tells nothing, or they are text."""
+    """What bytes that are not text are, by how they begin; None when that tells nothing, or they are text."""
     if data.startswith(_RTF):
         return "RTF"
     kind = next((kind for mark, kind in _SIGNATURES if data.startswith(mark)), None)

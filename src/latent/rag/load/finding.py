@@ -22,7 +22,7 @@ _USER = re.compile(r"((?:https?|s?ftp|ssh|smb|webdavs?|webhdfs)://)[^/@]*@")
 _SIGNED = re.compile(
     r"\?(?:.*&)?(?:x-amz-signature|x-goog-signature|signature|sig)=.*", re.IGNORECASE | re.DOTALL
 )
-"""A query that gives access to whoever has it, and that differs each time: it says until when."""
+"""A query that gives access to its holder, and that differs each time: it says until when."""
 _TOKEN = re.compile(r"(?:(?:access_)?token|api_?key)=", re.IGNORECASE)
 """A part of a query that gives access; what stands beside it may tell one document from another."""
 
@@ -212,7 +212,7 @@ def _is_pattern(path: str) -> bool:
 
 
 def _local(pattern: str, root: Path) -> list[str]:
-    written = os.path.expanduser(pattern)  # noqa: PTH111 - a pattern is no path yet
+    written = os.path.expanduser(pattern)  # noqa: PTH111 - a pattern is not a path yet
     if (root / written).is_file():
         return [_label(root / written, root)]
     if _MAGIC.search(written):

@@ -21,7 +21,7 @@ _DROPPED = frozenset({
     "object", "embed", "svg", "canvas", "audio", "video", "map", "dialog", "menu",
 })  # fmt: skip
 _NEVER_READ = frozenset({"script", "style", "template", "head"})
-"""What is no text in any page."""
+"""What is not text in any page."""
 _DROPPED_ROLES = frozenset({"navigation", "search", "menu", "menubar", "dialog", "alertdialog"})
 _PAGE_ROLES = frozenset({"banner", "contentinfo", "complementary"})
 """Roles of what is around a page's text; within its main part, they are the author's."""

@@ -44,7 +44,7 @@ class ReadingOptions:
     What is said of how files are read.
 
     Raises:
-        UsageError: An encoding that Python does not know, or a loader for what is no suffix.
+        UsageError: An encoding that Python does not know, or a loader for what is not a suffix.
     """
 
     text_field: str | None = None
@@ -67,9 +67,9 @@ class ReadingOptions:
                 raise UsageError(f"encoding={self.encoding!r}: there is no such encoding: {hint}") from None
         for suffix, loader in self.loaders.items():
             if not (suffix.startswith(".") and suffix == suffix.lower() and len(suffix) > 1):
-                raise UsageError(f"loaders: {suffix!r} is no suffix in small letters, such as '.vsdx'.")
+                raise UsageError(f"loaders: {suffix!r} is not a suffix in small letters, such as '.vsdx'.")
             if not callable(loader):
-                raise UsageError(f"loaders[{suffix!r}] is no function but {loader!r}.")
+                raise UsageError(f"loaders[{suffix!r}] is not a function but {loader!r}.")
 
 
 def load_document(
@@ -128,7 +128,7 @@ def documents_in(data: bytes, written: str, options: ReadingOptions | None = Non
 
 def file_name(written: str) -> PurePosixPath:
     """The name of the file at a path or URL, whose suffix says how it is read."""
-    # The query that signs an address is no part of the file's name.
+    # The query that signs an address is not part of the file's name.
     name = shown(written) if remote_url(written) else written
     return PurePosixPath(name.replace("\\", "/"))
 

@@ -81,10 +81,10 @@ def _plain_values(values: Any) -> dict[str, Any]:
     What front matter says, as JSON; dates are text.
 
     Raises:
-        ValueError: It is no mapping.
+        ValueError: It is not a mapping.
     """
     if not isinstance(values, dict):
-        raise ValueError("front matter: it is no mapping of the form `key: value`.")
+        raise ValueError("front matter: it is not a mapping of the form `key: value`.")
     plain: dict[str, Any] = json.loads(cleaned(json.dumps(values, default=_as_text, ensure_ascii=False)))
     return plain
 

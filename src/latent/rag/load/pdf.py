@@ -156,4 +156,4 @@ def _has_picture(document: Any, number: int) -> bool:
 def _trouble(message: str) -> str:
     if "password" in message.lower():
         return "it is protected by a password: save it without one."
-    return f"it is no PDF, or a damaged one ({message.rstrip('.')})."
+    return f"it is not a PDF, or a damaged one ({message.rstrip('.')})."

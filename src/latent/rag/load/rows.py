@@ -130,7 +130,7 @@ def _number(text: str) -> int | float | None:
 
 def jsonl_rows(text: str, source: str) -> Iterator[Row]:
     """
-    Each row; a value that is no object is the row's `text`.
+    Each row; a value that is not an object is the row's `text`.
 
     Raises:
         UnreadableDocumentError: A line is not JSON; it is named.
@@ -189,7 +189,7 @@ def as_text(value: Any) -> str:
 
 def as_metadata(value: Any) -> Any:
     """
-    A value as every store keeps JSON: what is no number becomes null, numbers that are too long for 64 bits
+    A value as every store keeps JSON: what is not a number becomes null, numbers too long for 64 bits
     become texts, and texts are clean.
     """
     if isinstance(value, str):

@@ -30,7 +30,7 @@ def checked_records(store: str, index: str, dimensions: int, records: Iterable[R
 
     Raises:
         StoreMismatchError: A vector has another length than the index's.
-        StoreRefusedError: A vector holds what is no number, or an id is empty.
+        StoreRefusedError: A vector holds what is not a number, or an id is empty.
     """
     import numpy as np
 
@@ -44,13 +44,11 @@ def checked_records(store: str, index: str, dimensions: int, records: Iterable[R
                 f"it has vectors of {dimensions} numbers; that of {record.id!r} has {vector.size}.",
             )
         if not np.isfinite(vector).all():
-            raise StoreRefusedError(store, index, f"the vector of {record.id!r} holds what is no number.")
+            raise StoreRefusedError(store, index, f"the vector of {record.id!r} holds what is not a number.")
         if not record.id:
             raise StoreRefusedError(store, index, "a record has an empty id.")
         if not _is_unicode(record.text):
-            raise StoreRefusedError(
-                store, index, f"the text of {record.id!r} holds half a character (a surrogate)."
-            )
+            raise StoreRefusedError(store, index, f"the text of {record.id!r} holds a lone surrogate.")
         kept.pop(record.id, None)
         kept[record.id] = record
     return list(kept.values())
@@ -90,7 +88,7 @@ def query_vector(
         raise StoreUsageError(
             store.name,
             store.index_name,
-            f"a query is a text or a vector of {store.dimensions} numbers, not {said}.",
+            f"a query must be a string or a vector of {store.dimensions} numbers, not {said}.",
         )
     if len(vector) != store.dimensions:
         what = "the embedder of the query gives" if is_text else "the query has"
@@ -103,7 +101,9 @@ def query_vector(
         vector = vector.astype(np.float32)
     whose = f"the vector of the query {query!r:.100}" if is_text else "the vector of the query"
     if not np.isfinite(vector).all():
-        raise StoreUsageError(store.name, store.index_name, f"{whose} holds what is no number, or infinite.")
+        raise StoreUsageError(
+            store.name, store.index_name, f"{whose} holds what is not a number, or infinite."
+        )
     if store.metric == "cosine" and not vector.any():
         raise StoreUsageError(
             store.name, store.index_name, f"{whose} is all zeros, which have no cosine with anything."
@@ -112,7 +112,7 @@ def query_vector(
 
 
 def _array(value: Any) -> np.ndarray:
-    """What is no array of numbers becomes one of objects, never an error."""
+    """What is not an array of numbers becomes one of objects, never an error."""
     import numpy as np
 
     try:
@@ -173,7 +173,7 @@ def metadata_json(store: str, index: str, record: Record) -> str:
     The metadata of a record as stores keep it.
 
     Raises:
-        StoreRefusedError: Something in it is no JSON.
+        StoreRefusedError: Something in it is not JSON.
     """
     try:
         return orjson.dumps(dict(record.metadata)).decode()

@@ -35,7 +35,7 @@ class EmbedderNote:
     requested: int | None = None
     """The length that was asked for; None for the model's own, which must not be sent to every server."""
     base_url: str | None = None
-    """Without credentials: whoever reads the index must not learn them."""
+    """Without credentials: readers of the index must not learn them."""
     replaces: str | None = None
     """While sources go from one embedder to another: that which some vectors may still be of."""
 

@@ -23,7 +23,7 @@ from typing import Any, Final
 from latent.errors.text import did_you_mean
 
 COLUMNS = ("id", "source", "chunk_index", "start", "end")
-"""Names that are no keys of the metadata."""
+"""Names that are not keys of the metadata."""
 
 _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
     "$gt": operator.gt,
@@ -165,7 +165,7 @@ def _condition(name: str, operator: str, value: Any) -> Condition:
 def _equal(found: Any, wanted: Any) -> bool:
     if isinstance(found, str) and _is_number(wanted):
         return bool(number_of(found) == wanted)
-    # True is no 1 here, as in JSON.
+    # True is not a 1 here, as in JSON.
     return isinstance(found, bool) == isinstance(wanted, bool) and bool(found == wanted)
 
 

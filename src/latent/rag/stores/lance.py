@@ -64,12 +64,12 @@ _SQL = {
     "$nin": "NOT IN",
 }
 _KEPT = timedelta(days=1)
-"""Old versions of the tables are kept so long: whoever reads one now must not lose its files."""
+"""Old versions of the tables are kept so long: a process that reads one now must not lose its files."""
 _FRAGMENTS = 32
 """From so many pieces on, a table is tidied up: each costs every query an opened file."""
 
 _ATTEMPTS = 5
-"""How often the index of words is begun anew when records change meanwhile."""
+"""How often the index of words is created again when records change meanwhile."""
 
 
 class LanceStore:
@@ -316,7 +316,7 @@ class LanceStore:
     def _update_word_index(self) -> None:
         try:
             self._table.optimize(cleanup_older_than=_KEPT)
-        except RuntimeError as error:  # somebody writes without the lock
+        except RuntimeError as error:  # another process writes without the lock
             if not _is_conflict(error):
                 raise
             self._table.checkout_latest()
@@ -379,7 +379,7 @@ class LanceStore:
 
     @contextmanager
     def _present(self) -> Iterator[None]:
-        """Say clearly that files are gone: lancedb would begin anew in their place, with half of a table."""
+        """Say clearly that files are gone: lancedb would start over in their place, with half of a table."""
         for table in (self.index_name, self.index_name + MANIFEST_SUFFIX):
             if not (self.folder / f"{table}.lance" / "_versions").is_dir():
                 raise StoreConnectionError(
@@ -402,7 +402,7 @@ class LanceStore:
 
 
 def _is_conflict(error: Exception) -> bool:
-    """Whether two wrote at once: nothing is damaged, and whoever came second has to do it again."""
+    """Whether two wrote at once: nothing is damaged, and the second one has to write again."""
     return "conflict" in str(error).lower()
 
 

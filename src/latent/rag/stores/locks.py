@@ -23,7 +23,7 @@ def index_lock(path: Path, index: str) -> Iterator[None]:
     """
     Held while an index is changed; a second ingestion waits until the first has ended, or died.
 
-    The file stays: deleting it would take the lock from whoever holds it.
+    The file stays: deleting it would take the lock from its holder.
     """
     threads = _threads_of(path)
     said = not threads.acquire(blocking=False)

@@ -270,7 +270,7 @@ class PineconeStore:
         Say before anything is written that Pinecone would not take a record.
 
         Raises:
-            StoreRefusedError: Its text and metadata have too many bytes, or are no JSON.
+            StoreRefusedError: Its text and metadata have too many bytes, or are not JSON.
         """
         self._metadata(record)
 

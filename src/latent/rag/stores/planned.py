@@ -46,7 +46,7 @@ class PlannedIndex:
         """Does nothing."""
 
     def lock(self) -> AbstractContextManager[None]:
-        """Whoever changes the index need not wait for a plan."""
+        """A plan holds no lock: other processes need not wait for it."""
         return nullcontext()
 
     def tidy(self) -> None:

@@ -189,7 +189,7 @@ class PostgresStore:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds on all machines; PostgreSQL frees it when the connection of whoever holds it ends."""
+        """Holds on all machines; PostgreSQL frees it when the connection of its holder ends."""
         # On a connection of its own: it is held over the statements of many tasks.
         with self._explained(), self._connected(autocommit=True) as connection:
             name = f"latent {self.schema}.{self.index_name}"
@@ -224,7 +224,7 @@ class PostgresStore:
             raise StoreUsageError(
                 NAME,
                 self.index_name,
-                f"a table of this name in schema {self.schema!r} is no index of latent's.",
+                f"a table of this name in schema {self.schema!r} is not an index of latent's.",
             )
         return int(row[0]), row[1].removeprefix(_COMMENT)
 

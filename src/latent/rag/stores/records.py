@@ -34,7 +34,7 @@ class Record:
     start: int = 0
     """Offset of its first character in the document's text."""
     end: int = 0
-    """Offset behind its last character; 0 where it is no part of a document."""
+    """Offset behind its last character; 0 where it is not part of a document."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """JSON values."""
 
@@ -95,7 +95,7 @@ class Store(Protocol):
         """Write lines of the manifest, all or none where the store can; None removes one."""
 
     def lock(self) -> AbstractContextManager[None]:
-        """Held by whoever changes the index, as long as it takes; others wait."""
+        """Held by the process that changes the index, as long as it takes; others wait."""
 
     def tidy(self) -> None:
         """Join what many small writes left in pieces; called after an ingestion that changed something."""

@@ -59,7 +59,7 @@ class PlannedDeployment:
 
     @property
     def other_schedules(self) -> list[DeploymentSchedule]:
-        """Schedules that somebody has added on the server."""
+        """Schedules that were added on the server."""
         return [each for each in self.there.schedules if each.slug != self.name] if self.there else []
 
 
@@ -113,7 +113,7 @@ DEFAULT_QUEUE = "default"
 def _found(there: DeploymentResponse) -> dict[str, Any]:
     try:
         record = record_of(there)
-    except DeploymentError:  # another version of latent wrote it: all that it says is written anew
+    except DeploymentError:  # another version of latent wrote it: all that it says is written again
         record = None
     return {
         "schedule": _schedule_there(there, record.settings if record else None),

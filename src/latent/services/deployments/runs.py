@@ -96,7 +96,7 @@ def set_paused(client: SyncPrefectClient, deployment: DeploymentResponse, *, pau
         return
     client.resume_deployment(deployment.id)
     schedule = own_schedule(deployment)
-    if schedule is not None and not schedule.active:  # somebody has paused that alone, on the server's page
+    if schedule is not None and not schedule.active:  # only the schedule was paused, on the server's page
         client.update_deployment_schedule(deployment.id, schedule.id, active=True)
 
 

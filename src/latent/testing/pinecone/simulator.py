@@ -141,9 +141,9 @@ def _json(request: HttpRequest) -> dict[str, Any]:
     try:
         body = orjson.loads(request.body or b"{}")
     except orjson.JSONDecodeError as error:
-        raise refuse(f"The body is no JSON: {error}") from error
+        raise refuse(f"The body is not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise refuse("The body is no object")
+        raise refuse("The body is not an object")
     return body
 
 

@@ -29,7 +29,7 @@ class Dialect(Protocol):
         """The error for a path that exists, asked with another method."""
 
     def no_json(self) -> ApiError:
-        """The error for a body that is no JSON object."""
+        """The error for a body that is not a JSON object."""
 
     def unknown_model(self, model: str) -> ApiError:
         """The error for a model that does not exist."""

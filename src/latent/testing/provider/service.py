@@ -47,7 +47,7 @@ class Service:
         self.change(behaviour)
 
     def change(self, behaviour: Behaviour) -> None:
-        """Behave in another way from now on; the limits begin anew, with their bursts unused."""
+        """Behave in another way from now on; the limits start over, with their bursts unused."""
         self.behaviour = behaviour
         self._limits = Limits(behaviour, time.monotonic())
 

@@ -219,7 +219,7 @@ class ProviderSimulator:
         Behave in another way from now on, say `change(faults=[])` at the end of an outage.
 
         Takes the keywords of the constructor except `port` and `own_process`; what is not named stays. The
-        limits begin anew.
+        limits start over.
 
         Raises:
             SimulatorError: A setting is unknown or cannot be used; nothing is changed then.

@@ -256,7 +256,7 @@ _RTF_NOTE = re.compile(rb"\{(?:\\\*)?\\footnote(?![a-zA-Z])")
 
 def damaged_part(data: bytes) -> str | None:
     """
-    The first text in a package that is not what was packed; None when all are, and for what is no package.
+    The first text in a package that is not what was packed; None when all are, and for what is not a package.
 
     docling-rs leaves such a part out, and says nothing.
     """

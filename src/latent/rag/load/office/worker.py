@@ -76,18 +76,22 @@ def _answer(converter: Any, native: Any, suffix: str, data: bytes) -> dict[str, 
     written_as = ".mhtml" if suffix in (".doc", ".xls") and _SAVED_PAGE.match(data[:4096]) else suffix
     # docling-rs would look for another format that fits, down to plain text.
     if not _begins_right(suffix, data):
-        return {"error": f"it is no {_kind(suffix)}."}
+        return {"error": f"it is not a valid {_kind(suffix)}."}
     if data.startswith(_COMPOUND) and not _has_possible_sizes(data):
-        return {"error": f"it is no {_kind(suffix)}, or a damaged one (its sizes are beyond its end)."}
+        return {
+            "error": f"it is not a valid {_kind(suffix)}, or a damaged one (its sizes are beyond its end)."
+        }
     try:
         if (part := damaged_part(data)) is not None:
-            return {"error": f"it is no {_kind(suffix)}, or a damaged one ({part} cannot be unpacked)."}
+            return {
+                "error": f"it is not a valid {_kind(suffix)}, or a damaged one ({part} cannot be unpacked)."
+            }
         result = converter.convert_bytes(f"document{written_as}", plainer(data))
     except (native.PasswordRequiredError, native.WrongPasswordError, native.EncryptionError):
         return {"error": _PASSWORD}
     except native.ConversionError as error:
         said = str(error).removeprefix("parse error: ").rstrip(".")
-        return {"error": f"it is no {_kind(suffix)}, or a damaged one ({said})."}
+        return {"error": f"it is not a valid {_kind(suffix)}, or a damaged one ({said})."}
     except MemoryError:
         return {"error": "it takes more than the memory that a reader gets."}
     except BaseException as error:
@@ -102,7 +106,7 @@ def _answer(converter: Any, native: Any, suffix: str, data: bytes) -> dict[str, 
         return {"error": f"it holds {reading.pictures} pictures and no text: run it through OCR first."}
     # Of old formats, nothing tells one with nothing in it from one whose text is damaged.
     if not reading.text and not (data.startswith(b"PK") and any(suffix in each for each in _KINDS.values())):
-        return {"error": f"it is no {_kind(suffix)}, or holds no text."}
+        return {"error": f"it is not a valid {_kind(suffix)}, or holds no text."}
     told = json.loads(result.metadata_json) if result.metadata_json else {}
     notes = speaker_notes(data) if suffix in (".pptx", ".pptm", ".ppsx") else ""
     sheets = names_of_old_sheets(data) if suffix == ".xls" and data.startswith(_COMPOUND) else []

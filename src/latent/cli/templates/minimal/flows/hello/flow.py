@@ -11,5 +11,5 @@ def greet(name: str) -> str:
 
 @flow("hello")
 def hello() -> str:
-    """Greet whoever `parameters.yaml` names."""
+    """Greet the name in `parameters.yaml`."""
     return greet(params.name)
