@@ -49,7 +49,7 @@ def test_a_key_has_one_holder(leases):
     assert results[0] is not None
 
 
-def test_parked_lease_goes_to_whoever_waits_with_a_timeout(leases):
+def test_parked_lease_goes_to_a_waiter_with_a_timeout(leases):
     lease = leases.claim(KEY)
     patient, waiting = in_thread(leases.acquire, KEY)
     hasty, taken = in_thread(leases.acquire, KEY, 60)
@@ -58,7 +58,7 @@ def test_parked_lease_goes_to_whoever_waits_with_a_timeout(leases):
         assert (lease.was_taken, taken[0].waited) == (True, True)
         assert waiting == [], "without a timeout the lease is waited for"
     lease.release()
-    assert leases.claim(KEY, "somebody") is None, "it is another's by now"
+    assert leases.claim(KEY, "other") is None, "it is another's by now"
     taken[0].release()
     patient.join(10)
     assert waiting[0].waited
@@ -84,7 +84,7 @@ def test_a_waiter_is_woken_at_once(leases):
     assert woken[0] - released < 0.2
 
 
-def test_an_acquired_lease_says_whether_somebody_was_before(leases):
+def test_an_acquired_lease_says_whether_another_call_was_before(leases):
     with leases.acquire(KEY) as first:
         assert not first.waited
         thread, results = in_thread(leases.acquire, KEY)

@@ -224,7 +224,7 @@ def on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
 def test_what_is_printed_and_logged_stays_above_the_lines(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = on_terminal(monkeypatch)
     handler = logging.StreamHandler(terminal)  # one that found the stream before
-    log = logging.getLogger("somebody")
+    log = logging.getLogger("other")
     monkeypatch.setattr(log, "propagate", False)  # other tests leave handlers with streams that are closed
     log.addHandler(handler)
     try:
@@ -253,7 +253,7 @@ def test_prefects_handler_stays_above_the_lines_too(monkeypatch: pytest.MonkeyPa
     from prefect.logging.handlers import PrefectConsoleHandler
 
     handler = PrefectConsoleHandler()
-    log = logging.getLogger("prefect.somebody")
+    log = logging.getLogger("prefect.other")
     log.addHandler(handler)
     log.propagate = False
     try:
@@ -289,7 +289,7 @@ def test_lines_fit_into_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert clipped("日本語", 6) == "日本語"
 
 
-def test_whoever_keeps_the_stand_in_can_go_on_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_that_keeps_the_stand_in_can_go_on_writing(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = on_terminal(monkeypatch)
     screen = Screen(terminal)
     with writing_above(screen):

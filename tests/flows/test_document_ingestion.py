@@ -77,14 +77,14 @@ class TestWhatLands:
         assert second.counts.total() == 0  # not a task was called
 
     def test_equal_files_share_their_chunks_and_outlive_each_other(self, documents, ingest, index):
-        twin = documents.root / "docs/zz_twin.md"
-        twin.write_bytes((documents.root / "docs/bears.md").read_bytes())
+        copy = documents.root / "docs/zz_copy.md"
+        copy.write_bytes((documents.root / "docs/bears.md").read_bytes())
         first = ingest()
         assert first.value == index().count()
-        assert "docs/zz_twin.md" not in sources(index())
+        assert "docs/zz_copy.md" not in sources(index())
         (documents.root / "docs/bears.md").unlink()
         assert ingest().value == first.value
-        assert sources(index())["docs/zz_twin.md"] > 0 == sources(index())["docs/bears.md"]
+        assert sources(index())["docs/zz_copy.md"] > 0 == sources(index())["docs/bears.md"]
 
     def test_rows_of_a_table_are_documents(self, make_workspace, documents, ingest, index):
         make_workspace(

@@ -213,9 +213,9 @@ def test_looking_at_limits_before_the_first_call_frees_nothing_later(make_worksp
     assert limiter._store is looked
     with limiter.acquire():
         assert len(status_of().holders) == 2
-        asker = peer(LOOK)
-        asker.tell(str(looked.members.id))
-        assert asker.result() is True
+        reader = peer(LOOK)
+        reader.tell(str(looked.members.id))
+        assert reader.result() is True
 
 
 def test_process_that_ends_gives_everything_back(make_limiter, peer):

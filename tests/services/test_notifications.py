@@ -75,7 +75,7 @@ def test_a_failed_run_of_a_deployment_is_told_and_others_are_not(make_workspace,
     with httpx.Client(base_url=on_server, timeout=60) as server:
         # The server reads its automations again a moment after one was made.
         for attempt in range(PATIENCE_SECONDS // 5):
-            fail(server, "reviews", "somebody-elses", "other", "nobody is told")
+            fail(server, "reviews", "others", "other", "nobody is told")
             fail(server, "reviews", "nightly-reviews", f"run-{attempt}", 'a "quoted" reason')
             deadline = time.monotonic() + 5
             while received.empty() and time.monotonic() < deadline:

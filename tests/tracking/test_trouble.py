@@ -120,7 +120,7 @@ def test_a_path_that_mlflow_misreads_is_refused_with_advice(tmp_path):
         ensure_database(odd)
 
 
-def test_a_database_that_is_being_made_by_somebody_else_is_waited_for(workspace):
+def test_a_database_that_is_being_made_by_another_process_is_waited_for(workspace):
     """Two processes that need the database at once make one."""
     script = "from latent.config import find_workspace\n"
     script += "from latent.tracking.mlflow_database import ensure_database\nensure_database(find_workspace())"

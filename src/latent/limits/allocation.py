@@ -266,10 +266,10 @@ def _slots(
         ],
     )
     free = capacity - ask.owned - sum(share.owned for share in others)
-    wish = fair[member]
+    target = fair[member]
     if demand > ask.owned and not _lacking(fair, others):
-        wish = max(wish, demand + min(SPARE_SLOTS, demand))
-    owned = ask.owned + max(0, min(free, wish - ask.owned))
+        target = max(target, demand + min(SPARE_SLOTS, demand))
+    owned = ask.owned + max(0, min(free, target - ask.owned))
     has_turn = owned > even >= ask.owned
     return owned, fair, now if has_turn else since
 

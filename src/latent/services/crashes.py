@@ -87,8 +87,8 @@ def install_automation(client: SyncPrefectClient, workspace: Workspace) -> None:
     there = found[0]
     if _essence(there) != _essence(wanted):
         client.update_automation(there.id, wanted.model_copy(update={"enabled": there.enabled}))
-    for twin in found[1:]:  # two `latent up` at once
-        client.delete_automation(twin.id)
+    for duplicate in found[1:]:  # two `latent up` at once
+        client.delete_automation(duplicate.id)
 
 
 def install_on(service: Service, workspace: Workspace) -> None:

@@ -129,11 +129,11 @@ def _at_the_bottom(users: Any) -> Any:
     """The user's run as it stands in the stacks of other threads; in the user's own it stands already."""
     from mlflow.tracking.fluent import ActiveRun
 
-    if (twin := getattr(users, "_latent_twin", None)) is None:
-        twin = ActiveRun(users)  # type: ignore[no-untyped-call]  # MLflow's inside
-        setattr(twin, _MARK, True)
-        users._latent_twin = twin
-    return twin
+    if (inner := getattr(users, "_latent_inner", None)) is None:
+        inner = ActiveRun(users)  # type: ignore[no-untyped-call]  # MLflow's inside
+        setattr(inner, _MARK, True)
+        users._latent_inner = inner
+    return inner
 
 
 def _is_used(uri: str) -> bool:

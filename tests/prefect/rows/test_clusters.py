@@ -65,7 +65,7 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(
     ("library", "runner"), [("prefect_dask", DASK), ("prefect_ray", RAY)], ids=["dask", "ray"]
 )
-def test_rows_on_a_cluster_come_home_with_everything(make_workspace, library, runner):
+def test_rows_on_a_cluster_come_back_with_everything(make_workspace, library, runner):
     pytest.importorskip(library)
     workspace = make_workspace(
         {

@@ -96,7 +96,7 @@ def called(root: Path) -> list[list[str]]:
     return [line.split() for line in (root / "calls.txt").read_text().splitlines()]
 
 
-def test_rows_on_worker_processes_come_home_with_everything(make_workspace):
+def test_rows_on_worker_processes_come_back_with_everything(make_workspace):
     workspace = make(make_workspace)
     out = finish(start(workspace.root, "away"))
     total = 10 * (sum(range(40)) - 13)
@@ -185,7 +185,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("rows_as_runs", [3, 100], ids=["batches", "runs"])
-def test_what_cannot_come_home_costs_only_its_row(make_workspace, rows_as_runs):
+def test_what_cannot_come_back_costs_only_its_row(make_workspace, rows_as_runs):
     settings = SETTINGS.replace("rows_as_runs = 3", f"rows_as_runs = {rows_as_runs}")
     workspace = make_workspace({"config/latent.toml": settings, "flows/main/flow.py": ODD})
     out = finish(start(workspace.root))

@@ -550,7 +550,7 @@ def test_the_text_of_an_escaped_nul_is_kept(store):
     assert dict(store.query([1.0, 0.0, 0.0])[0].metadata) == {"title": "what \\u0000 means"}
 
 
-def test_whoever_waits_for_an_index_says_so_once(open_index: OpenIndex, caplog):
+def test_a_process_that_waits_for_an_index_says_so_once(open_index: OpenIndex, caplog):
     one, other = open_index(), open_index()
     caplog.set_level("INFO", "latent")
 

@@ -41,21 +41,21 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
 
     def __init__(self, map_run: MapRun, index: int) -> None:
         # Prefect's own __init__ wants the id of a task run, which a remembered row never has.
-        self._home = map_run
+        self._map_run = map_run
         self.index = index
         """Position among the mapped rows, from 0."""
 
     def __repr__(self) -> str:
-        end = self._home.table.end(self.index)
+        end = self._map_run.table.end(self.index)
         outcome = (
             "pending" if end is None else "its own task run" if isinstance(end, TaskFuture) else end.outcome
         )
-        return f"<row {self.index} of task {self._home.task.name!r}: {outcome}>"
+        return f"<row {self.index} of task {self._map_run.task.name!r}: {outcome}>"
 
     @property
     def task_run_id(self) -> UUID:
         """The id of the row's own task run, or of its batch; one of its own for a remembered row."""
-        known = self._home.task_run_of(self.index)
+        known = self._map_run.task_run_of(self.index)
         if known is not None:
             return known
         if self._made_id is None:
@@ -65,7 +65,7 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
     @property
     def remembered(self) -> bool:
         """Whether no task run was made for it, as far as is known by now."""
-        return self._home.task_run_of(self.index) is None
+        return self._map_run.task_run_of(self.index) is None
 
     @property
     def state(self) -> State[R]:
@@ -73,7 +73,7 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
         self.observed = True
         if (state := self.state_now()) is not None:
             return state
-        started = self._home.started.get(self.index)
+        started = self._map_run.started.get(self.index)
         return Pending() if started is None else started.state
 
     @property
@@ -82,18 +82,18 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
 
     def state_now(self) -> State[R] | None:
         """The state of a row that has ended; None before. Asking is not looking at it."""
-        end = self._home.table.end(self.index)
+        end = self._map_run.table.end(self.index)
         if isinstance(end, TaskFuture):
             return end.state_now()
         if end is None:
             return None
         if self._made_state is None:
-            self._made_state = in_run_of(_state_of(end), self._home.run.run_id)
+            self._made_state = in_run_of(_state_of(end), self._map_run.run.run_id)
         return self._made_state
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the row has ended, at most `timeout` seconds."""
-        self._home.table.wait(self.index, timeout)
+        self._map_run.table.wait(self.index, timeout)
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> R:
         """
@@ -107,14 +107,14 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
             TimeoutError: It did not end in time.
         """
         self.observed = True
-        end = self._home.table.end(self.index)
+        end = self._map_run.table.end(self.index)
         if type(end) is RowEnd and end.error is None:  # nearly always, and asked of each of ten thousand
             return cast("R", end.value)
-        if not self._home.table.wait(self.index, timeout):
+        if not self._map_run.table.wait(self.index, timeout):
             raise TimeoutError(
-                f"Row {self.index} of task {self._home.task.name!r} did not end within {timeout} seconds."
+                f"Row {self.index} of task {self._map_run.task.name!r} did not end within {timeout} seconds."
             )
-        end = self._home.table.end(self.index)
+        end = self._map_run.table.end(self.index)
         if isinstance(end, TaskFuture):
             error = None if raise_on_failure else end.error()
             return cast("R", end.result(timeout) if error is None else error)
@@ -127,11 +127,11 @@ class RowFuture(PrefectTaskRunFuture[R], Generic[R]):
 
     def add_done_callback(self, fn: Callable[[PrefectFuture[R]], None]) -> None:
         """Call `fn` with this future once the row has ended; at once when it has."""
-        self._home.table.when_done(self.index, lambda: fn(self))
+        self._map_run.table.when_done(self.index, lambda: fn(self))
 
     def error(self) -> Exception | None:
         """The error of a row that has ended without a result; asking is not looking at it."""
-        return None if self._home.table.end(self.index) is None else self._home.end_of(self.index).error
+        return None if self._map_run.table.end(self.index) is None else self._map_run.end_of(self.index).error
 
 
 class MappedFutures(PrefectFutureList[R]):
@@ -145,11 +145,11 @@ class MappedFutures(PrefectFutureList[R]):
         self.rows: list[RowFuture[R]] = [RowFuture(map_run, index) for index in map_run.rows]
         """The same futures under their own type."""
         super().__init__(self.rows)
-        self._home = map_run
+        self._map_run = map_run
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until all rows have ended, at most `timeout` seconds for all of them together."""
-        self._home.table.wait_all(timeout)
+        self._map_run.table.wait_all(timeout)
 
     def result(self, timeout: float | None = None, raise_on_failure: bool = True) -> list[R]:
         """
@@ -165,16 +165,16 @@ class MappedFutures(PrefectFutureList[R]):
         """
         for row in self.rows:
             row.observed = True
-        if not self._home.table.wait_all(timeout):
+        if not self._map_run.table.wait_all(timeout):
             raise TimeoutError(
-                f"Task {self._home.task.name!r}: {len(self._home.table.unfinished):,} of {len(self):,} rows "
-                f"did not end within {timeout} seconds."
+                f"Task {self._map_run.task.name!r}: {len(self._map_run.table.unfinished):,} of {len(self):,} "
+                f"rows did not end within {timeout} seconds."
             )
-        raises = raise_on_failure and self._home.options.on_error == "raise"
-        ends = [self._home.end_of(row.index) for row in self.rows]
+        raises = raise_on_failure and self._map_run.options.on_error == "raise"
+        ends = [self._map_run.end_of(row.index) for row in self.rows]
         if raises:
             self._raise([end.error for end in ends if end.error is not None])
-        self._home.save()
+        self._map_run.save()
         return [cast("R", end.value if end.error is None else end.error) for end in ends]
 
     def ends(self) -> list[RowEnd]:
@@ -186,12 +186,12 @@ class MappedFutures(PrefectFutureList[R]):
         for row in self.rows:
             row.observed = True
         self.settle()
-        return [self._home.end_of(row.index) for row in self.rows]
+        return [self._map_run.end_of(row.index) for row in self.rows]
 
     def settle(self) -> None:
         """Wait for all rows and save their results as the task's `output`; not when one has none."""
         self.wait()
-        self._home.save()
+        self._map_run.save()
 
     def finish(self) -> None:
         """
@@ -202,24 +202,24 @@ class MappedFutures(PrefectFutureList[R]):
             RunStoppedError: Rows were skipped, and the same.
         """
         self.settle()
-        self._home.feeder.wait()  # a batch tells of itself once its last row has ended
-        if self._home.options.on_error == "raise":
+        self._map_run.feeder.wait()  # a batch tells of itself once its last row has ended
+        if self._map_run.options.on_error == "raise":
             unseen = [row.error() for row in self.rows if not row.observed]
             self._raise([error for error in unseen if error is not None])
 
     def stop(self, reason: str) -> None:
         """Begin no further row, and wait for those under way, whose results are kept."""
-        self._home.stop.because(reason)
-        self._home.feeder.drain()
+        self._map_run.stop.because(reason)
+        self._map_run.feeder.drain()
         self.wait()
-        self._home.feeder.wait()
+        self._map_run.feeder.wait()
 
     def _raise(self, errors: list[Exception]) -> None:
         failures = [error for error in errors if not isinstance(error, RunStoppedError)]
         skipped = [error for error in errors if isinstance(error, RunStoppedError)]
-        name, rows = self._home.task.name, len(self)
+        name, rows = self._map_run.task.name, len(self)
         left = f"{len(skipped):,} of {rows:,} rows were skipped"
-        if unkept := self._home.stop.unkept:
+        if unkept := self._map_run.stop.unkept:
             left += f", {unkept:,} others could not be kept."
         else:
             left += ", all others are kept." if len(errors) < rows else "."

@@ -102,7 +102,7 @@ class MapRun:
             How rows ended with them that asked for the same.
         """
         duplicates: list[RowEnd] = []
-        if self.planner.may_have_twins:
+        if self.planner.may_have_duplicates:
             duplicates = [duplicate for end in ends for duplicate in self._duplicates_of(end)]
             ends = [*ends, *duplicates]
         try:
@@ -294,9 +294,9 @@ class MapRun:
 
     def _duplicates_of(self, end: RowEnd) -> list[RowEnd]:
         """How the rows ended that asked for the same as this one: as it did, without being paid for."""
-        return [self._twin(index, end) for index in self.planner.twins_of(end.index)]
+        return [self._as_duplicate(index, end) for index in self.planner.duplicates_of(end.index)]
 
-    def _twin(self, index: int, end: RowEnd) -> RowEnd:
+    def _as_duplicate(self, index: int, end: RowEnd) -> RowEnd:
         if end.error is None:
             value = self.planner.copy_of(end, index)
             return RowEnd(index, recalled_outcome(value), value, key=end.key)

@@ -88,7 +88,7 @@ class Planner:
                     ends.append(
                         RowEnd(index, "skipped", error=RunStoppedError(reason, self.task.name, index))
                     )
-                elif not self._is_twin(index, key):
+                elif not self._is_duplicate(index, key):
                     arguments, call_key = self.columns.ready(index), self._keys.call_key(index)
                     jobs.append(Job(index, arguments, call_key, refreshes=refreshes))
             return ends, jobs
@@ -98,11 +98,11 @@ class Planner:
         return self._keys.known()
 
     @property
-    def may_have_twins(self) -> bool:
+    def may_have_duplicates(self) -> bool:
         """Whether rows wait for others that ask for the same, or still may."""
         return bool(self.duplicates) or self.columns.have_futures
 
-    def twins_of(self, index: int) -> list[int]:
+    def duplicates_of(self, index: int) -> list[int]:
         """The rows that ask for the same as this one, which has ended; later ones are on their own."""
         if not self.columns.have_futures:
             return self.duplicates.pop(index, [])  # all rows were planned before the first one began
@@ -151,7 +151,7 @@ class Planner:
         value = applied(hit, self.columns.ready(index)) if hit.outputs else hit.value
         return RowEnd(index, recalled_outcome(value), value, key=key)
 
-    def _is_twin(self, index: int, key: str | None) -> bool:
+    def _is_duplicate(self, index: int, key: str | None) -> bool:
         if key is None:
             return False
         first = self._first.setdefault(key, index)

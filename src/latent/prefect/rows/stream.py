@@ -99,12 +99,12 @@ class _Table(RowTable):
 
     def __init__(self, rows: range, ended: SimpleQueue[tuple[MapRun, int]], map_run: MapRun) -> None:
         super().__init__(rows)
-        self._queue, self._home = ended, map_run
+        self._queue, self._map_run = ended, map_run
 
     def _enter(self, index: int, end: RowEnd | TaskFuture[Any]) -> bool:
         is_news = super()._enter(index, end)
         if is_news:
-            self._queue.put((self._home, index))
+            self._queue.put((self._map_run, index))
         return is_news
 
 
