@@ -143,7 +143,7 @@ def promptfoo_with(**changes):
 @pytest.mark.parametrize(
     ("tool", "content", "says"),
     [
-        ("inspect", "{", "no whole JSON document"),
+        ("inspect", "{", "not a whole JSON document"),
         ("inspect", "[1]", "but a list"),
         ("inspect", '{"results": {}}', "lacks `version` and `eval`"),
         ("inspect", log_with(version=3), "version 3 of the format, and 2 is the newest"),
@@ -152,7 +152,7 @@ def promptfoo_with(**changes):
         ("lm-eval", SAMPLES.read_text()[:-40], "line 12 is not JSON, or cut off"),
         ("lm-eval", '{"results": {}}', "take the samples_....jsonl"),
         ("lm-eval", '{"question": 1}', "lacks 'doc_id'"),
-        ("promptfoo", "{", "no whole JSON document"),
+        ("promptfoo", "{", "not a whole JSON document"),
         ("promptfoo", '{"version": 2}', "lacks `results.results`"),
         ("promptfoo", promptfoo_with(version=4), "version 4 of the format"),
         ("promptfoo", promptfoo_with(results=[]), "holds no rows"),

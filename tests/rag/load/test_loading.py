@@ -15,11 +15,11 @@ from latent.rag import Document, chunk_document, find_documents, load_document
 NASTY = Path(__file__).parents[4] / "shared" / "data" / "nasty"
 UNREADABLE = {
     "binary/gzip.jsonl": "gzip data, although its suffix is '.jsonl'",
-    "binary/nul_bytes.txt": "no text (a NUL at byte 6)",
-    "binary/nul_in_field.csv": "no text (a NUL",
+    "binary/nul_bytes.txt": "not text (a NUL at byte 6)",
+    "binary/nul_in_field.csv": "not text (a NUL",
     "binary/pdf_head.html": "a PDF, although its suffix is '.html'",
     "binary/picture.txt": "a PNG picture",
-    "binary/random_bytes.txt": "no text in any known encoding",
+    "binary/random_bytes.txt": "not text in any known encoding",
     "binary/zip.md": "a ZIP archive",
     "csv/unclosed_quote.csv": "csv/unclosed_quote.csv:2 cannot be read: a quote in this row is never closed.",
     "empty/tags_only.html": "the page holds scripts and no text",
