@@ -153,8 +153,8 @@ def test_without_labels_the_judge_is_said_to_be_unchecked(lenient):
         ("good", (1, 5), "the label 'good' of row '0' is not a grade of 'judge', which grades from 1 to 5"),
         (7, (1, 5), "the label 7 of row '0'"),
         (True, (1, 5), "the label True of row '0'"),
-        ("true", (1, 5), "no grade"),
-        ([1], (1, 5), "no grade"),
+        ("true", (1, 5), "not a grade"),
+        ([1], (1, 5), "not a grade"),
         ("right", {0: "wrong", 1: "fine"}, r"grades with 0 \(wrong\), 1 \(fine\)"),
     ],
 )

@@ -75,7 +75,7 @@ def test_a_template_that_includes_itself_without_an_end_is_told(folder: Path):
 @pytest.mark.parametrize("name", ["judge", "rules"])
 def test_a_file_that_is_no_text_is_told(folder: Path, name: str):
     (folder / f"{name}.md").write_bytes(b"caf\xe9")
-    with pytest.raises(PromptError, match=rf"{name}\.md.*no text in UTF-8"):
+    with pytest.raises(PromptError, match=rf"{name}\.md.*not text in UTF-8"):
         prompt("judge", folder=folder)
 
 

@@ -172,13 +172,13 @@ def test_other_files_newer_versions_and_halves_are_refused_by_name(quick, tmp_pa
 
 def test_damaged_and_foreign_zip_files_are_refused(quick, tmp_path):
     whole = (DATA / "capitals.eval").read_bytes()
-    with pytest.raises(ImportedResultsError, match="no whole JSON"):
+    with pytest.raises(ImportedResultsError, match="not a whole JSON"):
         import_evaluation("inspect", broken(tmp_path, "half.eval", whole[: len(whole) // 2]))
     with pytest.raises(ImportedResultsError, match="damaged"):
         import_evaluation("inspect", broken(tmp_path, "spoiled.eval", b"\0" * 3000 + whole[3000:]))
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("a.txt", "a")
-    with pytest.raises(ImportedResultsError, match="no log of Inspect"):
+    with pytest.raises(ImportedResultsError, match="not a log of Inspect"):
         import_evaluation("inspect", tmp_path / "other.zip")
 
 
