@@ -88,7 +88,7 @@ def _of_zip(path: Path, label: str) -> tuple[dict[str, Any], list[dict[str, Any]
         # A run that was cut off has only what it wrote at its start.
         head = next((name for name in ("header.json", "_journal/start.json") if name in names), None)
         if head is None:
-            raise ImportedResultsError(TOOL, label, "it is a zip file, but no log of Inspect")
+            raise ImportedResultsError(TOOL, label, "it is a zip file, but not a log of Inspect")
         try:
             log = {"status": "started", **json.loads(_entry(file, names[head]))}
             samples = [
