@@ -11,8 +11,8 @@ from latent.llm.attempts import persistently, retry_options
 from latent.llm.estimates import estimate_of, estimator
 from latent.llm.failures import fatal
 from latent.llm.io import AsyncIO, SyncIO, finished
-from latent.llm.keeping import keep
 from latent.llm.recorded import answered, is_replayed
+from latent.llm.remember import remember
 from latent.llm.sending import admit
 from latent.llm.transport import check_may_block
 from latent.prefect.abstained import unremembered
@@ -104,8 +104,8 @@ class _Call:
         wanted = self._was_asked_again if is_within else _wanted(refresh)
         if (known := self._recall()) is not None and wanted(known):
             return known
-        with await io.claim(self.run.memory, self.key):
-            # Whoever held it may have finished between the look and the claim.
+        with await io.acquire_lease(self.run.memory, self.key):
+            # The former holder may have finished in between.
             newer = self._recall()
             if newer is not None and (wanted(newer) or (known is None and refresh is not True)):
                 return newer
@@ -138,7 +138,7 @@ class _Call:
             key=self.key, value=answer, task=self.task.name, kind=KIND, code=None, parameters_read={},
             key_parts=self.parts, expires_in=self.task.expires_in(self.run.workspace.settings),
         )  # fmt: skip
-        keep(self.run, self.task.name, [result])
+        remember(self.run, self.task.name, [result])
 
     async def _traced(self, io: IO) -> tuple[Answer, bool]:
         began, scope = time.time(), current_scope()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from latent.errors import EmptyTextError, ModelAnswerError, ModelRefusedError, ModelSpecError
 from latent.llm.answer import Usage
-from latent.llm.characters import check_whole
 from latent.llm.dialects import told
 from latent.llm.endpoints import Endpoint
 from latent.llm.sending import send
+from latent.llm.surrogates import check_whole
 from latent.llm.tokens import token_bound
 
 if TYPE_CHECKING:

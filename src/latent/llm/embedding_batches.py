@@ -17,9 +17,9 @@ from latent.llm.attempts import persistently, policy_for
 from latent.llm.embedding import EmbeddingRequest, batches
 from latent.llm.estimates import FEWEST
 from latent.llm.io import AsyncIO, SyncIO, finished
-from latent.llm.keeping import keep
 from latent.llm.prices import cost_usd
 from latent.llm.recorded import vectors_of
+from latent.llm.remember import remember
 from latent.llm.sending import admit
 from latent.llm.tokens import rough_tokens, token_bound
 from latent.prefect.cost_plan import Estimate
@@ -173,8 +173,8 @@ class Work:
             await self._ask_in_parts(batch, io, self._take)
             return
         key = key_of_parts("embeddings", {str(place): self._keys[index] for place, index in enumerate(batch)})
-        with await io.claim(self._run.memory, key):
-            # Whoever held it may have finished between the look and the claim.
+        with await io.acquire_lease(self._run.memory, key):
+            # The former holder may have finished in between.
             self._recall(batch)
             missing = [index for index in batch if index not in self._vectors]
             if missing:
@@ -223,7 +223,7 @@ class Work:
             )
             for index, vector in zip(indices, vectors, strict=True)
         )
-        keep(self._run, spec, results)
+        remember(self._run, spec, results)
         self._vectors |= zip(indices, vectors, strict=True)
 
     async def _asked(self, batch: Sequence[int], io: IO) -> np.ndarray:

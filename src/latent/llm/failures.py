@@ -16,7 +16,7 @@ from latent.errors import (
 )
 from latent.errors.text import nearest
 from latent.llm.addresses import address_hint, is_no_route
-from latent.llm.bodies import document_in
+from latent.llm.json_body import document_in
 from latent.provider_errors.body import QUOTA_CODES, is_too_large, message_of, status_of_type
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from latent.limits.block import limit
 from latent.llm.transport import Reply, post, post_now
-from latent.prefect.claims import claim, claim_async
+from latent.prefect.leases import acquire_lease, acquire_lease_async
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Mapping
@@ -33,7 +33,7 @@ class IO(Protocol):
     async def sleep(self, seconds: float) -> None:
         """A pause before another attempt."""
 
-    async def claim(self, memory: Memory, key: str) -> Lease:
+    async def acquire_lease(self, memory: Memory, key: str) -> Lease:
         """The right to work on a key, once nobody else does."""
 
     def admitted(self, name: str, tokens: int) -> AbstractAsyncContextManager[Permit]:
@@ -51,8 +51,8 @@ class AsyncIO:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
-    async def claim(self, memory: Memory, key: str) -> Lease:
-        return await claim_async(memory, key)
+    async def acquire_lease(self, memory: Memory, key: str) -> Lease:
+        return await acquire_lease_async(memory, key)
 
     def admitted(self, name: str, tokens: int) -> AbstractAsyncContextManager[Permit]:
         return limit(name, tokens)
@@ -69,8 +69,8 @@ class SyncIO:
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
 
-    async def claim(self, memory: Memory, key: str) -> Lease:
-        return claim(memory, key)
+    async def acquire_lease(self, memory: Memory, key: str) -> Lease:
+        return acquire_lease(memory, key)
 
     @asynccontextmanager
     async def admitted(self, name: str, tokens: int) -> AsyncIterator[Permit]:

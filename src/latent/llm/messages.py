@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from latent.errors import AttachmentError, ModelSpecError
-from latent.llm.characters import check_whole
+from latent.llm.surrogates import check_whole
 
 Role = Literal["user", "assistant", "system"]
 ROLES: tuple[Role, ...] = ("user", "assistant", "system")

@@ -8,12 +8,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from latent.errors import ModelSpecError, NotInRunError
-from latent.llm.characters import check_whole
 from latent.llm.dialects import speaker_of
 from latent.llm.endpoints import check_seconds, endpoint_of
 from latent.llm.messages import Attachment, Message, turns_of
 from latent.llm.request import OUTPUT_MODES, Request, sampling_of
 from latent.llm.schemas import output_type
+from latent.llm.surrogates import check_whole
 from latent.registry import TaskRegistry
 
 if TYPE_CHECKING:

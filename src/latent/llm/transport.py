@@ -22,10 +22,10 @@ from latent.errors import ModelConnectionError, ModelSpecError, ModelTimeoutErro
 from latent.files.forks import after_fork
 from latent.limits.permit import observe
 from latent.llm.addresses import address_hint
-from latent.llm.bodies import document_in
-from latent.llm.characters import check_whole
 from latent.llm.endpoints import is_loopback, shown_url
 from latent.llm.failures import refusal
+from latent.llm.json_body import document_in
+from latent.llm.surrogates import check_whole
 from latent.prefect.rows.loop_executor import row_loop
 
 if TYPE_CHECKING:

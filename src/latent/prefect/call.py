@@ -26,13 +26,13 @@ from latent.prefect.abstained import outcome_of, recalled_outcome
 from latent.prefect.admission import admit, admit_async, holding, timely, timely_async
 from latent.prefect.carried import carry, unpack
 from latent.prefect.changed_arguments import applied, changed_arguments, note_of_change
-from latent.prefect.claims import claim, claim_async
 from latent.prefect.cost_plan import REASON
 from latent.prefect.deliveries import packed
 from latent.prefect.failures import explained, row_error
 from latent.prefect.global_limits import attached
 from latent.prefect.kept_reads import with_kept
 from latent.prefect.key import CallKey, call_key, is_still_key
+from latent.prefect.leases import acquire_lease, acquire_lease_async
 from latent.prefect.logs import warn_once
 from latent.prefect.outputs import check_outputs, count_rows, restore_outputs, save_outputs
 from latent.prefect.run import Run, entered, is_entered
@@ -487,14 +487,14 @@ def work(call: Call, given: Mapping[str, Any]) -> Any:
     """What Prefect runs for a plain function."""
     with call.attempting(given) as attempt:
         if (key := attempt.key_to_claim()) is not None:
-            attempt.recall(attempt.idle_lease(key) or claim(call.run.memory, key))
+            attempt.recall(attempt.idle_lease(key) or acquire_lease(call.run.memory, key))
         if not attempt.is_recalled:
             args, kwargs = attempt.arguments()
             with attempt.parked():
                 permit = admit(call)
             with holding(call, permit):
                 if (key := attempt.lost_key()) is not None:
-                    attempt.recall(claim(call.run.memory, key))
+                    attempt.recall(acquire_lease(call.run.memory, key))
                 if not attempt.is_recalled:
                     with timely(call):
                         value = call.task.fn(*args, **kwargs)
@@ -507,14 +507,14 @@ async def work_async(call: Call, given: Mapping[str, Any]) -> Any:
     """What Prefect runs for an async function."""
     with call.attempting(given) as attempt:
         if (key := attempt.key_to_claim()) is not None:
-            attempt.recall(attempt.idle_lease(key) or await claim_async(call.run.memory, key))
+            attempt.recall(attempt.idle_lease(key) or await acquire_lease_async(call.run.memory, key))
         if not attempt.is_recalled:
             args, kwargs = attempt.arguments()
             with attempt.parked():
                 permit = await admit_async(call)
             with holding(call, permit):
                 if (key := attempt.lost_key()) is not None:
-                    attempt.recall(await claim_async(call.run.memory, key))
+                    attempt.recall(await acquire_lease_async(call.run.memory, key))
                 if not attempt.is_recalled:
                     coroutine = cast("Coroutine[Any, Any, Any]", call.task.fn(*args, **kwargs))
                     value = await timely_async(call, coroutine)

@@ -16,9 +16,9 @@ from latent.cache.code import code_fingerprint, code_identity
 from latent.cache.keys import argument_hashes, key_of_parts
 from latent.cache.memory import open_memory
 from latent.errors import UnhashableError, UnstorableError
-from latent.prefect.claims import claim, claim_async
 from latent.prefect.inputs import signature_of
 from latent.prefect.kept_reads import with_kept
+from latent.prefect.leases import acquire_lease, acquire_lease_async
 from latent.prefect.logs import warn_once
 from latent.prefect.run import Run, current_run, surroundings, workspace_for
 from latent.prefect.scope import current_scope, open_scope, record_read
@@ -85,8 +85,8 @@ def _checkpointed(fn: Callable[..., Any], name: str | None) -> Callable[..., Any
                 return await fn(*args, **kwargs)
             if (hit := place.recall()) is not None:
                 return hit.value
-            with await place.claim_async():
-                # Whoever held it may have finished between the look and the claim.
+            with await place.acquire_lease_async():
+                # The former holder may have finished in between.
                 if (hit := place.recall()) is not None:
                     return hit.value
                 with open_scope(label) as scope:
@@ -101,7 +101,7 @@ def _checkpointed(fn: Callable[..., Any], name: str | None) -> Callable[..., Any
             return fn(*args, **kwargs)
         if (hit := place.recall()) is not None:
             return hit.value
-        with place.claim():
+        with place.acquire_lease():
             if (hit := place.recall()) is not None:
                 return hit.value
             with open_scope(label) as scope:
@@ -146,13 +146,13 @@ class _Place:
             record_read(hit.parameters_read)
         return hit
 
-    def claim(self) -> Lease:
+    def acquire_lease(self) -> Lease:
         """Wait until no other thread or process works on the same call."""
-        return claim(self.run.memory, self.key)
+        return acquire_lease(self.run.memory, self.key)
 
-    async def claim_async(self) -> Lease:
+    async def acquire_lease_async(self) -> Lease:
         """As `claim`, without blocking the event loop."""
-        return await claim_async(self.run.memory, self.key)
+        return await acquire_lease_async(self.run.memory, self.key)
 
     def keep(self, value: Any, parameters_read: dict[str, str]) -> Any:
         """Remember the value; it is on disk when this returns."""

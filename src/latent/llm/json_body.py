@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from latent.llm.characters import mended
+from latent.llm.surrogates import mended
 
 _MOST_DIGITS = 18
 """Integers of up to so many digits have 64 bits; longer ones become floats, as with orjson."""
@@ -26,7 +26,7 @@ def document_in(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         pass
-    # The standard library takes halves of characters, NaN, and control characters inside of texts.
+    # The standard library takes lone surrogates, NaN, and control characters inside of strings.
     text = body.decode("utf-8-sig", errors="replace")
     try:
         return mended(json.loads(text, strict=False, parse_int=_number))

@@ -1,7 +1,7 @@
 """
-Claiming a key before it is worked on, so that nobody pays for the same work at the same time.
+Acquiring the lease of a key before work on it begins, so that no work is paid for twice at a time.
 
-Whoever holds a place under a limit waits for others with measure: they may be waiting for that very place.
+A call that holds a place under a limit waits only so long: others may be waiting for that very place.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ PATIENCE_SECONDS = 10.0
 """So long does a call with a place under a limit wait for another one; then it works beside it."""
 
 
-def claim(memory: Memory, key: str) -> Lease:
+def acquire_lease(memory: Memory, key: str) -> Lease:
     """The right to work on `key`, once nobody else does; blocks. Recall again then."""
     return memory.claim(key, _patience())
 
 
-async def claim_async(memory: Memory, key: str) -> Lease:
+async def acquire_lease_async(memory: Memory, key: str) -> Lease:
     """As `claim`, without blocking the event loop."""
     return await memory.claim_async(key, _patience())
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from latent.prefect.run import Run
 
 
-def keep(run: Run, service: str, results: Iterable[Result]) -> None:
+def remember(run: Run, service: str, results: Iterable[Result]) -> None:
     """Remember answers of a service; a memory that is full ends the run, and outside of runs is told once."""
     for kept in run.memory.remember_many(results):
         if isinstance(kept, UnstorableError):
