@@ -91,7 +91,7 @@ def prefect_server(home: Path, *services: str, database: Path) -> Iterator[Serve
 
 
 def _command(port: int) -> list[str]:
-    app = "prefect.server.api.server:create_app"
+    app = "latent.services.prefect_app:create_app"
     address = ["--host", "127.0.0.1", "--port", str(port)]
     return [
         sys.executable,

@@ -78,7 +78,7 @@ def prefect_server(workspace: Workspace, stores: Stores, exposure: Exposure) -> 
     home = ensure_private_dir(workspace.services_dir / "prefect")
 
     def command(port: int, mark: str) -> list[str]:
-        app = "prefect.server.api.server:create_app"
+        app = "latent.services.prefect_app:create_app"
         address = ["--host", exposure.host, "--port", str(port)]
         # -P keeps the current folder off the import path: a user's prefect.py must not be taken for Prefect.
         return [sys.executable, "-P", "-m", "uvicorn", "--factory", app, *address, "--log-level", "warning",
