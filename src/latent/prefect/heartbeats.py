@@ -36,6 +36,9 @@ HEARTBEAT = "latent.flow-run.heartbeat"
 _RETRY_SECONDS = 1.0
 """A server that did not answer is asked again so soon: its return must not find a silent run."""
 
+_ANSWER_SECONDS = 5.0
+"""A heartbeat that is not answered is sent again: one that hangs must not silence those after it."""
+
 _LAST_CHECK_SECONDS = 5.0
 _GIVE_WAY_SECONDS = 5.0
 """A flow whose rows were stopped has so long to end by itself."""
@@ -149,7 +152,8 @@ class _Heart:
                 wait_seconds = self.every_seconds if is_refused else _RETRY_SECONDS
 
     def _beat(self, client: SyncPrefectClient) -> None:
-        post_events(client, [_event(run) for run in list(self.runs)])
+        events = [_event(run) for run in list(self.runs)]
+        post_events(client, events, timeout_seconds=_ANSWER_SECONDS)
 
     def _check(self, client: SyncPrefectClient) -> None:
         """See what the server thinks of the run: one that counts as dead is superseded, or says it lives."""

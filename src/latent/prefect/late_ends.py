@@ -219,9 +219,11 @@ def impatient_client(workspace: Workspace) -> Iterator[SyncPrefectClient | None]
         yield client
 
 
-def post_events(client: SyncPrefectClient, events: Sequence[dict[str, Any]]) -> None:
+def post_events(
+    client: SyncPrefectClient, events: Sequence[dict[str, Any]], *, timeout_seconds: float = 60.0
+) -> None:
     """Send events at once; Prefect's own queue of events may be long, and says nothing of what arrived."""
-    client.request("POST", "/events", json=events)
+    client.request("POST", "/events", json=events, timeout=timeout_seconds)
 
 
 def _same(url: str, other: str) -> bool:
