@@ -24,7 +24,7 @@ from latent.prefect.late_ends import impatient_client, post_events, successor
 from latent.prefect.logs import get_flow_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from prefect.client.orchestration import SyncPrefectClient
 
@@ -82,11 +82,7 @@ def beating(run: Run) -> Iterator[None]:
 
 
 class _Heart:
-    """
-    The threads that beat for an outermost run and its subflows, and ask what the server thinks of it.
-
-    They are two, for a question may take long: the server reads its database for it.
-    """
+    """The thread that beats for an outermost run and its subflows."""
 
     def __init__(self, run: Run) -> None:
         self.run, self.runs = run, [run]
@@ -97,14 +93,12 @@ class _Heart:
         self._stopped = threading.Event()
         self._checked_at = time.monotonic()
         self._checking = threading.Lock()
-        for does, first_after_seconds in ((self._beat, 0.0), (self._check, self.every_seconds)):
-            threading.Thread(
-                # The settings that name the server stand in the context.
-                target=contextvars.copy_context().run,
-                args=(self._repeat, does, first_after_seconds),
-                name="latent-heartbeats",
-                daemon=True,
-            ).start()
+        # The settings that name the server stand in the context.
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(self._beat,), name="latent-heartbeats", daemon=True
+        )
+        thread.start()
 
     def stop(self) -> None:
         self._stopped.set()
@@ -130,12 +124,11 @@ class _Heart:
             if client is not None:
                 self._check(client)
 
-    def _repeat(self, does: Callable[[SyncPrefectClient], None], first_after_seconds: float) -> None:
-        """Do something with a client at each beat; sooner after the server did not answer."""
+    def _beat(self) -> None:
         import httpx
         from prefect.exceptions import ObjectNotFound
 
-        wait_seconds = first_after_seconds
+        wait_seconds = 0.0
         while not self._stopped.wait(wait_seconds):
             try:
                 with impatient_client(self.run.workspace) as client:
@@ -143,17 +136,15 @@ class _Heart:
                         return
                     wait_seconds = 0.0
                     while not self._stopped.wait(wait_seconds):
-                        does(client)
+                        events = [_event(run) for run in list(self.runs)]
+                        post_events(client, events, timeout_seconds=_ANSWER_SECONDS)
+                        self._check(client)
                         wait_seconds = self.every_seconds
             except ObjectNotFound:  # the run was deleted
-                self.stop()
+                return
             except Exception as error:  # whatever the network says: the run goes on, and so does this
                 is_refused = isinstance(error, httpx.HTTPStatusError) and error.response.is_client_error
                 wait_seconds = self.every_seconds if is_refused else _RETRY_SECONDS
-
-    def _beat(self, client: SyncPrefectClient) -> None:
-        events = [_event(run) for run in list(self.runs)]
-        post_events(client, events, timeout_seconds=_ANSWER_SECONDS)
 
     def _check(self, client: SyncPrefectClient) -> None:
         """See what the server thinks of the run: one that counts as dead is superseded, or says it lives."""
