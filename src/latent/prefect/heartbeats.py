@@ -137,7 +137,7 @@ class _Heart:
                     wait_seconds = 0.0
                     while not self._stopped.wait(wait_seconds):
                         events = [_event(run) for run in list(self.runs)]
-                        post_events(client, events, timeout_seconds=_ANSWER_SECONDS)
+                        post_events(client, events, timeout=_ANSWER_SECONDS)
                         self._check(client)
                         wait_seconds = self.every_seconds
             except ObjectNotFound:  # the run was deleted

@@ -219,11 +219,14 @@ def impatient_client(workspace: Workspace) -> Iterator[SyncPrefectClient | None]
         yield client
 
 
-def post_events(
-    client: SyncPrefectClient, events: Sequence[dict[str, Any]], *, timeout_seconds: float = 60.0
-) -> None:
-    """Send events at once; Prefect's own queue of events may be long, and says nothing of what arrived."""
-    client.request("POST", "/events", json=events, timeout=timeout_seconds)
+def post_events(client: SyncPrefectClient, events: Sequence[dict[str, Any]], **options: Any) -> None:
+    """
+    Send events at once; Prefect's own queue of events may be long, and says nothing of what arrived.
+
+    Args:
+        options: Those of httpx for the request, such as a `timeout` other than the client's.
+    """
+    client.request("POST", "/events", json=events, **options)
 
 
 def _same(url: str, other: str) -> bool:
