@@ -94,7 +94,7 @@ def _unbounded(random: Random) -> tuple[Floats, Floats]:
 
 
 def _clustered(random: Random) -> tuple[Floats, Floats]:
-    """The rows of a document go well or badly together, in each run again."""
+    """The rows of a document go well or badly together, in each run independently."""
     row = random.standard_normal(ROWS)
     shared = random.standard_normal((2, CLUSTERS[-1] + 1))[:, CLUSTERS]
     one, other = special.ndtr(0.7 + row + 0.6 * shared + 0.6 * random.standard_normal((2, ROWS)))

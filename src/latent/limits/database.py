@@ -174,7 +174,7 @@ class LimitDatabase:
         damaged, vanished = error_code(error) in _UNUSABLE, self._has_vanished()
         if damaged and not vanished:
             with suppress(OSError), file_lock(self.file.with_suffix(".new")):
-                # Looked at again: another process may have begun it again while this one came for the lock.
+                # Looked at again: another process may have made a new one while this one came for the lock.
                 # The damaged one is open until then, so that no new file has its inode.
                 if not self._has_vanished():
                     _log.debug(

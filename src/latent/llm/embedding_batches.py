@@ -165,7 +165,7 @@ class Work:
         )
         if self._remembers:
             forgets = f"`latent cache clear --task {shlex.quote(endpoint.spec)}`"
-            reason += f": {forgets} forgets what is remembered of it, so that all texts are asked for anew"
+            reason += f": {forgets} forgets what is remembered of it, so that all texts are asked for again"
         return ModelAnswerError(endpoint.spec, endpoint.place, f"{reason}.")
 
     async def _do(self, batch: Sequence[int], io: IO) -> None:

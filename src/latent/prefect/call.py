@@ -76,7 +76,7 @@ REFRESHED = "refreshed on request"
 """Why what `--refresh` names was not reused."""
 
 _failing = Lock()
-"""One thread at a time accounts for a failure: whoever sees it may end the run at once."""
+"""One thread at a time accounts for a failure: the thread that sees it may end the run at once."""
 
 
 class Call:
@@ -364,7 +364,7 @@ class Attempt:
         return call.key.key if call.find_key() and call.key is not None else None
 
     def recall(self, lease: Lease) -> None:
-        """Look once more, now that nobody else is at it: whoever held the key may have finished."""
+        """Look once more, now that no other call is at it: the former holder may have finished."""
         self.lease = lease
         self.value = self.call.recall()
 
@@ -377,7 +377,7 @@ class Attempt:
         return nullcontext() if self.lease is None else self.lease.parked()
 
     def lost_key(self) -> str | None:
-        """The key, when somebody took its lease over meanwhile: it is to be claimed again."""
+        """The key, when another call took its lease over meanwhile: it is to be leased again."""
         return self.lease.key if self.lease is not None and self.lease.was_taken else None
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:

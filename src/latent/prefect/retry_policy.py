@@ -35,7 +35,7 @@ HINT_SPREAD = 0.1
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """
-    Pauses that double, each drawn again.
+    Pauses that double, each drawn independently.
 
     With jitter 1 a pause is anything between nothing and its full length: the "full jitter" of AWS's
     "Exponential Backoff And Jitter" (Brooker 2015), which spreads rows that failed together best.

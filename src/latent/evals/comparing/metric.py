@@ -90,8 +90,8 @@ def adjusted(
     """
     The metrics with the p values of those that have gates adjusted by Holm, for how many there are.
 
-    One that is no longer below 1 - `level` then is not a seen difference. The others stay as they are:
-    they were not asked about beforehand, and are exploratory.
+    One that is no longer below 1 - `level` then does not count as a difference that was seen. The others stay
+    as they are: they were not asked about beforehand, and are exploratory.
     """
     p_values = {
         name: each.difference.p_value

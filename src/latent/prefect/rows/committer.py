@@ -26,9 +26,9 @@ class Committer:
     """Takes rows that have ended, remembers what is to be remembered, and reports them."""
 
     def __init__(self) -> None:
-        self.begin_anew()
+        self.reset()
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         """As if nothing had been put down yet, and without a thread."""
         self._ended: deque[Job] = deque()
         self._wake = Condition()
@@ -63,7 +63,7 @@ class Committer:
                 if not self._ended:
                     self._wake.wait(IDLE_SECONDS)
                 self._alive = bool(self._ended)
-                # Last: whoever puts a row down meanwhile still comes to the lock, and starts another thread.
+                # Last: a thread that puts a row down meanwhile still comes to the lock, and starts a new one.
                 self._waiting = False
                 if not self._alive:
                     return []
@@ -83,4 +83,4 @@ committer = Committer()
 """The one of this process."""
 
 # A child has none of the rows, and no thread: what its parent waits for is its parent's.
-after_fork(committer.begin_anew)
+after_fork(committer.reset)

@@ -135,10 +135,10 @@ def row_loop() -> asyncio.AbstractEventLoop:
         return _loop
 
 
-def _begin_anew() -> None:
+def _reset_after_fork() -> None:
     """In a forked child: the loop says that it runs, but its thread is the parent's."""
     global _loop, _loop_lock
     _loop, _loop_lock = None, Lock()
 
 
-after_fork(_begin_anew)
+after_fork(_reset_after_fork)

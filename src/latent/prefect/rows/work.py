@@ -113,7 +113,7 @@ class RowWork:
 
     def look_up(self, jobs: Sequence[Job]) -> int:
         """
-        Look once more, now that the rows are ours: whoever had them before may have finished them.
+        Look once more, now that the rows are ours: their former holder may have finished them.
 
         Returns:
             How many had.
